@@ -1,0 +1,67 @@
+"""`holdtrue`: the composition of all verbs, the global options, and how an error ends the command."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from streams.cli.context import Context
+from streams.cli.output import Format, Output
+from streams.errors import HoldtrueError
+
+# Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
+# `holdtrue --help` and `holdtrue plan check` start quickly.
+VERBS = ("stack",)
+
+app = typer.Typer(
+    name="holdtrue",
+    help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    plan: Annotated[
+        Path, typer.Option("--plan", envvar="HOLDTRUE_PLAN", show_envvar=True, help="The Data Consistency Plan.")
+    ] = Path("consistency.yaml"),
+    fmt: Annotated[
+        Format, typer.Option("--format", envvar="HOLDTRUE_FORMAT", show_envvar=True, help="How data is written.")
+    ] = Format.table,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")] = False,
+) -> None:
+    """Exit codes: 0 done and clean, 1 error, 2 usage or incomplete plan, 3 drift found or not ready."""
+    ctx.obj = Context(plan_path=plan, out=Output(fmt, quiet=quiet))
+
+
+for _verb in VERBS:
+    importlib.import_module(f"streams.cli.{_verb}").register(app)
+
+
+def run() -> None:
+    """Entry point of the command: errors become one clear sentence and an exit code."""
+    try:
+        result = app(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except HoldtrueError as error:
+        sys.stderr.write(f"error: {error.what}\n")
+        if error.hint:
+            sys.stderr.write(f"  {error.hint}\n")
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)

@@ -1,0 +1,73 @@
+"""How a verb answers: data on stdout as a table, JSON or JSON lines; everything said about the work on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+class Format(StrEnum):
+    """How data is written to stdout (`--format`)."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
+class Output:
+    """Where a verb writes. One object per command, so that `--format` and `--quiet` mean the same everywhere."""
+
+    def __init__(self, fmt: Format = Format.table, *, quiet: bool = False) -> None:
+        self.fmt = fmt
+        self.quiet = quiet
+        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        self.progress = Console(file=sys.stderr, soft_wrap=True, highlight=False, quiet=quiet)
+
+    def note(self, text: str) -> None:
+        """Say something about the work, for a person, on stderr; silent with `--quiet`."""
+        self.progress.print(text, markup=False)
+
+    def text(self, text: str) -> None:
+        """Write a document (a rendered config, a schema) to stdout exactly as it is."""
+        print(text)  # noqa: T201 - the one place where stdout is written as is
+
+    def document(self, data: Mapping[str, Any]) -> None:
+        """Write one object as JSON: indented for `json` and `table`, one line for `jsonl`."""
+        indent = None if self.fmt is Format.jsonl else 2
+        self.text(json.dumps(data, indent=indent, default=str))
+
+    def rows(self, name: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], **extra: Any) -> None:
+        """Write a list: JSON puts it under `name` beside `extra`; a table shows `columns`, in that order."""
+        listed = [dict(row) for row in rows]
+        if self.fmt is Format.jsonl:
+            for row in listed:
+                self.text(json.dumps(row, default=str))
+        elif self.fmt is Format.json:
+            self.document({**extra, name: listed})
+        else:
+            self._out.print(_table(listed, columns))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={item}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
