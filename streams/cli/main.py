@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from streams.cli.context import Context
@@ -16,7 +15,7 @@ from streams.errors import HoldtrueError
 
 # Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
 # `holdtrue --help` and `holdtrue plan check` start quickly.
-VERBS = ("stack",)
+VERBS = ("stack", "doctor", "plan", "connectors", "topics", "schemas", "worker")
 
 app = typer.Typer(
     name="holdtrue",
@@ -50,18 +49,12 @@ for _verb in VERBS:
 def run() -> None:
     """Entry point of the command: errors become one clear sentence and an exit code."""
     try:
-        result = app(standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
+        app()
     except HoldtrueError as error:
         sys.stderr.write(f"error: {error.what}\n")
         if error.hint:
             sys.stderr.write(f"  {error.hint}\n")
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 
+PIPE_COLUMNS = 500
+
+
 class Format(StrEnum):
     """How data is written to stdout (`--format`)."""
 
@@ -26,7 +29,9 @@ class Output:
     def __init__(self, fmt: Format = Format.table, *, quiet: bool = False) -> None:
         self.fmt = fmt
         self.quiet = quiet
-        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        # In a pipe there is no width to fit: a table is as wide as its content.
+        width = None if sys.stdout.isatty() else PIPE_COLUMNS
+        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False, width=width)
         self.progress = Console(file=sys.stderr, soft_wrap=True, highlight=False, quiet=quiet)
 
     def note(self, text: str) -> None:

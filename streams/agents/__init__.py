@@ -1,0 +1,1 @@
+"""Faust agents of one replica: apply, check, repair. `app` composes them; the owner of a partition does the work."""

@@ -1,0 +1,174 @@
+"""The Faust app of one replica, composed from the plan: topics, version tables, agents."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP
+
+from streams.agents.apply import Applier
+from streams.agents.events import Events
+from streams.agents.failures import Failures
+from streams.agents.table import Budget, TableWork, Threads
+from streams.agents.worker import ReplicaWorker
+from streams.kafka.events import EventWriter
+from streams.kafka.registry import Registry
+from streams.kafka.topics import checks_topic, repairs_topic
+from streams.plan.model import Plan, TableMapping
+from streams.replicas.open import open_replica
+from streams.rows.digest import Digester
+from streams.sot.reader import SotReader
+from streams.sot.shapes import read_shapes
+from streams.transport.batches import BatchSchema
+from streams.transport.consumer import BatchTransport
+from streams.transport.table import CHANGELOG_BATCH_BYTES, VersionTable
+
+log = logging.getLogger(__name__)
+
+# Fetch a batch at a time: about 10,000 records of 400 bytes.
+FETCH_BYTES_MAX = 4 << 20
+# Blocking calls at once: a store write and a SOT read for two partitions.
+THREADS = 4
+GAUGES_EVERY_SECONDS = 1.0
+
+
+class _NoWeb(BootStrategy):  # type: ignore[misc]  # faust ships no types
+    """Faust's HTTP views show table data without authentication; metrics have a server of their own."""
+
+    enable_web = False
+
+
+class App(faust.App):  # type: ignore[misc]
+    """A Faust app whose consumer hands over batches and whose offsets are committed by the owners."""
+
+    BootStrategy = _NoWeb
+    replica: ReplicaWorker
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    async def crash(self, reason: BaseException) -> None:
+        """End the process at once: what an error nobody foresaw left half-done is replayed, as after a kill.
+
+        Faust's own way out can wait for ever on the part that failed; a supervisor starts the worker again.
+        """
+        log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
+        logging.shutdown()
+        os._exit(1)
+
+    def start_offset(self, tp: TP, committed: int | None) -> int | None:
+        """Where to start reading a partition; None leaves it to what the group committed."""
+        return self.replica.start_offset(tp, committed)
+
+
+def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> App:
+    """The app of `replica`. Connects to nothing yet but the SOT's catalog, whose columns decide the shapes.
+
+    folder: local state of this worker. instance: its name in the group, the same after a restart (static membership).
+    """
+    app = App(
+        plan.group(replica),
+        broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
+        datadir=str(folder / "faust"),
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{plan.group(replica)}.{instance}",
+        consumer_max_fetch_size=FETCH_BYTES_MAX,
+        producer_max_batch_size=CHANGELOG_BATCH_BYTES,
+        producer_linger=0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=30.0,
+    )
+    threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
+    registry = Registry(plan.kafka.registry.resolve())
+    source = f"/holdtrue/{plan.name}/{replica}"
+    writer = EventWriter(plan.kafka.bootstrap.resolve(), registry, client_id=f"holdtrue-{replica}-{instance}")
+    events = Events(writer, threads, source, plan.kafka.topics)
+    tables = _tables(app, plan, replica, folder, registry, threads)
+    appliers = {
+        topic: Applier(work, Failures(events, replica, work.table, topic, work.shape.key_columns))
+        for topic, work in tables.items()
+    }
+    app.replica = ReplicaWorker(app, tables, appliers, events)
+    _agents(app, plan, replica)
+    return app
+
+
+def _tables(
+    app: App, plan: Plan, replica: str, folder: Path, registry: Registry, threads: Threads
+) -> Mapping[str, TableWork]:
+    """What is shared per table, by change topic."""
+    dsn = plan.source.dsn.resolve()
+    shapes = read_shapes(plan, replica)
+    stores = open_replica(plan, replica, shapes)
+    budget = Budget(plan.source.reads_per_second)
+    tables = {}
+    for table, mapping in plan.replicas[replica].tables.items():
+        versions = VersionTable(
+            app, name=table, partitions=plan.tables[table].partitions, folder=folder / table,
+            help=f"what {replica} must hold of {table}",
+        )  # fmt: skip
+        app.tables.add(versions)
+        tables[plan.change_topic(table)] = _table_work(
+            plan, replica, table, mapping, shapes[table], stores[table], registry, dsn, versions, threads, budget
+        )
+    return tables
+
+
+def _table_work(
+    plan: Plan, replica: str, table: str, mapping: TableMapping, shape: Any, store: Any, registry: Registry, dsn: str,
+    versions: VersionTable, threads: Threads, budget: Budget,
+) -> TableWork:  # fmt: skip
+    sot = SotReader(dsn, shape, application=f"holdtrue {plan.name} {replica}")
+    digester = Digester(shape.mapping_version)
+    return TableWork(replica, table, mapping, shape, digester, store, registry, sot, versions, threads, budget)
+
+
+def _agents(app: App, plan: Plan, replica: str) -> None:
+    """The agents that `faust agents` lists."""
+    tables = plan.replicas[replica].tables
+    changes = _topic(app, *(plan.change_topic(table) for table in tables))
+    checks = _topic(app, *(checks_topic(plan, replica, table) for table in tables))
+    repairs = _topic(app, *(repairs_topic(plan, replica, table) for table in tables))
+
+    @app.agent(changes, name="apply")  # type: ignore[untyped-decorator]
+    async def apply(batches: Any) -> None:
+        """Bring the replica to where the change topics say."""
+        async for batch in batches:
+            app.replica.offer(batch)
+
+    @app.agent(checks, name="check")  # type: ignore[untyped-decorator]
+    async def check(batches: Any) -> None:
+        """Answer what a partition holds, compared with what the SOT has."""
+        async for batch in batches:
+            await app.replica.checks.handle(batch)
+
+    @app.agent(repairs, name="repair")  # type: ignore[untyped-decorator]
+    async def repair(batches: Any) -> None:
+        """Make drifted keys right."""
+        async for batch in batches:
+            await app.replica.repairs.handle(batch)
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def revoked(*_: Any, **__: Any) -> None:
+        await app.replica.stop()
+
+    @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]
+    async def gauges() -> None:
+        app.replica.measure()
+
+
+def _topic(app: App, *names: str) -> Any:
+    return app.topic(*names, schema=BatchSchema(), acks=False, key_type=bytes, value_type=bytes)

@@ -1,0 +1,222 @@
+"""Apply one batch of one partition: decode, order, ask, write, settle, record. The steps are numbered in `handle`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from streams.agents.failures import Failures, Unwritable
+from streams.agents.retry import until_available
+from streams.agents.steps import Step, reached
+from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
+from streams.changes.decode import Keyed, Passed
+from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
+from streams.changes.order import Ask, Keep, Store, answer, decide, prune
+from streams.changes.record import Record
+from streams.changes.values import UnknownType
+from streams.metrics import CHANGES_APPLIED
+from streams.replicas.base import Result, Write
+from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
+from streams.rows.canonical import encode
+from streams.transport.batches import KafkaRecord
+from streams.versions.entry import Entry
+from streams.versions.state import Move, PartitionState
+
+# How many records are decoded before other tasks get a turn: about 10 ms.
+DECODE_TURN = 1_000
+# How often one batch may go back to the SOT and the store for the same key before a person is asked.
+ROUNDS_MAX = 10
+MAGIC = 0
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A batch, taken apart. `held` says why it ends before the fetched records do."""
+
+    last_offset: int
+    keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    committed_ms: list[int] = field(default_factory=list)
+    unwritable: list[Unwritable] = field(default_factory=list)
+    held: Held | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch on its way: what is still to be asked or written, and what is decided."""
+
+    old: dict[bytes, Entry | None]
+    asks: dict[bytes, Ask] = field(default_factory=dict)
+    stores: dict[bytes, Store] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
+    suspicions: dict[bytes, bytes] = field(default_factory=dict)
+    refused: dict[bytes, str] = field(default_factory=dict)
+
+
+class Applier:
+    """Applies batches of one table × replica. One call at a time per partition; the owner holds the lock."""
+
+    def __init__(self, work: TableWork, failures: Failures) -> None:
+        self._table = work
+        self._failures = failures
+
+    async def handle(self, state: PartitionState, records: Sequence[KafkaRecord]) -> Decoded:
+        """Bring the replica to where these records say, and remember it. Returns what was in them.
+
+        Raises Held when nothing of it may be recorded (a failure under `on_failure: hold`).
+        """
+        # 1. Decode; stop before the first record that holds the table.
+        decoded = await self._decode(records)
+        reached(Step.batch_decoded)
+        # 2. Order: at most one write or question per key.
+        work = self._decide(state, decoded.keyed)
+        # 3. Ask the SOT and write to the store until every key is settled.
+        await self._write_all(work)
+        # 4. What could not be written becomes a record somebody will see.
+        await self._failures.publish(decoded.unwritable, work.refused, decoded.keyed, records)
+        # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
+        await self._record(state, work, decoded.last_offset)
+        return decoded
+
+    async def _decode(self, records: Sequence[KafkaRecord]) -> Decoded:
+        ids = {_schema_id(record.value) for record in records if record.value}
+        decoded = Decoded(records[-1].offset)
+        try:
+            await self._table.load_decoders(sorted(i for i in ids if i is not None), records[0].offset)
+        except (UnknownType, Undecodable) as error:
+            raise Held(records[0].offset, str(error)) from None
+        for start in range(0, len(records), DECODE_TURN):
+            for record in records[start : start + DECODE_TURN]:
+                if not self._decode_one(record, decoded):
+                    decoded.last_offset = record.offset - 1
+                    return decoded
+            await asyncio.sleep(0)
+        return decoded
+
+    def _decode_one(self, raw: KafkaRecord, decoded: Decoded) -> bool:
+        """Take one record in; False when the table must be held before it."""
+        value = raw.value
+        if value is None:
+            return True  # the tombstone message after a delete: for log compaction, says nothing new
+        try:
+            schema_id = _schema_id(value)
+            if schema_id is None:
+                raise Undecodable("The record is not Avro in the Confluent wire format.")
+            said = self._table.decoders[schema_id].decode(raw.offset, value)
+        except Undecodable as error:
+            return self._undecodable(raw, error, decoded)
+        decoded.committed_ms.append(said.committed_ms)
+        if isinstance(said, Keyed):
+            decoded.keyed[said.key].append(said.record)
+        elif not isinstance(said, Passed):
+            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: truncate the replica's table "
+                                "by hand and release, or leave it held")  # fmt: skip
+            return False
+        return True
+
+    def _undecodable(self, raw: KafkaRecord, error: Undecodable, decoded: Decoded) -> bool:
+        if self._table.mapping.on_failure == "hold":
+            decoded.held = Held(raw.offset, str(error))
+            return False
+        decoded.unwritable.append(Unwritable(raw, "undecodable", str(error)))
+        return True
+
+    def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]]) -> Work:
+        keys = list(keyed)
+        old = dict(zip(keys, state.entries(keys), strict=True)) if keys else {}
+        work = Work(old)
+        digest = self._table.digester.digest
+        for key, records in keyed.items():
+            match decide(old[key], records, state.epoch, partial(digest, key)):
+                case Store() as store:
+                    work.stores[key] = store
+                case Ask() as ask:
+                    work.asks[key] = ask
+                case Keep(entry) if entry is not None:
+                    work.moves.append(Move(key, old[key], entry))
+        return work
+
+    async def _write_all(self, work: Work) -> None:
+        for _ in range(ROUNDS_MAX):
+            if work.asks:
+                await self._ask(work)
+            if not work.stores:
+                return
+            stores, work.stores = work.stores, {}
+            results = await self._write(stores)
+            self._count(results)
+            for (key, store), result in zip(stores.items(), results, strict=True):
+                self._settle(work, key, store, result)
+            if not work.asks:
+                return
+        raise Held(-1, f"{len(work.asks)} keys were answered as conflicts {ROUNDS_MAX} times: does anything else write "
+                   "rows with our tokens into the replica?")  # fmt: skip
+
+    async def _ask(self, work: Work) -> None:
+        """Turn questions into writes; a read that cannot see a transaction it must see is made again."""
+        wait = 0.01
+        while work.asks:
+            reached(Step.sot_asked)
+            keys = list(work.asks)[:SOT_READ_KEYS_MAX]
+            read = await self._table.read_sot(keys, "order")
+            for key in keys:
+                row = read.rows.get(key)
+                line = b"" if row is None else encode(row)
+                store = answer(work.asks[key], row, line, read.snapshot, partial(self._table.digester.digest, key))
+                if store is not None:
+                    del work.asks[key]
+                    work.stores[key] = store
+            if any(key in work.asks for key in keys):
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 1.0)
+
+    async def _write(self, stores: Mapping[bytes, Store]) -> list[Result]:
+        writes = [Write(key, store.row, store.line, store.entry.token) for key, store in stores.items()]
+        reached(Step.store_about_to_write)
+        store = self._table.store
+        results = await until_available(self._table.replica, lambda: self._table.threads.run(store.apply, writes))
+        reached(Step.store_written)
+        return results
+
+    def _count(self, results: Sequence[Result]) -> None:
+        for outcome, count in Counter(result.outcome for result in results).items():
+            CHANGES_APPLIED.labels(*self._table.labels, outcome).inc(count)
+
+    def _settle(self, work: Work, key: bytes, store: Store, result: Result) -> None:
+        match settle(store, result):
+            case Settled(entry):
+                work.moves.append(Move(key, work.old[key], entry))
+            case Unapplied(entry, reason):
+                if self._table.mapping.on_failure == "hold":
+                    raise Held(entry.token.offset, f"the store refused a row: {reason}")
+                work.moves.append(Move(key, work.old[key], entry))
+                work.refused[key] = reason
+            case Suspicion(_, stored):
+                work.suspicions[key] = stored.encode()
+            case Ask() as ask:
+                work.asks[key] = ask
+
+    async def _record(self, state: PartitionState, work: Work, last_offset: int) -> None:
+        snapshot = await self._table.recent_snapshot()
+        moves = work.moves
+        if snapshot is not None:
+            moves = [move._replace(new=prune(move.new, snapshot)) for move in moves]
+        records = state.changelog(moves, last_offset)
+        offset = await until_available("changelog", lambda: self._table.versions.append(state.partition, records))
+        reached(Step.changelog_acknowledged)
+        state.commit(moves, last_offset, offset, suspected=work.suspicions)
+        reached(Step.state_written)
+
+
+def _schema_id(value: bytes) -> int | None:
+    if len(value) < WIRE_HEADER_BYTES or value[0] != MAGIC:
+        return None
+    return int.from_bytes(value[1:WIRE_HEADER_BYTES], "big")
+
+
+def seconds_since(committed_ms: int) -> float:
+    """Age of a commit, now."""
+    return max(0.0, time.time() - committed_ms / 1000)

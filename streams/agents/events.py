@@ -1,0 +1,47 @@
+"""The project's own events, sent from the event loop: queued at once, acknowledged at `flush`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from streams.agents.retry import until_available
+from streams.agents.table import Threads
+from streams.kafka.events import EventWriter
+from streams.kafka.wire import cloud_event
+
+_TYPES = {
+    "drift": "holdtrue.drift",
+    "dead-letter": "holdtrue.dead-letter",
+    "signal": "holdtrue.signal",
+    "check-result": "holdtrue.check-result",
+    "repair-result": "holdtrue.repair-result",
+}
+
+
+class Events:
+    """Writes to our topics for one replica's worker. `own_topic` turns a short name into the topic's."""
+
+    def __init__(self, writer: EventWriter, threads: Threads, source: str, prefix: str) -> None:
+        self._writer = writer
+        self._threads = threads
+        self._source = source
+        self._prefix = prefix
+        self._waiting: list[tuple[str, str, str, dict[str, Any]]] = []
+        self._lock = asyncio.Lock()
+
+    def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
+        """Keep one event until the next `flush`."""
+        self._waiting.append((f"{self._prefix}.{topic}", key, schema, record))
+
+    async def flush(self) -> None:
+        """Return when Kafka has every event kept so far; tried again while it has not."""
+        async with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                await until_available("events", lambda: self._threads.run(self._write, waiting))
+
+    def _write(self, waiting: list[tuple[str, str, str, dict[str, Any]]]) -> None:
+        for topic, key, schema, record in waiting:
+            self._writer.send(topic, key, schema, record, cloud_event(_TYPES[schema], self._source))
+        self._writer.flush()

@@ -1,0 +1,101 @@
+"""What cannot be applied becomes visible: a dead letter with the original bytes, and an open drift (design, Drift)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from streams.agents.events import Events
+from streams.changes.record import Record
+from streams.drift.identity import drift_id
+from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS, DRIFT_EVENTS
+from streams.rows.canonical import decode
+from streams.transport.batches import KafkaRecord
+
+
+class Unwritable(NamedTuple):
+    """A record that cannot be applied: the raw record, a short reason for metrics, a sentence for people."""
+
+    raw: KafkaRecord
+    reason: str
+    error: str
+    key: bytes | None = None
+
+
+class Failures:
+    """Publishes dead letters of one table × replica; returns when Kafka has them."""
+
+    def __init__(self, events: Events, replica: str, table: str, topic: str, key_columns: Sequence[str]) -> None:
+        self._events = events
+        self._replica = replica
+        self._table = table
+        self._topic = topic
+        self._key_columns = key_columns
+
+    async def publish(
+        self,
+        undecodable: Sequence[Unwritable],
+        refused: Mapping[bytes, str],
+        keyed: Mapping[bytes, Sequence[Record]],
+        records: Sequence[KafkaRecord],
+    ) -> None:
+        """Dead letters for what could not be decoded, and for the last record of each key that was refused."""
+        if not undecodable and not refused:
+            return
+        by_offset = {record.offset: record for record in records}
+        letters = list(undecodable)
+        for key, reason in refused.items():
+            raw = by_offset[keyed[key][-1].offset]
+            letters.append(Unwritable(raw, "refused", f"the store refused the row: {reason}", key))
+        partition = records[0].partition  # type: ignore[attr-defined]  # every record of aiokafka has it
+        for letter in letters:
+            self._one(letter, partition)
+            DEAD_LETTERS.labels(self._table, self._replica, letter.reason).inc()
+            DRIFT_EVENTS.labels(self._table, self._replica, "unapplied", "open").inc()
+        CHANGES_APPLIED.labels(self._table, self._replica, "dead-lettered").inc(len(letters))
+        await self._events.flush()
+
+    def _one(self, letter: Unwritable, partition: int) -> None:
+        now = datetime.now(UTC)
+        drift = drift_id(self._replica, self._table, letter.key or f"{letter.raw.offset}@{self._topic}[{partition}]")
+        self._events.send("dlq", drift, "dead-letter", self._letter(letter, partition, drift, now))
+        self._events.send("drift", drift, "drift", self._drift(letter, partition, drift, now))
+
+    def _letter(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
+        raw = letter.raw
+        return {
+            "id": str(uuid4()),
+            "replica": self._replica,
+            "table": self._table,
+            "topic": self._topic,
+            "partition": partition,
+            "offset": raw.offset,
+            "timestamp": datetime.fromtimestamp(raw.timestamp / 1000, UTC),
+            "key": raw.key,
+            "value": raw.value,
+            "headers": [{"name": name, "value": value} for name, value in raw.headers],
+            "reason": letter.reason,
+            "error": letter.error,
+            "drift": drift,
+            "at": now,
+        }
+
+    def _drift(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
+        key = letter.key
+        return {
+            "id": drift,
+            "replica": self._replica,
+            "table": self._table,
+            "key": None if key is None else dict(zip(self._key_columns, decode(key), strict=True)),
+            "key_bytes": key,
+            "kind": "unapplied",
+            "cause": "refused by store" if letter.reason == "refused" else letter.reason,
+            "state": "open",
+            "first_seen": now,
+            "last_seen": now,
+            "change": {"topic": self._topic, "partition": partition, "offset": letter.raw.offset},
+            "reason": letter.error,
+            "at": now,
+        }

@@ -1,0 +1,160 @@
+"""The owner of one partition: the single writer of its keys in one replica.
+
+Apply, check and repair of a partition share one lock, so that between two batches the owner knows exactly what the
+replica must hold (design, Shape: single owner).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from faust.types import TP
+
+from streams.agents.apply import Applier, seconds_since
+from streams.agents.steps import Step, reached
+from streams.agents.table import Held, TableWork
+from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
+from streams.transport.batches import Batch, KafkaRecord
+from streams.versions.state import PartitionState
+
+log = logging.getLogger(__name__)
+
+BATCH_RECORDS_MAX = 5_000
+# Fetched records that may wait for one partition: two batches keep it busy, more is only memory.
+WAITING_RECORDS_MAX = 10_000
+
+
+class Flow(Protocol):
+    """What an owner needs of the consumer."""
+
+    def pause(self, tp: TP) -> None:
+        """Fetch no more of this partition."""
+
+    def resume(self, tp: TP) -> None:
+        """Fetch it again."""
+
+    async def commit(self, tp: TP, last_offset: int) -> bool:
+        """Commit that every record up to `last_offset` is done; False when the partition is no longer ours."""
+
+
+class Owner:
+    """Runs one partition: takes batches in order, holds when it must, answers for what it has done."""
+
+    def __init__(
+        self,
+        tp: TP,
+        work: TableWork,
+        applier: Applier,
+        state: PartitionState,
+        flow: Flow,
+        on_held: Callable[[TP, Held], Awaitable[None]],
+    ) -> None:
+        self.tp = tp
+        self.work = work
+        self.state = state
+        self.lock = asyncio.Lock()
+        self._applier = applier
+        self._flow = flow
+        self._on_held = on_held
+        self._waiting: deque[Sequence[KafkaRecord]] = deque()
+        self._waiting_records = 0
+        self._paused = False
+        self._arrived = asyncio.Event()
+        self._moved = asyncio.Condition()
+
+    def offer(self, batch: Batch) -> None:
+        """Take a fetch in; never blocks. The partition is paused while more waits than can be worked on soon."""
+        self._waiting.append(batch.records)
+        self._waiting_records += len(batch.records)
+        if self._waiting_records >= WAITING_RECORDS_MAX and not self._paused:
+            self._paused = True
+            self._flow.pause(self.tp)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Handle batches until cancelled."""
+        while True:
+            records = await self._next()
+            try:
+                await self._handle(records)
+            except Held as held:
+                await self._hold(held)
+
+    async def passed(self, offset: int) -> None:
+        """Wait until every record up to and including `offset` has been applied."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.state.input_offset >= offset)
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest record that waits or is being worked on; 0 when there is none."""
+        if self._waiting:
+            return seconds_since(self._waiting[0][0].timestamp)
+        return 0.0
+
+    async def _next(self) -> list[KafkaRecord]:
+        """The next batch, in order, of at most BATCH_RECORDS_MAX. It stays in the queue until it is done."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        reached(Step.batch_received)
+        taken: list[KafkaRecord] = []
+        for records in self._waiting:
+            taken.extend(records[: BATCH_RECORDS_MAX - len(taken)])
+            if len(taken) >= BATCH_RECORDS_MAX:
+                break
+        return taken
+
+    async def _handle(self, records: list[KafkaRecord]) -> None:
+        if self.work.held is not None:
+            raise self.work.held
+        started = time.monotonic()
+        async with self.lock:
+            decoded = await self._applier.handle(self.state, records)
+        if decoded.last_offset >= records[0].offset:
+            await self._flow.commit(self.tp, decoded.last_offset)
+            reached(Step.offset_committed)
+        self._done(records, decoded.last_offset)
+        self._measure(started, len(records), decoded.committed_ms)
+        async with self._moved:
+            self._moved.notify_all()
+        if decoded.held is not None:
+            raise decoded.held
+
+    def _done(self, records: Sequence[KafkaRecord], last_offset: int) -> None:
+        """Take what is done out of the queue, and let more come in."""
+        done = sum(1 for record in records if record.offset <= last_offset)
+        self._waiting_records -= done
+        while done:
+            first = self._waiting.popleft()
+            if len(first) > done:
+                self._waiting.appendleft(first[done:])
+            done -= min(done, len(first))
+        if self._paused and self._waiting_records < WAITING_RECORDS_MAX // 2:
+            self._paused = False
+            self._flow.resume(self.tp)
+
+    def _measure(self, started: float, count: int, committed_ms: Sequence[int]) -> None:
+        labels = self.work.labels
+        APPLY_SECONDS.labels(*labels).observe(time.monotonic() - started)
+        BATCH_ROWS.labels(*labels).observe(count)
+        lag = CHANGE_LAG_SECONDS.labels(*labels)
+        now = time.time()
+        for moment in committed_ms:
+            lag.observe(max(0.0, now - moment / 1000))
+
+    async def _hold(self, held: Held) -> None:
+        """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""
+        self._flow.pause(self.tp)
+        self._paused = True
+        if self.work.held is None:
+            self.work.held = held
+            log.error("%s is held in %s: %s", self.work.table, self.work.replica, held.reason)
+        HELD.labels(*self.work.labels).set(1)
+        await self._on_held(self.tp, held)
+        await asyncio.Event().wait()

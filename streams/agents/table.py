@@ -1,0 +1,144 @@
+"""One table of one replica, as the owners of its partitions work on it: everything that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from streams.agents.retry import until_available
+from streams.changes.decode import Decoder
+from streams.changes.visibility import Snapshot
+from streams.errors import StoreUnavailable
+from streams.kafka.registry import UnknownSchema
+from streams.metrics import SOT_READS
+from streams.plan.mapping import Shape
+from streams.plan.model import TableMapping
+from streams.replicas.base import ReplicaTable
+from streams.rows.digest import Digester
+from streams.sot.reader import SotRead, SotReader
+from streams.transport.table import VersionTable
+
+T = TypeVar("T")
+
+# How long a change waits for the registry to learn its schema id before the table is held: longer than a registry's
+# restart, shorter than a person's patience.
+UNKNOWN_SCHEMA_SECONDS = 60.0
+# How old a snapshot may be that is used to forget transactions known to be visible.
+SNAPSHOT_SECONDS = 1.0
+SOT_READ_KEYS_MAX = 2_000
+
+
+class Held(Exception):
+    """The table cannot go on in this replica without a person; its partition stops before `offset`."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        self.reason = reason
+
+
+class Schemas(Protocol):
+    """The registry, as far as decoding needs it."""
+
+    def schema(self, schema_id: int) -> Any:
+        """The schema with this id."""
+
+
+class Threads:
+    """Blocking calls of drivers, run beside the event loop; bounded by the executor's threads."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """The result of `work(*args)`, run in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+
+
+class Budget:
+    """So many units a second for everybody who asks; a debt is waited off by the next one."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._free_at = 0.0
+
+    async def take(self, units: int) -> None:
+        """Wait until `units` more are within the budget."""
+        now = time.monotonic()
+        start = max(now, self._free_at)
+        self._free_at = start + units / self._per_second
+        if start > now:
+            await asyncio.sleep(start - now)
+
+
+@dataclass
+class TableWork:
+    """What the owners of one table × replica share. Used from the event loop only."""
+
+    replica: str
+    table: str
+    mapping: TableMapping
+    shape: Shape
+    digester: Digester
+    store: ReplicaTable
+    schemas: Schemas
+    sot: SotReader
+    versions: VersionTable
+    threads: Threads
+    budget: Budget
+    decoders: dict[int, Decoder] = field(default_factory=dict)
+    held: Held | None = None
+    _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _snapshot: Snapshot | None = None
+    _snapshot_at: float = float("-inf")
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of this table's metrics, in their order."""
+        return (self.table, self.replica)
+
+    async def load_decoders(self, schema_ids: Iterable[int], offset: int) -> None:
+        """Have a decoder for each id. Raises Held when the registry does not know one within the bounded time."""
+        for schema_id in schema_ids:
+            if schema_id not in self.decoders:
+                self.decoders[schema_id] = Decoder(await self._schema(schema_id, offset), self.shape)
+
+    async def _schema(self, schema_id: int, offset: int) -> Any:
+        deadline = time.monotonic() + UNKNOWN_SCHEMA_SECONDS
+        wait = 0.2
+        while True:
+            try:
+                return await until_available("registry", lambda: self.threads.run(self.schemas.schema, schema_id))
+            except UnknownSchema:
+                if time.monotonic() > deadline:
+                    raise Held(
+                        offset,
+                        f"the registry does not know schema id {schema_id}: restore the registry that wrote it, "
+                        "then restart the worker",
+                    ) from None
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5.0)
+
+    async def read_sot(self, keys: Sequence[bytes], reason: str) -> SotRead:
+        """The keys' rows in the SOT, in one snapshot, within the budget. Tried again while the SOT is away."""
+        await self.budget.take(len(keys))
+        SOT_READS.labels(*self.labels, reason).inc(len(keys))
+        async with self._sot_lock:
+            read = await until_available("sot", lambda: self.threads.run(self.sot.read, keys))
+        self._snapshot, self._snapshot_at = read.snapshot, time.monotonic()
+        return read
+
+    async def recent_snapshot(self) -> Snapshot | None:
+        """A snapshot of the SOT of the last moments, or an older one while the SOT is away: it only helps to forget."""
+        if time.monotonic() - self._snapshot_at > SNAPSHOT_SECONDS and not self._sot_lock.locked():
+            self._snapshot_at = time.monotonic()
+            async with self._sot_lock:
+                try:
+                    self._snapshot = await self.threads.run(self.sot.snapshot)
+                except StoreUnavailable:
+                    return self._snapshot
+        return self._snapshot

@@ -1,0 +1,141 @@
+"""A replica's worker: its owners, one per partition, through assignments and revocations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from faust.types import TP
+
+from streams.agents.apply import Applier
+from streams.agents.events import Events
+from streams.agents.owner import Owner
+from streams.agents.table import Held, TableWork
+from streams.metrics import HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
+from streams.transport.batches import Batch
+
+log = logging.getLogger(__name__)
+
+# How long a revoked partition's batch may take to finish; then it is cancelled and will be replayed by the next owner.
+FINISH_SECONDS = 20.0
+
+
+class ReplicaWorker:
+    """Keeps one `Owner` per assigned partition of the change topics. Lives on the event loop."""
+
+    def __init__(
+        self, app: Any, tables: Mapping[str, TableWork], appliers: Mapping[str, Applier], events: Events
+    ) -> None:
+        self._app = app
+        self._tables = tables  # by change topic
+        self._appliers = appliers
+        self._events = events
+        self._owners: dict[TP, Owner] = {}
+        self._tasks: dict[TP, asyncio.Task[None]] = {}
+
+    def prepare(self) -> None:
+        """Have every store ready to be written; raises what the stores raise."""
+        for work in self._tables.values():
+            work.store.prepare()
+
+    def offer(self, batch: Batch) -> None:
+        """Give a fetch of a change topic to its partition's owner."""
+        self.owner(batch.tp).offer(batch)
+
+    def owner(self, tp: TP) -> Owner:
+        """The owner of a change topic's partition that is assigned to this worker; started when first needed."""
+        if tp not in self._owners:
+            work = self._tables[tp.topic]
+            state = work.versions.state(tp.partition)
+            owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announce_held)
+            self._owners[tp] = owner
+            self._tasks[tp] = asyncio.create_task(self._run(owner), name=f"owner {tp.topic}[{tp.partition}]")
+        return self._owners[tp]
+
+    @property
+    def owners(self) -> list[Owner]:
+        """The owners that are running."""
+        return list(self._owners.values())
+
+    async def stop(self) -> None:
+        """End all owners, each between two batches if it gets there in time. What is unfinished is replayed."""
+        tasks = list(self._tasks.values())
+        owners = self.owners
+        self._owners.clear()
+        self._tasks.clear()
+        for owner, task in zip(owners, tasks, strict=True):
+            try:
+                async with asyncio.timeout(FINISH_SECONDS), owner.lock:
+                    task.cancel()
+            except TimeoutError:
+                log.warning("%s: the batch in hand did not finish in time; it will be replayed", owner.tp)
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for work in self._tables.values():
+            work.held = None
+            HELD.labels(*work.labels).set(0)
+
+    def start_offset(self, tp: TP, committed: int | None) -> int | None:
+        """Where a change topic's partition starts: min(committed, recovered) (Ordering 13). None: not ours to say."""
+        work = self._tables.get(tp.topic)
+        if work is None:
+            return None
+        recovered = work.versions.state(tp.partition).input_offset + 1
+        return min(committed if committed is not None else 0, recovered)
+
+    def pause(self, tp: TP) -> None:
+        """Fetch no more of this partition."""
+        self._app.consumer.pause_partitions({tp})
+
+    def resume(self, tp: TP) -> None:
+        """Fetch it again."""
+        self._app.consumer.resume_partitions({tp})
+
+    async def commit(self, tp: TP, last_offset: int) -> bool:
+        """Commit the input offset of a partition."""
+        done: bool = await self._app.consumer.commit_done({tp: last_offset})
+        if done:
+            PROGRESS_SECONDS.set(time.time())
+        return done
+
+    def measure(self) -> None:
+        """Bring the lag gauges up to date."""
+        seconds: dict[tuple[str, str], float] = {work.labels: 0.0 for work in self._tables.values()}
+        events = dict.fromkeys(seconds, 0)
+        for owner in self.owners:
+            labels = owner.work.labels
+            seconds[labels] = max(seconds[labels], owner.lag_seconds)
+            end = self._app.consumer.highwater(owner.tp) or 0
+            events[labels] += max(0, end - 1 - owner.state.input_offset)
+        for labels, value in seconds.items():
+            LAG_SECONDS.labels(*labels).set(value)
+            LAG_EVENTS.labels(*labels).set(events[labels])
+        if not any(events.values()):
+            PROGRESS_SECONDS.set(time.time())
+
+    async def _run(self, owner: Owner) -> None:
+        try:
+            await owner.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            # An error nobody foresaw must stop the worker, never skip a batch: it starts again where it was.
+            log.exception("the owner of %s failed", owner.tp)
+            await self._app.crash(error)
+
+    async def _announce_held(self, tp: TP, held: Held) -> None:
+        work = self._tables[tp.topic]
+        self._events.send(
+            "signals", f"{work.replica}/{work.table}", "signal",
+            {
+                "id": str(uuid4()), "type": "table-held", "replica": work.replica, "table": work.table,
+                "detail": {"reason": held.reason, "partition": str(tp.partition), "offset": str(held.offset)},
+                "at": datetime.now(UTC),
+            },
+        )  # fmt: skip
+        await self._events.flush()

@@ -1,0 +1,1 @@
+"""What arrives: decoding of Debezium records, their order per key, reduction of a batch."""

@@ -1,0 +1,204 @@
+"""The ordering rule: what one key's records mean, given its entry (design, Ordering 2-8).
+
+The log's own order guards; the source's position only recognises what was sent before; whatever cannot be ordered is
+asked of the SOT. Everything here is a pure function of the entry and the records, so that the simulator runs exactly
+this code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streams.changes.record import Op, Record
+from streams.changes.visibility import EVERYTHING_BEFORE, Snapshot
+from streams.rows.canonical import Row
+from streams.versions.entry import NO_TOKEN, Entry, Position, Token
+
+# More unproven transactions than this are kept as their maximum alone, which is stricter (see `Snapshot.shows`), never
+# laxer. A key only gets here when this many transactions changed it between two looks at the SOT's snapshot.
+UNPROVEN_MAX = 32
+
+Digest = Callable[[bytes], bytes]
+
+
+class Store(NamedTuple):
+    """Write this row (None: a tombstone) to the store under the entry's token, then keep the entry."""
+
+    entry: Entry
+    row: Row | None
+    line: bytes
+
+
+class Keep(NamedTuple):
+    """Nothing to write; the entry learned something (a transaction seen), or nothing (None)."""
+
+    entry: Entry | None
+
+
+class Ask(NamedTuple):
+    """Only the SOT can tell: read the key there, then call `answer`.
+
+    entry: what is known now; its token is still the stored one. token, position: what the answer will be written with.
+    """
+
+    entry: Entry
+    token: Token
+    position: Position | None
+
+
+Decision = Store | Keep | Ask
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one key while its records of one batch go by, in offset order."""
+
+    known: Entry
+    token: Token
+    position: Position | None
+    seen: int
+    unproven: tuple[int, ...]
+    digest: bytes | None
+    rebuilt: bool
+    write: Record | None = None
+    asking: bool = False
+
+
+def decide(entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest) -> Decision:
+    """What to do about one key's records of one batch, given in offset order, all of `epoch`.
+
+    `digest` gives the digest of a row's canonical bytes under this key. Reduces the batch to at most one write or one
+    SOT read (Ordering 7).
+    """
+    run = _start(entry)
+    absent = entry is None
+    for record in records:
+        if (epoch, record.offset) <= run.token.record:
+            continue  # a replay (Ordering 3)
+        if record.op is Op.read:
+            _read(run, record, epoch, digest, absent=absent)
+        else:
+            _change(run, record, epoch, digest)
+        absent = absent and run.token == NO_TOKEN
+    return _finish(run, entry)
+
+
+def _start(entry: Entry | None) -> _Run:
+    known = entry or Entry(NO_TOKEN, None, 0, (), None)
+    return _Run(known, *known)
+
+
+def _read(run: _Run, record: Record, epoch: int, digest: Digest, *, absent: bool) -> None:
+    """A snapshot's row (Ordering 6): taken only where nothing is known; its content never overrides anything."""
+    if absent and not record.partial:
+        _take(run, record, epoch, None, digest)
+    elif run.asking or record.partial or _digest_of(record, digest) != run.digest:
+        _ask(run, record, epoch, run.position)
+
+
+def _change(run: _Run, record: Record, epoch: int, digest: Digest) -> None:
+    """A change of the log (Ordering 3-5)."""
+    same_transaction = record.txid == run.seen
+    run.seen = record.txid
+    run.unproven = unproven_with(run.unproven, record.txid)
+    position = Position(epoch, record.lsn)
+    if run.position is None or run.position.epoch != epoch:
+        _change_unpositioned(run, record, position, digest, same_transaction=same_transaction)
+    elif record.lsn > run.position.lsn:
+        _change_ordered(run, record, position, digest, same_transaction=same_transaction)
+    elif _differs(run, record, digest):
+        _ask(run, record, epoch, run.position)
+
+
+def _change_unpositioned(
+    run: _Run, record: Record, position: Position, digest: Digest, *, same_transaction: bool
+) -> None:
+    """No position of this epoch to compare with: trusted after reads, asked after another epoch or a rebuild."""
+    if run.position is None and not run.rebuilt:
+        _change_ordered(run, record, position, digest, same_transaction=same_transaction)
+    elif _differs(run, record, digest):
+        _ask(run, record, position.epoch, position)
+    else:
+        run.token = Token(position.epoch, record.offset, 0)
+        run.position = position
+        run.rebuilt = False
+        run.write = record
+
+
+def _change_ordered(run: _Run, record: Record, position: Position, digest: Digest, *, same_transaction: bool) -> None:
+    # Key swaps and chains under deferrable constraints deliver create, then the old row's delete: the delete of the
+    # transaction seen last for this key proves nothing. Rows without all their values cannot be written either.
+    if record.partial or (record.op is Op.delete and same_transaction):
+        _ask(run, record, position.epoch, position)
+    else:
+        _take(run, record, position.epoch, position, digest)
+
+
+def _take(run: _Run, record: Record, epoch: int, position: Position | None, digest: Digest) -> None:
+    run.token = Token(epoch, record.offset, 0)
+    run.position = position
+    run.digest = _digest_of(record, digest)
+    run.write = record
+    run.asking = False  # an open SOT read is dropped by a later ordered change (Ordering 7)
+    run.rebuilt = False
+
+
+def _ask(run: _Run, record: Record, epoch: int, position: Position | None) -> None:
+    run.token = Token(epoch, record.offset, 0)
+    run.position = position
+    run.write = None
+    run.asking = True
+
+
+def _differs(run: _Run, record: Record, digest: Digest) -> bool:
+    return run.asking or record.partial or _digest_of(record, digest) != run.digest
+
+
+def _digest_of(record: Record, digest: Digest) -> bytes | None:
+    return None if record.row is None else digest(record.line)
+
+
+def _finish(run: _Run, entry: Entry | None) -> Decision:
+    if run.asking:
+        # The stored row is still the known one; only what was seen has moved.
+        known = run.known._replace(seen=run.seen, unproven=run.unproven)
+        return Ask(known, run.token, run.position)
+    learned = Entry(run.token, run.position, run.seen, run.unproven, run.digest, run.rebuilt)
+    if run.write is not None:
+        return Store(learned, run.write.row, run.write.line)
+    return Keep(None if learned == entry or entry is None else learned)
+
+
+def answer(ask: Ask, row: Row | None, line: bytes, snapshot: Snapshot, digest: Digest) -> Store | None:
+    """The write that a SOT read leads to (Ordering 8); None when the read does not count and must be made again.
+
+    It counts only if every transaction seen but unproven for this key is visible in its snapshot: with a waiting
+    synchronous standby the log shows a change before other sessions can read it.
+    """
+    if not all(snapshot.shows(txid) for txid in ask.entry.unproven):
+        return None
+    content = None if row is None else digest(line)
+    return Store(Entry(ask.token, ask.position, ask.entry.seen, (), content), row, line)
+
+
+def unproven_with(unproven: tuple[int, ...], txid: int) -> tuple[int, ...]:
+    """The unproven transactions after a change of `txid` was seen, in ascending order of arrival, bounded."""
+    if unproven and unproven[-1] == txid:
+        return unproven
+    grown = (*unproven, txid) if txid not in unproven else unproven
+    return grown if len(grown) <= UNPROVEN_MAX else _strictest(grown)
+
+
+def _strictest(unproven: Iterable[int]) -> tuple[int, ...]:
+    """Too many to keep: their maximum, marked so that everything up to it must be visible."""
+    return (EVERYTHING_BEFORE | max(txid & ~EVERYTHING_BEFORE for txid in unproven),)
+
+
+def prune(entry: Entry, snapshot: Snapshot) -> Entry:
+    """The entry without the transactions that a SOT snapshot has shown to be visible: later ones show them too."""
+    if not entry.unproven:
+        return entry
+    left = tuple(txid for txid in entry.unproven if not snapshot.shows(txid))
+    return entry if len(left) == len(entry.unproven) else entry._replace(unproven=left)

@@ -1,0 +1,181 @@
+"""From Debezium's Avro values to canonical text: one small function per type, chosen once per schema.
+
+The target is Postgres's own text output (rows.canonical). The type is told by the Connect schema name that Debezium
+gives, else by the Avro type (Debezium documentation, Postgres connector, data type mappings; confirmed on 3.6.3).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from functools import lru_cache, partial
+from typing import Any
+
+from streams.errors import HoldtrueError
+
+ToText = Callable[[Any], str | None]
+
+# What Debezium puts where Postgres did not log an unchanged TOAST value (`unavailable.value.placeholder`).
+UNAVAILABLE = "__debezium_unavailable_value"
+
+_EPOCH_DAY = date(1970, 1, 1)
+_DAY_US = 86_400_000_000
+
+
+class UnknownType(HoldtrueError):
+    """A column has a type that has no canonical form yet."""
+
+
+def identity(value: Any) -> Any:
+    """Text is canonical as it comes."""
+    return value
+
+
+def boolean(value: bool) -> str:
+    """`t` or `f`."""
+    return "t" if value else "f"
+
+
+def decimal(scale: int, unscaled: bytes) -> str:
+    """A numeric without trailing zeros, from its two's complement big-endian unscaled value."""
+    digits = str(int.from_bytes(unscaled, "big", signed=True))
+    if scale <= 0:
+        return digits if digits == "0" else digits + "0" * -scale
+    sign, digits = ("-", digits[1:]) if digits[0] == "-" else ("", digits)
+    digits = digits.rjust(scale + 1, "0")
+    fraction = digits[-scale:].rstrip("0")
+    return f"{sign}{digits[:-scale]}.{fraction}" if fraction else sign + digits[:-scale]
+
+
+def variable_decimal(value: Mapping[str, Any]) -> str:
+    """A numeric declared without a scale: the scale comes with each value."""
+    return decimal(value["scale"], value["value"])
+
+
+def float8(value: float) -> str:
+    """Shortest text that reads back as the same double, laid out as Postgres does."""
+    text = repr(value)
+    if "n" in text:
+        return _SPECIAL[text]
+    if "e" in text:
+        return text
+    # Python turns to exponents at 1e16, Postgres at 1e15.
+    return _laid_out(f"{value:.15e}", 15) if abs(value) >= 1e15 else text.removesuffix(".0")
+
+
+def float4(value: float) -> str:
+    """Shortest text that reads back as the same single-precision number, laid out as Postgres does."""
+    if (special := _SPECIAL.get(repr(value))) is not None:
+        return special
+    for digits in range(9):
+        text = f"{value:.{digits}e}"
+        if struct.unpack("f", struct.pack("f", float(text)))[0] == value:
+            break
+    return _laid_out(text, 6)
+
+
+_SPECIAL = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
+
+
+def _laid_out(scientific: str, exponent_from: int) -> str:
+    """`d.ddde±xx` as Postgres prints it: plain between 1e-4 and 10**exponent_from, else with an exponent."""
+    mantissa, exponent_text = scientific.split("e")
+    sign, mantissa = ("-", mantissa[1:]) if mantissa[0] == "-" else ("", mantissa)
+    digits, exponent = mantissa.replace(".", "").rstrip("0") or "0", int(exponent_text)
+    if not -4 <= exponent < exponent_from:
+        fraction = digits[1:]
+        return f"{sign}{digits[0]}{'.' + fraction if fraction else ''}e{exponent:+03d}"
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
+    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    return f"{sign}{whole}.{fraction}" if fraction else sign + whole
+
+
+def binary(value: bytes) -> str:
+    r"""`\x` and hex digits."""
+    return "\\x" + value.hex()
+
+
+@lru_cache(maxsize=4096)
+def day(days: int) -> str:
+    """A date from days since 1970-01-01."""
+    return (_EPOCH_DAY + timedelta(days=days)).isoformat()
+
+
+def time_of_day(microseconds: int) -> str:
+    """`hh:mm:ss` with as many digits of a second as are needed."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    minutes, second = divmod(seconds, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+    return f"{text}.{fraction:06}".rstrip("0") if fraction else text
+
+
+def timestamp(microseconds: int) -> str:
+    """A timestamp without time zone from microseconds since 1970-01-01."""
+    days, rest = divmod(microseconds, _DAY_US)
+    return f"{day(days)} {time_of_day(rest)}"
+
+
+def zoned(value: str) -> str:
+    """A timestamp with time zone, which Debezium sends in UTC as `yyyy-mm-ddThh:mm:ss[.ffffff]Z`."""
+    moment = value.removesuffix("Z")
+    if moment == value:
+        raise UnknownType("A timestamp with time zone did not arrive in UTC.", "Set the connector as rendered.")
+    if "." in moment:
+        moment = moment.rstrip("0").rstrip(".")
+    return moment.replace("T", " ", 1) + "+00"
+
+
+def _milliseconds(of: Callable[[int], str]) -> ToText:
+    return lambda value: of(value * 1000)
+
+
+_BY_NAME: Mapping[str, ToText] = {
+    "io.debezium.time.Date": day,
+    "io.debezium.time.Time": _milliseconds(time_of_day),
+    "io.debezium.time.MicroTime": time_of_day,
+    "io.debezium.time.Timestamp": _milliseconds(timestamp),
+    "io.debezium.time.MicroTimestamp": timestamp,
+    "io.debezium.time.ZonedTimestamp": zoned,
+    "io.debezium.data.VariableScaleDecimal": variable_decimal,
+    "io.debezium.data.Json": identity,
+    "io.debezium.data.Uuid": identity,
+    "io.debezium.data.Enum": identity,
+}
+_BY_AVRO: Mapping[str, ToText] = {
+    "string": identity,
+    "int": str,
+    "long": str,
+    "boolean": boolean,
+    "float": float4,
+    "double": float8,
+    "bytes": binary,
+}
+
+
+def converter(column: str, avro_type: Any) -> ToText:
+    """The function for one column's Avro type (a union with null, or the type itself).
+
+    Raises UnknownType, naming the column, for a type that has no canonical form yet.
+    """
+    nullable = isinstance(avro_type, list)
+    plain = next(branch for branch in avro_type if branch != "null") if nullable else avro_type
+    convert = _converter(column, plain)
+    if convert is identity or not nullable:
+        return convert
+    return lambda value: None if value is None else convert(value)
+
+
+def _converter(column: str, avro_type: Any) -> ToText:
+    described = avro_type if isinstance(avro_type, dict) else {"type": avro_type}
+    name = described.get("connect.name", "")
+    if name == "org.apache.kafka.connect.data.Decimal" or described.get("logicalType") == "decimal":
+        return partial(decimal, int(described.get("scale", 0)))
+    found = _BY_NAME.get(name) or (None if name else _BY_AVRO.get(described["type"]))
+    if found is None:
+        raise UnknownType(
+            f"Column {column} arrives as {name or described['type']}, which has no canonical form yet.",
+            "Leave the column out of the mapping (columns.omit).",
+        )
+    return found

@@ -1,0 +1,170 @@
+"""`holdtrue connectors`: the plan's Debezium connector, from rendering to deleting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streams.cli.context import Context, context
+from streams.errors import NotReady
+
+if TYPE_CHECKING:
+    from streams.connectors.source import Prepared, Slot
+    from streams.kafka.connect import Connect, ConnectorState
+    from streams.plan.model import Plan
+
+COLUMNS: Final = ("name", "connector", "tasks", "slot", "active", "confirmed_flush_lsn", "wal_status", "lag_bytes")
+PasswordRef = Annotated[
+    str,
+    typer.Option(
+        envvar="HOLDTRUE_CONNECT_PASSWORD_REF",
+        show_envvar=True,
+        help="Give Connect this reference to a config provider of its own, such as ${env:SOT_PASSWORD}, instead of "
+        "the password: Connect shows a connector's configuration to everyone who can reach it.",
+    ),
+]
+Wait = Annotated[float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait until it runs.")]
+Forget = Annotated[
+    bool, typer.Option("--forget", help="Also delete the stored offsets: the next apply starts with a snapshot.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="The Debezium connector of the plan.", no_args_is_help=True)
+    group.command("render")(render)
+    group.command("apply")(apply)
+    group.command("status")(status)
+    group.command("delete")(delete)
+    app.add_typer(group, name="connectors")
+
+
+def render(ctx: typer.Context) -> None:
+    """Print the connector's configuration. Addresses and secrets appear as references, never as values."""
+    from streams.connectors.render import Endpoints, connector_name
+    from streams.connectors.render import render as rendered
+
+    call = context(ctx)
+    plan = _plan(call)
+    call.out.document({"name": connector_name(plan), "config": rendered(plan, Endpoints.references(plan))})
+
+
+def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0) -> None:
+    """Prepare the SOT (signal table, publication), give Connect the connector, wait until it runs."""
+    from streams.connectors.render import connector_name
+    from streams.connectors.render import render as rendered
+    from streams.connectors.source import endpoints_of
+
+    call = context(ctx)
+    plan = _plan(call)
+    dsn = plan.source.dsn.resolve()
+    endpoints = endpoints_of(dsn, plan.converter_url.resolve(), password_ref)
+    _prepare(call, plan, dsn)
+    connect = _connect(plan, endpoints.password)
+    state = _start(connect, connector_name(plan), rendered(plan, endpoints), wait)
+    call.out.note(f"connector {state.name}: running")
+    _show(call, plan, state, _slot(plan, dsn))
+
+
+def status(ctx: typer.Context) -> None:
+    """Show connector, tasks and replication slot. Exit 3 when anything of it does not run."""
+    from streams.connectors.render import connector_name
+    from streams.kafka.connect import remedy
+
+    call = context(ctx)
+    plan = _plan(call)
+    state = _connect(plan).state(connector_name(plan))
+    slot = _slot(plan, plan.source.dsn.resolve())
+    _show(call, plan, state, slot)
+    if state is None:
+        raise NotReady(f"Connect has no connector {connector_name(plan)}.", "Run: holdtrue connectors apply")
+    if not state.running:
+        raise NotReady(f"The connector {state.name} does not run. {state.reason}".rstrip(), remedy(state))
+    if slot is None or not slot.active:
+        raise NotReady(
+            f"Nobody reads the slot {plan.source.slot} yet.",
+            "So it is during the first snapshot; else see Connect's log.",
+        )
+
+
+def delete(ctx: typer.Context, yes: Yes = False, forget: Forget = False) -> None:
+    """Remove the connector from Connect. Slot, publication and topics stay: without them changes would be lost."""
+    from streams.connectors.render import connector_name
+
+    call = context(ctx)
+    plan = _plan(call)
+    name = connector_name(plan)
+    if not yes:
+        call.out.note(f"would delete the connector {name}{' and its stored offsets' * forget}")
+        call.out.note("to do it, add --yes")
+        return
+    connect = _connect(plan)
+    if forget and connect.forget(name):
+        call.out.note(f"connector {name}: offsets deleted; it will start with a snapshot")
+    call.out.note(f"connector {name}: {'deleted' if connect.delete(name) else 'was not there'}")
+    call.out.note(f"slot {plan.source.slot} is kept and holds back the SOT's log until it is read or dropped")
+
+
+def _plan(call: Context) -> Plan:
+    from streams.plan.check import load_plan
+
+    return load_plan(call.plan_path)
+
+
+def _connect(plan: Plan, *secrets: str) -> Connect:
+    from streams.kafka.connect import Connect
+
+    return Connect(plan.kafka.connect.resolve(), secrets=secrets)
+
+
+def _start(connect: Connect, name: str, config: dict[str, str], wait: float) -> ConnectorState:
+    connect.put(name, config)
+    state = connect.state(name)
+    if state is not None and state.failed:
+        connect.restart(name)
+    return connect.wait_running(name, wait)
+
+
+def _prepare(call: Context, plan: Plan, dsn: str) -> None:
+    from streams.connectors.source import connect, prepare
+
+    with connect(dsn) as connection:
+        prepared = prepare(connection, plan)
+    for line in _said(plan, prepared):
+        call.out.note(line)
+
+
+def _said(plan: Plan, prepared: Prepared) -> list[str]:
+    lines = [f"signal table {plan.source.signal_table}: created"] if prepared.signal_table_created else []
+    if prepared.publication_created:
+        return [*lines, f"publication {plan.source.publication}: created"]
+    lines += [f"publication {plan.source.publication}: {table} added" for table in prepared.added]
+    lines += [f"publication {plan.source.publication}: {table} removed" for table in prepared.removed]
+    if prepared.added:
+        lines.append("rows that were there before need: holdtrue repair backfill")
+    return lines
+
+
+def _slot(plan: Plan, dsn: str) -> Slot | None:
+    from streams.connectors.source import connect, slot
+
+    with connect(dsn) as connection:
+        return slot(connection, plan.source.slot)
+
+
+def _show(call: Context, plan: Plan, state: ConnectorState | None, slot: Slot | None) -> None:
+    from streams.connectors.render import connector_name
+
+    row: dict[str, Any] = {
+        "name": connector_name(plan),
+        "connector": state.connector if state else "ABSENT",
+        "tasks": list(state.tasks) if state else [],
+        "reason": state.reason if state else "",
+        "running": bool(state and state.running),
+        "slot": plan.source.slot if slot else None,
+        "publication": plan.source.publication,
+        **({name: value for name, value in slot.as_dict().items() if name != "slot_name"} if slot else {}),
+    }
+    call.out.rows("connectors", [row], COLUMNS)

@@ -1,0 +1,63 @@
+"""`holdtrue schemas`: the Avro schemas of the project's topics, and the subjects of the change topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from streams.cli.context import Context, context
+from streams.errors import NotReady
+
+if TYPE_CHECKING:
+    from streams.kafka.registry import Registry
+    from streams.plan.model import Plan
+
+COLUMNS: Final = ("subject", "schema", "compatibility", "versions", "id", "state")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Avro schemas in the registry.", no_args_is_help=True)
+    group.command("register")(register_schemas)
+    group.command("list")(list_schemas)
+    group.command("check")(check)
+    app.add_typer(group, name="schemas")
+
+
+def register_schemas(ctx: typer.Context) -> None:
+    """Register the project's schemas under BACKWARD; give the subjects of change topics compatibility NONE."""
+    from streams.kafka.subjects import register_all
+
+    _answer(context(ctx), register_all)
+
+
+def list_schemas(ctx: typer.Context) -> None:
+    """Show every subject of the plan with its compatibility, versions and newest id."""
+    from streams.kafka.subjects import list_all
+
+    _answer(context(ctx), list_all)
+
+
+def check(ctx: typer.Context) -> None:
+    """Is every local schema compatible with the newest registered one? Exit 3 when not."""
+    from streams.kafka.subjects import check_all
+
+    rows = _answer(context(ctx), check_all)
+    bad = [row["subject"] for row in rows if row["state"] == "incompatible"]
+    if bad:
+        raise NotReady(
+            f"Not compatible with what is registered: {', '.join(bad)}.",
+            "Give new fields a default and keep the old ones; --format json shows the registry's reasons.",
+        )
+
+
+def _answer(call: Context, work: Callable[[Plan, Registry], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    from streams.kafka.registry import Registry
+    from streams.plan.check import load_plan
+
+    plan = load_plan(call.plan_path)
+    rows = work(plan, Registry(plan.kafka.registry.resolve()))
+    call.out.rows("schemas", rows, COLUMNS)
+    return rows

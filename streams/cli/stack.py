@@ -1,0 +1,96 @@
+"""`holdtrue up`, `down`, `stack`: the embedded stack."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.context import context
+from streams.cli.output import Format
+from streams.errors import NotReady
+
+if TYPE_CHECKING:
+    from streams.local.stack import Stack
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="HOLDTRUE_STACK_DIR", show_envvar=True, help="Where the stack keeps its data."),
+]
+_COLUMNS = ("service", "state", "endpoint", "pid", "memory_mb", "log")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("stack")(describe)
+
+
+def up(
+    ctx: typer.Context,
+    data_dir: DataDir = None,
+    port_base: Annotated[int | None, typer.Option(help="Use the ports from this number upwards.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option("--with", help="An extra Connect plugin: bench.")] = None,
+) -> None:
+    """Start the embedded stack, or what of it does not run; safe to repeat."""
+    from streams.local.progress import ConsoleReporter
+
+    out = context(ctx).out
+    stack = _stack(data_dir)
+    # An `up` that is terminated stops what it started, as one that is interrupted does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = stack.up(ConsoleReporter(out.progress), port_base, plugin or ())
+    out.note(f"The stack runs in {stack.data}." if started else f"The stack already runs in {stack.data}.")
+
+
+def down(
+    ctx: typer.Context,
+    data_dir: DataDir = None,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete all of its data.")] = False,
+) -> None:
+    """Stop the embedded stack; its data stays unless --wipe is given."""
+    out = context(ctx).out
+    stack = _stack(data_dir)
+    ran = stack.down(wipe)
+    out.note("The stack is stopped." if ran else "The stack did not run.")
+    if wipe:
+        out.note(f"{stack.data} is deleted.")
+
+
+def describe(
+    ctx: typer.Context,
+    data_dir: DataDir = None,
+    env: Annotated[bool, typer.Option("--env", help="Print `export NAME='value'` lines for eval.")] = False,
+) -> None:
+    """Show every server of the embedded stack; exit 3 unless all of them serve."""
+    from streams.local.supervise import State
+
+    out = context(ctx).out
+    stack = _stack(data_dir)
+    endpoints = stack.endpoints()
+    if env:
+        out.text("\n".join(f"export {name}={shlex.quote(value)}" for name, value in endpoints.environment().items()))
+        return
+    services = stack.services()
+    extra = {} if out.fmt is Format.table else {"endpoints": asdict(endpoints), "environment": endpoints.environment()}
+    rows = [asdict(each) | {"memory_mb": _megabytes(each.memory_bytes)} for each in services]
+    out.rows("services", rows, _COLUMNS, data_dir=str(stack.data), **extra)
+    down_now = [each for each in services if each.state is not State.running]
+    if down_now:
+        names = ", ".join(f"{each.service} is {each.state}" for each in down_now)
+        raise NotReady(f"The stack is not ready: {names}.", "Start what is missing: holdtrue up")
+
+
+def _megabytes(size: int | None) -> int | None:
+    return None if size is None else size // 1_000_000
+
+
+def _stack(data_dir: Path | None) -> Stack:
+    from streams.local.stack import Stack
+
+    return Stack(data_dir)

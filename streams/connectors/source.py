@@ -1,0 +1,223 @@
+"""What the connector needs in the source of truth: its address, the signal table, the publication, and its slot.
+
+The publication is made here, in SQL, and not by Debezium: adding a table to a publication needs its owner, which a
+replication user seldom is, and what is published should change when somebody asks for it, not when a task starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from streams.connectors.render import Endpoints
+from streams.errors import HoldtrueError, StoreUnavailable, UsageError
+from streams.plan.model import Plan
+
+CONNECT_SECONDS: Final = 10
+STATEMENT_MS: Final = 30_000
+# Filters and column lists of publications, which must be seen to be refused, came with 15.
+SERVER_VERSION_MIN: Final = 150_000
+# Enough for any signal; Debezium's own example is 2,048, which a long list of conditions exceeds.
+SIGNAL_COLUMNS: Final[LiteralString] = "id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text"
+
+_TABLES: Final = """
+SELECT n.nspname || '.' || c.relname AS name, r.prqual IS NOT NULL OR r.prattrs IS NOT NULL AS partial
+  FROM pg_publication p
+  JOIN pg_publication_rel r ON r.prpubid = p.oid
+  JOIN pg_class c ON c.oid = r.prrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE p.pubname = %s
+"""
+_PUBLICATION: Final = """
+SELECT puballtables OR EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid) AS open,
+       pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot AS whole
+  FROM pg_publication p
+ WHERE pubname = %s
+"""
+_SLOT: Final = """
+SELECT slot_name, plugin, active, restart_lsn::text, confirmed_flush_lsn::text, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint AS lag_bytes
+  FROM pg_replication_slots
+ WHERE slot_name = %s AND database = current_database()
+"""
+
+
+class SourceUnavailable(StoreUnavailable):
+    """The SOT could not be reached, or did not let us in."""
+
+
+class SourceNotSuitable(HoldtrueError):
+    """The SOT lacks something the connector cannot work without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` did: names of tables newly published and no longer published, and what was made."""
+
+    signal_table_created: bool
+    publication_created: bool
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The replication slot as the SOT shows it; positions are text X/Y, sizes are bytes (None: not told)."""
+
+    slot_name: str
+    plugin: str
+    active: bool
+    restart_lsn: str | None
+    confirmed_flush_lsn: str | None
+    wal_status: str | None
+    safe_wal_size: int | None
+    lag_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, as the command line prints them."""
+        return asdict(self)
+
+
+def endpoints_of(dsn: str, converter_url: str, password: str = "") -> Endpoints:
+    """The connector's endpoints from a DSN. `password` replaces the DSN's: a reference that Connect itself resolves.
+
+    Raises UsageError, without the DSN, when it is none or does not say where the database is.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.ProgrammingError:
+        raise UsageError("source.dsn does not hold a Postgres DSN.", "Write it as postgresql://user@host/db.") from None
+    missing = [name for name in ("host", "dbname", "user") if not parts.get(name)]
+    if missing or parts["host"].startswith("/"):
+        lacking = f"lacks {', '.join(missing)}" if missing else "names a socket folder"
+        raise UsageError(
+            f"source.dsn {lacking}: Kafka Connect reaches the SOT over TCP.", "Name host, user and dbname."
+        )
+    return Endpoints(
+        host=parts["host"],
+        port=parts.get("port", "5432"),
+        user=parts["user"],
+        password=password or parts.get("password", ""),
+        database=parts["dbname"],
+        converter_url=converter_url,
+        sslmode=parts.get("sslmode", ""),
+    )
+
+
+def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
+    """A connection to the SOT with bounded waits. Raises SourceUnavailable without showing the DSN."""
+    try:
+        return psycopg.connect(
+            dsn,
+            row_factory=dict_row,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="holdtrue-connectors",
+            options=f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS}",
+        )
+    except psycopg.Error as error:
+        raise SourceUnavailable(
+            f"The SOT did not let us in: {_reason(error)}.", "Check the DSN in source.dsn, and that the server runs."
+        ) from None
+
+
+def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepared:
+    """Make the signal table, and the publication exactly the plan's tables and the signal table, in one transaction.
+
+    Raises SourceNotSuitable when the server, a table or the user's rights do not allow it; nothing is left half done.
+    """
+    try:
+        with connection.transaction():
+            _check_server(connection)
+            signal = _signal_table(connection, plan.source.signal_table)
+            created, added, removed = _publication(connection, plan)
+    except psycopg.Error as error:
+        raise SourceNotSuitable(
+            f"The SOT could not be prepared: {_reason(error)}.",
+            "The user of source.dsn needs CREATE on the database, REPLICATION, and to own the plan's tables "
+            "(or let their owner run `holdtrue connectors apply` once).",
+        ) from None
+    return Prepared(signal, created, added, removed)
+
+
+def slot(connection: psycopg.Connection[dict[str, Any]], name: str) -> Slot | None:
+    """The slot `name` of this database, or None. Raises SourceUnavailable."""
+    try:
+        row = connection.execute(_SLOT, [name]).fetchone()
+    except psycopg.Error as error:
+        raise SourceUnavailable(f"The SOT did not show its slots: {_reason(error)}.", "Try again.") from None
+    return Slot(**row) if row else None
+
+
+def _check_server(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    if connection.info.server_version < SERVER_VERSION_MIN:
+        raise SourceNotSuitable(
+            f"The SOT runs Postgres {connection.info.server_version // 10_000}; 15 or newer is needed.",
+            "Upgrade the server.",
+        )
+    row = connection.execute("SELECT current_setting('wal_level') AS level").fetchone()
+    assert row is not None
+    if row["level"] != "logical":
+        raise SourceNotSuitable(
+            f"The SOT has wal_level={row['level']}: changes cannot be decoded.",
+            "Set wal_level=logical in postgresql.conf and restart the server.",
+        )
+
+
+def _signal_table(connection: psycopg.Connection[dict[str, Any]], name: str) -> bool:
+    schema, _, table = name.partition(".")
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS there", [_quoted(name).as_string()]).fetchone()
+    if row is not None and row["there"]:
+        return False
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(schema, table), sql.SQL(SIGNAL_COLUMNS)))
+    return True
+
+
+def _publication(
+    connection: psycopg.Connection[dict[str, Any]], plan: Plan
+) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+    name, wanted = plan.source.publication, [*plan.tables, plan.source.signal_table]
+    state = connection.execute(_PUBLICATION, [name]).fetchone()
+    if state is None:
+        _publish("CREATE", connection, name, wanted)
+        return True, tuple(wanted), ()
+    if state["open"]:
+        raise SourceNotSuitable(
+            f"The publication {name} publishes whole schemas or all tables, so it cannot be filtered to the plan's.",
+            "Name another publication in source.publication, or drop this one.",
+        )
+    rows = {row["name"]: row["partial"] for row in connection.execute(_TABLES, [name])}
+    if set(rows) != set(wanted) or any(rows.values()) or not state["whole"]:
+        _publish("ALTER", connection, name, wanted)
+    added = tuple(table for table in wanted if table not in rows)
+    return False, added, tuple(sorted(set(rows) - set(wanted)))
+
+
+def _publish(verb: LiteralString, connection: psycopg.Connection[dict[str, Any]], name: str, tables: list[str]) -> None:
+    listed = sql.SQL(", ").join(_quoted(table) for table in tables)
+    # Changes of a partition arrive under the table the plan names, which is the partitioned one.
+    options = sql.SQL("publish = 'insert, update, delete, truncate', publish_via_partition_root = true")
+    identifier = sql.Identifier(name)
+    if verb == "CREATE":
+        create = sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(identifier, listed, options)
+        connection.execute(create)
+        return
+    connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(identifier, listed))
+    connection.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(identifier, options))
+
+
+def _quoted(name: str) -> sql.Identifier:
+    return sql.Identifier(*name.split(".", 1))
+
+
+def _reason(error: psycopg.Error) -> str:
+    # The primary message names objects, never values; a connection error has only its text, which names no password.
+    text = error.diag.message_primary or str(error)
+    return (
+        text.strip().splitlines()[-1].removeprefix("FATAL:").strip().rstrip(".") if text.strip() else "no reason given"
+    )

@@ -1,0 +1,1 @@
+"""Where a replica and what it must hold differ: the record of it, its lifecycle."""

@@ -1,0 +1,187 @@
+"""Creates the topics of a plan and verifies those that exist. Nothing that exists is changed without being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from streams.errors import HoldtrueError, StoreUnavailable
+from streams.kafka.topics import Topic
+
+TIMEOUT_SECONDS: Final = 15.0
+
+
+class KafkaUnavailable(StoreUnavailable):
+    """No broker answered in time."""
+
+
+class TopicRefused(HoldtrueError):
+    """The broker did not create or alter a topic."""
+
+
+class TopicMismatch(HoldtrueError):
+    """Topics exist that are not what the plan needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which an existing topic is not what the plan needs; `setting` is partitions or a topic setting."""
+
+    topic: str
+    setting: str
+    found: str
+    needed: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.found}, the plan needs {self.needed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one topic: created, ok, altered or different (with what differs)."""
+
+    topic: Topic
+    state: str
+    findings: tuple[Finding, ...] = ()
+
+
+class Topics:
+    """Topics on one cluster. Every call is bounded by TIMEOUT_SECONDS; raises KafkaUnavailable when none answers."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        # log_level 0: failures to connect are raised as one sentence, not written to stderr by the driver.
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "client.id": "holdtrue-topics"})
+
+    def apply(self, topics: Sequence[Topic], *, alter: bool = False) -> list[Verdict]:
+        """Create what is missing, verify what is there; with `alter`, bring settings (never partitions) into line."""
+        existing = self._partitions()
+        missing = [topic for topic in topics if topic.name not in existing]
+        self._create(missing)
+        present = [topic for topic in topics if topic.name in existing]
+        verdicts = self._verify(present, existing)
+        altered = self._alter(verdicts) if alter else verdicts
+        return [Verdict(topic, "created") for topic in missing] + altered
+
+    def verify(self, topics: Sequence[Topic]) -> list[Verdict]:
+        """What differs, creating nothing; a topic that is not there is `missing`."""
+        existing = self._partitions()
+        missing = [Verdict(topic, "missing") for topic in topics if topic.name not in existing]
+        return missing + self._verify([topic for topic in topics if topic.name in existing], existing)
+
+    def _partitions(self) -> dict[str, int]:
+        try:
+            metadata = self._admin.list_topics(timeout=TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise self._unavailable(error) from None
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+    def _unavailable(self, error: KafkaException) -> KafkaUnavailable:
+        return KafkaUnavailable(
+            f"Kafka at {self.bootstrap} did not answer: {error.args[0].str()}.",
+            "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
+        )
+
+    def _create(self, topics: Sequence[Topic]) -> None:
+        if not topics:
+            return
+        new = [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=topic.replication,
+                config=dict(topic.config),
+            )
+            for topic in topics
+        ]
+        for name, future in self._admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).items():
+            self._done(future, f"Kafka did not create the topic {name}")
+
+    def _done(self, future: Any, what: str) -> Any:
+        try:
+            return future.result(timeout=2 * TIMEOUT_SECONDS)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            raise TopicRefused(
+                f"{what}: {reason}.", "Correct the plan's kafka section or the broker's rights."
+            ) from None
+        except TimeoutError:
+            raise KafkaUnavailable(f"{what}: no answer in time.", "See whether the brokers are healthy.") from None
+
+    def _verify(self, topics: Sequence[Topic], existing: dict[str, int]) -> list[Verdict]:
+        settings = self._settings([topic.name for topic in topics])
+        return [_verdict(topic, existing[topic.name], settings[topic.name]) for topic in topics]
+
+    def _settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        futures = self._admin.describe_configs(resources, request_timeout=TIMEOUT_SECONDS)
+        found = {
+            resource.name: self._done(future, f"Kafka did not describe the topic {resource.name}")
+            for resource, future in futures.items()
+        }
+        return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
+
+    def _alter(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        changes = {verdict.topic.name: _resource(verdict) for verdict in verdicts if _alterable(verdict)}
+        if changes:
+            futures = self._admin.incremental_alter_configs(list(changes.values()), request_timeout=TIMEOUT_SECONDS)
+            for resource, future in futures.items():
+                self._done(future, f"Kafka did not alter the topic {resource.name}")
+        return [_altered(verdict) if verdict.topic.name in changes else verdict for verdict in verdicts]
+
+
+def _verdict(topic: Topic, partitions: int, settings: dict[str, str]) -> Verdict:
+    findings = [
+        Finding(topic.name, name, settings.get(name, "not set"), needed)
+        for name, needed in topic.config.items()
+        if _normal(settings.get(name, "")) != _normal(needed)
+    ]
+    if partitions != topic.partitions:
+        findings.insert(0, Finding(topic.name, "partitions", str(partitions), str(topic.partitions)))
+    return Verdict(topic, "different" if findings else "ok", tuple(findings))
+
+
+def _normal(value: str) -> tuple[str, ...]:
+    return tuple(sorted(part.strip() for part in value.split(",")))
+
+
+def _alterable(verdict: Verdict) -> bool:
+    return any(finding.setting != "partitions" for finding in verdict.findings)
+
+
+def _resource(verdict: Verdict) -> ConfigResource:
+    entries = [
+        ConfigEntry(finding.setting, finding.needed, incremental_operation=AlterConfigOpType.SET)
+        for finding in verdict.findings
+        if finding.setting != "partitions"
+    ]
+    return ConfigResource(ResourceType.TOPIC, verdict.topic.name, incremental_configs=entries)
+
+
+def _altered(verdict: Verdict) -> Verdict:
+    left = tuple(finding for finding in verdict.findings if finding.setting == "partitions")
+    return Verdict(verdict.topic, "different" if left else "altered", left)
+
+
+def refuse_differences(verdicts: Sequence[Verdict]) -> None:
+    """Raises TopicMismatch naming everything that differs; returns when nothing does."""
+    findings = [str(finding) for verdict in verdicts for finding in verdict.findings]
+    if not findings:
+        return
+    partitions = any(finding.setting == "partitions" for verdict in verdicts for finding in verdict.findings)
+    hint = "Settings: run `holdtrue topics apply --alter`, or change the plan."
+    moved = " Partitions: state the number that is there in the plan; more would move keys to other owners."
+    raise TopicMismatch("Topics are not what the plan needs: " + "; ".join(findings) + ".", hint + partitions * moved)

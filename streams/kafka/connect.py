@@ -1,0 +1,194 @@
+"""A small client of Kafka Connect's REST interface, for the one connector of a plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+
+from streams.errors import HoldtrueError, NotReady, StoreUnavailable
+from streams.kafka.http import PASSING, Service, body
+
+POLL_SECONDS: Final = 0.5
+START_SECONDS: Final = 120.0
+HIDDEN: Final = "********"
+LINE_MAX: Final = 280
+# What Debezium says when the slot cannot give what the stored offset asks for (`offset.mismatch.strategy`).
+SLOT_GONE: Final = "no longer available on the server"
+# 409: the Connect workers are rebalancing; it passes.
+_PASSING: Final = PASSING | {409}
+
+
+class ConnectUnavailable(StoreUnavailable):
+    """Kafka Connect could not be reached or cannot answer now."""
+
+
+class ConnectRefused(HoldtrueError):
+    """Kafka Connect did not take a configuration or a request."""
+
+
+class ConnectorFailed(HoldtrueError):
+    """The connector or one of its tasks has failed; the sentence carries the first line of its trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorState:
+    """States as Connect names them (RUNNING, FAILED, PAUSED, UNASSIGNED, …), and the first line of a failure."""
+
+    name: str
+    connector: str
+    tasks: tuple[str, ...]
+    reason: str = ""
+
+    @property
+    def running(self) -> bool:
+        """The connector runs, has a task, and every task runs."""
+        return self.connector == "RUNNING" and bool(self.tasks) and set(self.tasks) == {"RUNNING"}
+
+    @property
+    def failed(self) -> bool:
+        """The connector or a task has given up."""
+        return "FAILED" in (self.connector, *self.tasks)
+
+
+class Connect:
+    """Kafka Connect at `url`. `secrets` are texts that no error may contain."""
+
+    def __init__(self, url: str, *, secrets: Sequence[str] = (), tries: int = 8) -> None:
+        self._http = Service("Kafka Connect", url, ConnectUnavailable, passing=_PASSING, tries=tries)
+        self._secrets = tuple(secret for secret in secrets if secret)
+
+    @property
+    def url(self) -> str:
+        """The address without credentials."""
+        return self._http.shown
+
+    def put(self, name: str, config: Mapping[str, str]) -> bool:
+        """Create or change the connector; True when it was created. Raises ConnectRefused with Connect's reasons."""
+        response = self._http.call("PUT", f"{_path(name)}/config", dict(config))
+        self._expect(response, f"take the configuration of {name}")
+        return response.status_code == 201
+
+    def config(self, name: str) -> dict[str, str] | None:
+        """The configuration Connect holds, or None; it may contain the password."""
+        response = self._http.call("GET", f"{_path(name)}/config")
+        return None if response.status_code == 404 else dict(self._expect(response, f"show {name}"))
+
+    def state(self, name: str) -> ConnectorState | None:
+        """The connector's state, or None when Connect does not know it (or not yet)."""
+        response = self._http.call("GET", f"{_path(name)}/status")
+        if response.status_code == 404:
+            return None
+        found = self._expect(response, f"tell the state of {name}")
+        parts = [found["connector"], *found["tasks"]]
+        trace = next((part["trace"] for part in parts if part.get("trace")), "")
+        states = tuple(task["state"] for task in found["tasks"])
+        return ConnectorState(name, found["connector"]["state"], states, _cause(self._safe(trace)))
+
+    def restart(self, name: str) -> None:
+        """Restart the connector and its failed tasks."""
+        response = self._http.call("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=true")
+        self._expect(response, f"restart {name}")
+
+    def forget(self, name: str, seconds: float = START_SECONDS) -> bool:
+        """Stop the connector and delete its stored offsets, so that it starts with a snapshot; False: no connector.
+
+        Raises NotReady when it does not stop in time.
+        """
+        response = self._http.call("PUT", f"{_path(name)}/stop")
+        if response.status_code == 404:
+            return False
+        self._expect(response, f"stop {name}")
+        self._wait_stopped(name, seconds)
+        self._expect(self._http.call("DELETE", f"{_path(name)}/offsets"), f"delete the offsets of {name}")
+        return True
+
+    def _wait_stopped(self, name: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (state := self.state(name)) is not None and (state.connector != "STOPPED" or state.tasks):
+            if time.monotonic() >= deadline:
+                raise NotReady(f"The connector {name} did not stop in {seconds:.0f} s.", "See Connect's log.")
+            time.sleep(POLL_SECONDS)
+
+    def delete(self, name: str) -> bool:
+        """Remove the connector (its slot and offsets stay); False when there was none."""
+        response = self._http.call("DELETE", _path(name))
+        if response.status_code == 404:
+            return False
+        self._expect(response, f"delete {name}")
+        return True
+
+    def wait_running(self, name: str, seconds: float = START_SECONDS) -> ConnectorState:
+        """Wait until connector and tasks run. Raises ConnectorFailed as soon as one has failed, NotReady in the end."""
+        deadline = time.monotonic() + seconds
+        state = self.state(name)
+        while state is None or not state.running:
+            if state is not None and state.failed:
+                raise failure(state)
+            if time.monotonic() >= deadline:
+                seen = "unknown to Connect" if state is None else f"{state.connector}, tasks {list(state.tasks)}"
+                raise NotReady(
+                    f"The connector {name} does not run after {seconds:.0f} s: {seen}.",
+                    "See the log of Kafka Connect; `holdtrue connectors status` shows when it runs.",
+                )
+            time.sleep(POLL_SECONDS)
+            state = self.state(name)
+        return state
+
+    def _expect(self, response: requests.Response, what: str) -> Any:
+        answer = body(response) if response.content else {}
+        if response.ok:
+            return answer
+        reason = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+        raise ConnectRefused(
+            f"Kafka Connect at {self.url} did not {what}: {response.status_code} {self._safe(reason)[:800]}".rstrip(),
+            "Correct the plan or the rights of its user in the SOT, then run `holdtrue connectors apply` again.",
+        )
+
+    def _safe(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._http.close()
+
+
+def failure(state: ConnectorState) -> ConnectorFailed:
+    """The error for a connector that has failed: its reason, and what to do."""
+    reason = state.reason or "Connect gives no reason"
+    return ConnectorFailed(f"The connector {state.name} has failed: {reason}", remedy(state))
+
+
+def remedy(state: ConnectorState) -> str:
+    """What to do about a connector that does not run."""
+    if SLOT_GONE in state.reason:
+        return (
+            "Its slot was dropped or made anew, so changes are missing. Take a new snapshot: "
+            "`holdtrue connectors delete --forget --yes`, then `holdtrue connectors apply`, then a full validation."
+        )
+    if state.failed:
+        return "Correct the cause, then run `holdtrue connectors apply`, which restarts what has failed."
+    return "See the log of Kafka Connect."
+
+
+def _cause(trace: str) -> str:
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    # The last cause is what a person can act on; the first line alone is often only "Couldn't start connector".
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return " ← ".join(dict.fromkeys(_shortened(line) for line in [*lines[:1], *causes[-1:]]))
+
+
+def _shortened(line: str) -> str:
+    # Debezium puts whole objects into the middle of a sentence; its beginning and end say what is wrong.
+    half = LINE_MAX // 2
+    return line if len(line) <= LINE_MAX else f"{line[:half]} … {line[-half:]}"
+
+
+def _path(name: str) -> str:
+    return f"/connectors/{quote(name, safe='')}"

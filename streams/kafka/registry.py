@@ -1,0 +1,158 @@
+"""A client of the schema registry's Confluent-compatible API: what workers need to decode, and verbs to register."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NewType
+from urllib.parse import quote
+
+import requests
+
+from streams.errors import HoldtrueError, StoreUnavailable
+from streams.kafka.http import Service, body
+
+Subject = NewType("Subject", str)
+SchemaId = NewType("SchemaId", int)
+
+# Schemas are immutable, so the cache needs no expiry; a plan has a few schemas per table and version.
+CACHE_MAX: Final = 10_000
+
+
+class RegistryUnavailable(StoreUnavailable):
+    """The registry could not be reached or could not answer now; says nothing about the schema asked for."""
+
+
+class UnknownSchema(HoldtrueError):
+    """The registry answered, and does not know this schema id."""
+
+
+class IncompatibleSchema(HoldtrueError):
+    """The registry refused a schema under the subject's compatibility rule."""
+
+
+class RegistryRefused(HoldtrueError):
+    """The registry refused a request: rights, or an API that is not the Confluent-compatible one."""
+
+
+class Registry:
+    """The registry at `url` (the base of the Confluent-compatible API). Safe to share between threads.
+
+    Every call raises RegistryUnavailable when the registry does not answer, and RegistryRefused on an unexpected one.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, *, tries: int = 4) -> None:
+        accept = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+        self._http = Service(
+            "The schema registry", url, RegistryUnavailable, headers={**accept, **(headers or {})}, tries=tries
+        )
+        self._schemas: dict[int, str] = {}
+
+    @property
+    def url(self) -> str:
+        """The address without credentials."""
+        return self._http.shown
+
+    def schema(self, schema_id: int) -> Any:
+        """The Avro schema with this id, as parsed JSON. Raises UnknownSchema; unknown ids are asked for again."""
+        text = self._schemas.get(schema_id)
+        if text is None:
+            text = self._fetch(schema_id)
+            if len(self._schemas) >= CACHE_MAX:
+                self._schemas.clear()
+            self._schemas[schema_id] = text
+        return json.loads(text)
+
+    def _fetch(self, schema_id: int) -> str:
+        response = self._http.call("GET", f"/schemas/ids/{schema_id}")
+        if response.status_code == 404:
+            raise UnknownSchema(
+                f"The schema registry at {self.url} does not know schema id {schema_id}.",
+                "Restore the registry that wrote it; the change is kept and tried again.",
+            )
+        return str(self._expect(response, "look up a schema")["schema"])
+
+    def subjects(self) -> list[Subject]:
+        """All subjects, sorted."""
+        return sorted(Subject(name) for name in self._expect(self._http.call("GET", "/subjects"), "list subjects"))
+
+    def versions(self, subject: Subject) -> list[int]:
+        """The subject's versions; empty when it has none."""
+        response = self._http.call("GET", f"/subjects/{_part(subject)}/versions")
+        return [] if response.status_code == 404 else list(self._expect(response, f"list versions of {subject}"))
+
+    def latest(self, subject: Subject) -> tuple[SchemaId, int, Any] | None:
+        """(id, version, schema) of the newest version, or None when the subject has none."""
+        response = self._http.call("GET", f"/subjects/{_part(subject)}/versions/latest")
+        if response.status_code == 404:
+            return None
+        found = self._expect(response, f"read {subject}")
+        return SchemaId(found["id"]), int(found["version"]), json.loads(found["schema"])
+
+    def lookup(self, subject: Subject, schema: Any) -> SchemaId | None:
+        """The id under which `schema` is registered in `subject`, or None; registers nothing."""
+        response = self._http.call("POST", f"/subjects/{_part(subject)}", _payload(schema))
+        return None if response.status_code == 404 else SchemaId(self._expect(response, f"look up {subject}")["id"])
+
+    def register(self, subject: Subject, schema: Any) -> SchemaId:
+        """Register `schema` (the same one again is the same id). Raises IncompatibleSchema."""
+        response = self._http.call("POST", f"/subjects/{_part(subject)}/versions", _payload(schema))
+        if response.status_code == 409:
+            raise IncompatibleSchema(
+                f"The registry refused the new schema of {subject}: it is not compatible with the registered one.",
+                "Give new fields a default and keep the old ones; `holdtrue schemas check` shows what is wrong.",
+            )
+        return SchemaId(self._expect(response, f"register {subject}")["id"])
+
+    def compatibility(self, subject: Subject) -> str | None:
+        """The subject's own level, or None when it follows the registry's default."""
+        response = self._http.call("GET", f"/config/{_part(subject)}")
+        if response.status_code == 404:
+            return None
+        return str(self._expect(response, f"read the compatibility of {subject}")["compatibilityLevel"])
+
+    def default_compatibility(self) -> str:
+        """The level of subjects without one of their own."""
+        found = self._expect(self._http.call("GET", "/config"), "read the default compatibility")
+        return str(found["compatibilityLevel"])
+
+    def set_compatibility(self, subject: Subject, level: str) -> bool:
+        """Give `subject` its own level. False where the registry keeps none for a subject that has no schema yet."""
+        response = self._http.call("PUT", f"/config/{_part(subject)}", {"compatibility": level})
+        if response.status_code == 404:
+            return False
+        self._expect(response, f"set the compatibility of {subject}")
+        return True
+
+    def check(self, subject: Subject, schema: Any) -> list[str]:
+        """What makes `schema` incompatible with the subject's newest version; empty when nothing does."""
+        path = f"/compatibility/subjects/{_part(subject)}/versions/latest?verbose=true"
+        response = self._http.call("POST", path, _payload(schema))
+        if response.status_code == 404:
+            return []
+        found = self._expect(response, f"check {subject}")
+        if found["is_compatible"]:
+            return []
+        return [str(message) for message in found.get("messages") or []] or ["the registry gives no reason"]
+
+    def _expect(self, response: requests.Response, what: str) -> Any:
+        if response.ok:
+            return body(response)
+        answer = body(response)
+        reason = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+        raise RegistryRefused(
+            f"The schema registry at {self.url} did not {what}: {response.status_code} {reason[:300]}".rstrip() + ".",
+            "kafka.registry must be a Confluent-compatible API (Apicurio: …/apis/ccompat/v7), with the rights for it.",
+        )
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._http.close()
+
+
+def _part(subject: str) -> str:
+    return quote(subject, safe="")
+
+
+def _payload(schema: Any) -> dict[str, str]:
+    return {"schema": json.dumps(schema), "schemaType": "AVRO"}

@@ -1,0 +1,40 @@
+"""The Prometheus metrics of interface.md. Labels name tables, replicas and reasons, never keys."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_TABLE = ("table", "replica")
+_LAG_BUCKETS = (
+    0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3, 4, 5, 7.5, 10, 20,
+    30, 60, 120, 300, 600, 3600,
+)  # fmt: skip
+
+CHANGES_APPLIED = Counter("holdtrue_changes_applied", "Records handled, by what became of them.", (*_TABLE, "result"))
+APPLY_SECONDS = Histogram("holdtrue_apply_seconds", "Time from a batch's start to its commit.", _TABLE)
+BATCH_ROWS = Histogram(
+    "holdtrue_batch_rows", "Records in a batch.", _TABLE, buckets=(1, 10, 50, 100, 500, 1000, 2000, 5000, 10000)
+)
+LAG_SECONDS = Gauge("holdtrue_lag_seconds", "Age of the oldest SOT commit not yet acknowledged by the store.", _TABLE)
+CHANGE_LAG_SECONDS = Histogram(
+    "holdtrue_change_lag_seconds", "From a change's commit at the SOT to its acknowledgement.", _TABLE,
+    buckets=_LAG_BUCKETS,
+)  # fmt: skip
+LAG_EVENTS = Gauge("holdtrue_lag_events", "Records of the change topic not yet applied.", _TABLE)
+SOURCE_LAG_BYTES = Gauge("holdtrue_source_lag_bytes", "WAL the slot has not confirmed.", ("slot",))
+DRIFT_OPEN = Gauge("holdtrue_drift_open", "Keys in drift: open, repairing or repaired.", (*_TABLE, "kind"))
+DRIFT_EVENTS = Counter("holdtrue_drift_events", "Drift events published.", (*_TABLE, "kind", "state"))
+KEYS_CHECKED = Counter("holdtrue_keys_checked", "Keys compared, by result.", (*_TABLE, "result"))
+VERIFIED_AGE_SECONDS = Gauge(
+    "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE
+)  # fmt: skip
+CONSISTENCY_RATIO = Gauge("holdtrue_consistency_ratio", "Share of the last run's keys that were verified.", _TABLE)
+REPAIRS = Counter("holdtrue_repairs", "Repairs, by result.", (*_TABLE, "result"))
+DEAD_LETTERS = Counter("holdtrue_dead_letters", "Changes put on the dead-letter topic.", (*_TABLE, "reason"))
+HELD = Gauge("holdtrue_held", "1 while a table is held in a replica.", _TABLE)
+REVIEWS_OPEN = Gauge("holdtrue_reviews_open", "Reviews waiting for a decision.")
+STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))
+SOT_READS = Counter("holdtrue_sot_reads", "Keys read from the SOT, by reason.", (*_TABLE, "reason"))
+PROGRESS_SECONDS = Gauge(
+    "holdtrue_progress_timestamp_seconds", "When this process last committed an offset, or last had no lag."
+)  # fmt: skip

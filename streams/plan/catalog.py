@@ -1,0 +1,87 @@
+"""What a database says about itself, as plain data: what `plan check --live` compares the plan with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.plan.mapping import Column
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """A column: `type` is the type's own name (`int4`), `shown` as SQL writes it (`character varying(20)`)."""
+
+    name: str
+    type: str
+    type_oid: int
+    typmod: int
+    shown: str
+    is_enum: bool
+    nullable: bool
+    generated: bool
+    has_default: bool
+
+    @property
+    def column(self) -> Column:
+        """The column as mappings see it."""
+        return Column(self.name, self.type, self.nullable)
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table; `privileges` are those the connected role has, `is_owner` whether it has the owner's rights."""
+
+    name: str
+    relkind: str
+    logged: bool
+    replica_identity: str
+    row_security: bool
+    is_owner: bool
+    privileges: frozenset[str]
+    columns: tuple[ColumnInfo, ...]
+    primary_key: tuple[str, ...]
+    key_deferrable: bool
+
+    def column(self, name: str) -> ColumnInfo | None:
+        """The column of this name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def mapped_columns(self) -> tuple[Column, ...]:
+        """The columns as mappings see them, in the table's order."""
+        return tuple(column.column for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """A replication slot."""
+
+    plugin: str
+    database: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInfo:
+    """A database and the role that is connected. `schemas` maps a schema to whether the role may create in it."""
+
+    name: str
+    role: str
+    system_identifier: str
+    wal_level: str
+    is_superuser: bool
+    may_replicate: bool
+    may_create: bool
+    slots_max: int
+    slots: Mapping[str, SlotInfo] = field(default_factory=dict)
+    publications: frozenset[str] = frozenset()
+    schemas: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A database with those of the asked-for tables that exist."""
+
+    database: DatabaseInfo
+    tables: Mapping[str, TableInfo]

@@ -1,0 +1,129 @@
+"""`plan check --live`: the plan beside what the source of truth says about itself. Pure: catalog in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from streams.plan.catalog import Catalog, TableInfo
+from streams.plan.draft import Draft
+from streams.plan.finding import Finding
+from streams.plan.load import Path_
+from streams.plan.mapping import shape_problems
+from streams.plan.model import Plan, SourceTable, TableMapping
+from streams.plan.text import listed, quoted
+
+_NUMERIC: Final = ("int2", "int4", "int8", "numeric", "float4", "float8")
+_TIMES: Final = ("date", "timestamp", "timestamptz", "time")
+SUPPORTED: Final = frozenset(
+    (*_NUMERIC, *_TIMES, "bool", "text", "varchar", "bpchar", "uuid", "bytea", "json", "jsonb"),
+)
+_RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
+
+
+def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
+    """Everything about the SOT that keeps the plan from being worked with."""
+    yield from _server(plan, draft, catalog)
+    for name, declared in plan.tables.items():
+        path: Path_ = ("tables", name)
+        table = catalog.tables.get(name)
+        if table is None:
+            message = "is not in the source of truth, or this role may not see its schema; compare name and database"
+            yield draft.finding("missing", path, message)
+            continue
+        yield from _table(draft, path, table)
+        yield from _key(draft, path, declared, table)
+        yield from _permissions(plan, draft, path, catalog, table)
+        yield from _mappings(plan, draft, name, declared, table)
+
+
+def _server(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
+    database = catalog.database
+    if database.wal_level != "logical":
+        fix = "run ALTER SYSTEM SET wal_level = 'logical' and restart the server"
+        yield draft.finding("invalid", ("source",), f"the server has wal_level {database.wal_level}: {fix}")
+    if not (database.may_replicate or database.is_superuser):
+        fix = f'run ALTER ROLE "{database.role}" REPLICATION'
+        yield draft.finding("invalid", ("source", "dsn"), f"the role {database.role} may not replicate: {fix}")
+    if plan.source.publication not in database.publications and not database.may_create:
+        fix = f'run GRANT CREATE ON DATABASE "{database.name}" TO "{database.role}", or create the publication'
+        message = f"the role {database.role} may not create the publication {plan.source.publication}: {fix}"
+        yield draft.finding("invalid", ("source", "publication"), message)
+    yield from _slot(plan, draft, catalog)
+
+
+def _slot(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
+    database, name = catalog.database, plan.source.slot
+    slot = database.slots.get(name)
+    if slot is None and len(database.slots) >= database.slots_max:
+        message = f"all {database.slots_max} replication slots of the server are taken: raise max_replication_slots"
+        yield draft.finding("invalid", ("source", "slot"), message)
+    if slot is not None and (slot.plugin, slot.database) != ("pgoutput", database.name):
+        message = (
+            f"the slot {name} belongs to {slot.plugin or 'physical replication'} of {slot.database or 'no database'}"
+        )
+        yield draft.finding("contradictory", ("source", "slot"), f"{message}: name another slot")
+
+
+def _table(draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
+    if table.relkind != "r":
+        what = _RELKINDS.get(table.relkind, "no table")
+        message = f"is {what}; only ordinary tables are built yet: leave it out of the plan"
+        yield draft.finding("not_built", path, message)
+    if not table.logged:
+        fix = f"run ALTER TABLE {table.name} SET LOGGED, or leave it out of the plan"
+        yield draft.finding("invalid", path, f"is unlogged, so its changes never reach the log: {fix}")
+    if table.replica_identity in ("n", "i"):
+        found = "NOTHING" if table.replica_identity == "n" else "an index"
+        fix = f"run ALTER TABLE {table.name} REPLICA IDENTITY DEFAULT"
+        yield draft.finding("invalid", path, f"has replica identity {found}, not its primary key: {fix}")
+    if table.row_security:
+        fix = "give the role BYPASSRLS"
+        yield draft.finding("invalid", path, f"has row security, which hides rows from this role: {fix}")
+
+
+def _key(draft: Draft, path: Path_, declared: SourceTable, table: TableInfo) -> Iterator[Finding]:
+    if not table.primary_key:
+        fix = f"add a primary key (ALTER TABLE {table.name} ADD PRIMARY KEY …), or leave the table out of the plan"
+        message = f"has no primary key, so its rows cannot be told apart, ordered or checked: {fix}"
+        yield draft.finding("missing", (*path, "key"), message)
+    elif set(declared.key) != set(table.primary_key):
+        given, real = listed(map(quoted, declared.key)), listed(map(quoted, table.primary_key))
+        yield draft.finding("contradictory", (*path, "key"), f"says {given}, but the primary key is {real}")
+
+
+def _permissions(plan: Plan, draft: Draft, path: Path_, catalog: Catalog, table: TableInfo) -> Iterator[Finding]:
+    role = catalog.database.role
+    if "SELECT" not in table.privileges:
+        schema = table.name.partition(".")[0]
+        fix = f'run GRANT USAGE ON SCHEMA {schema} TO "{role}"; GRANT SELECT ON {table.name} TO "{role}"'
+        yield draft.finding("invalid", path, f"cannot be read by the role {role}: {fix}")
+    if plan.source.publication not in catalog.database.publications and not table.is_owner:
+        fix = f"let its owner run CREATE PUBLICATION {plan.source.publication} FOR TABLE …"
+        yield draft.finding("invalid", path, f"is not owned by the role {role}, which so cannot publish it: {fix}")
+
+
+def _mappings(plan: Plan, draft: Draft, name: str, declared: SourceTable, table: TableInfo) -> Iterator[Finding]:
+    for replica, copies in plan.replicas.items():
+        mapping = copies.tables.get(name)
+        if mapping is not None:
+            path: Path_ = ("replicas", replica, "tables", name)
+            # Without its primary key a table is refused above; that its columns do not fit would be noise.
+            for problem in shape_problems(declared.key, table.mapped_columns, mapping) if table.primary_key else ():
+                yield draft.finding("contradictory", (*path, *problem.path), problem.message)
+            yield from _types(draft, path, mapping, table)
+
+
+def _types(draft: Draft, path: Path_, mapping: TableMapping, table: TableInfo) -> Iterator[Finding]:
+    for column in table.columns:
+        leave_out = f"leave the column out (columns.omit: [{column.name}])"
+        if column.name in mapping.columns.omit:
+            continue
+        if column.type not in SUPPORTED and not column.is_enum:
+            message = f"column {quoted(column.name)} has the type {column.shown}, which is not built yet: {leave_out}"
+            yield draft.finding("not_built", (*path, "columns"), message)
+        elif column.generated:
+            message = (
+                f"column {quoted(column.name)} is generated, and Postgres does not put it into the log: {leave_out}"
+            )
+            yield draft.finding("not_built", (*path, "columns"), message)

@@ -1,0 +1,129 @@
+"""`plan check --live`: the plan beside what a replica's store says about itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from streams.plan.catalog import Catalog, ColumnInfo, TableInfo
+from streams.plan.draft import Draft
+from streams.plan.finding import Finding
+from streams.plan.load import Path_
+from streams.plan.mapping import MappingError, Shape
+from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
+from streams.plan.text import listed, quoted
+
+_WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def postgres_findings(
+    plan: Plan, draft: Draft, name: str, replica: PostgresReplica, source: Catalog, found: Catalog
+) -> Iterator[Finding]:
+    """Everything about a Postgres replica that keeps the plan from being worked with."""
+    root: Path_ = ("replicas", name)
+    if not _may_create_in(found, replica.token_schema):
+        yield _cannot_create(draft, (*root, "token_schema"), found, replica.token_schema)
+    for table, mapping in replica.tables.items():
+        path: Path_ = (*root, "tables", table)
+        target = mapping.target(table, "postgres")
+        if _is_source(source, found) and target in plan.tables:
+            message = f"writes to {quoted(target)} of the source of truth itself: it is the same database"
+            yield draft.finding("contradictory", path, message)
+        shape = _shape(plan, source, table, mapping)
+        if shape is not None and target in found.tables:
+            yield from _shape_findings(draft, path, shape, source.tables[table], found.tables[target])
+            yield from _privileges(draft, path, found, found.tables[target])
+        elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
+            yield _cannot_create(draft, path, found, target.partition(".")[0])
+
+
+def dynamo_findings(
+    plan: Plan, draft: Draft, name: str, replica: DynamoReplica, keys: Mapping[str, tuple[str, ...]]
+) -> Iterator[Finding]:
+    """Tables that exist under another key than the plan's; `keys` has the key attributes of those that exist."""
+    for table, mapping in replica.tables.items():
+        target = mapping.target(table, "dynamodb")
+        expected = tuple(mapping.columns.rename.get(column, column) for column in plan.tables[table].key)
+        if target in keys and set(keys[target]) != set(expected) and len(expected) <= 2:
+            message = f"the table {target} has the key {listed(keys[target])}, but the plan's is {listed(expected)}"
+            path: Path_ = ("replicas", name, "tables", table)
+            yield draft.finding("contradictory", path, f"{message}: name another table, or let holdtrue create it")
+
+
+def _shape(plan: Plan, source: Catalog, table: str, mapping: TableMapping) -> Shape | None:
+    """The shape where it can be built; what keeps it from that is a finding about the source."""
+    info = source.tables.get(table)
+    try:
+        return Shape.build(table, plan.tables[table].key, info.mapped_columns, mapping) if info else None
+    except MappingError:
+        return None
+
+
+def _is_source(source: Catalog, found: Catalog) -> bool:
+    one, other = source.database, found.database
+    return bool(one.system_identifier) and (one.system_identifier, one.name) == (other.system_identifier, other.name)
+
+
+def _may_create_in(found: Catalog, schema: str) -> bool:
+    return found.database.schemas.get(schema, found.database.may_create)
+
+
+def _cannot_create(draft: Draft, path: Path_, found: Catalog, schema: str) -> Finding:
+    role, database = found.database.role, found.database.name
+    place = f'SCHEMA "{schema}"' if schema in found.database.schemas else f'DATABASE "{database}"'
+    message = f'the role {role} may not create in {schema}: run GRANT CREATE ON {place} TO "{role}"'
+    return draft.finding("invalid", path, message)
+
+
+def _privileges(draft: Draft, path: Path_, found: Catalog, target: TableInfo) -> Iterator[Finding]:
+    lacking = [privilege for privilege in _WRITES if privilege not in target.privileges]
+    if lacking:
+        role = found.database.role
+        fix = f'run GRANT {", ".join(lacking)} ON {target.name} TO "{role}"'
+        yield draft.finding("invalid", path, f"the role {role} lacks {listed(lacking)} on {target.name}: {fix}")
+
+
+def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, target: TableInfo) -> Iterator[Finding]:
+    if target.relkind not in ("r", "p"):
+        yield draft.finding("contradictory", path, f"{target.name} in the replica is not a table")
+        return
+    for column, name in zip(shape.source_columns, shape.target_columns, strict=True):
+        expected = source.column(column.name)
+        assert expected is not None
+        for message in _column(target, name, expected, in_key=column.name in shape.key_columns):
+            yield draft.finding("contradictory", (*path, "columns"), f"{target.name} in the replica {message}")
+    for message in (*_foreign_columns(target, shape), *_target_key(target, shape)):
+        yield draft.finding("contradictory", path, f"{target.name} in the replica {message}")
+
+
+def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool) -> Iterator[str]:
+    found = target.column(name)
+    if found is None:
+        yield f"has no column {quoted(name)}; expected is {expected.shown}"
+    elif found.generated:
+        yield f"computes the column {quoted(name)} itself, so it cannot be written"
+    elif not _takes(found, expected):
+        yield f"has the column {quoted(name)} as {found.shown}; expected is {expected.shown}"
+    elif expected.nullable and not found.nullable and not in_key:
+        yield f"has the column {quoted(name)} NOT NULL, but in the source of truth it may be NULL"
+
+
+def _takes(found: ColumnInfo, expected: ColumnInfo) -> bool:
+    """Whether every value of one column comes back from the other unchanged."""
+    if expected.is_enum and found.type == "text":
+        return True
+    return found.type == expected.type and found.typmod in (expected.typmod, -1)
+
+
+def _foreign_columns(target: TableInfo, shape: Shape) -> Iterator[str]:
+    for column in target.columns:
+        if column.name not in shape.target_columns and not (column.nullable or column.has_default or column.generated):
+            yield f"has a column {quoted(column.name)} that needs a value the plan does not give"
+
+
+def _target_key(target: TableInfo, shape: Shape) -> Iterator[str]:
+    expected = listed(map(quoted, shape.target_key))
+    if set(target.primary_key) != set(shape.target_key):
+        found = listed(map(quoted, target.primary_key)) or "none"
+        yield f"has the primary key {found}; expected is {expected}"
+    elif target.key_deferrable:
+        yield "has a deferrable primary key, which guarded writes cannot use: make it NOT DEFERRABLE"

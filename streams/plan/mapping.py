@@ -1,0 +1,175 @@
+"""What one mapping does to the rows of one table, decided from the plan and the table's columns. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import itemgetter
+from typing import NamedTuple, Self
+
+from streams.errors import UsageError
+from streams.plan.filter import Term, compiled
+from streams.plan.tables import Layout
+from streams.plan.text import listed, quoted
+
+Row = tuple[str | None, ...]
+Key = tuple[str, ...]
+
+
+class MappingError(UsageError):
+    """A mapping of the plan does not fit the table it maps."""
+
+
+class Column(NamedTuple):
+    """A column of a table: name, Postgres type name (`int4`, `bpchar`, `numeric`, an enum's own name), nullable."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+
+class Problem(NamedTuple):
+    """Why a mapping cannot be used: the place below the mapping in the plan, and a sentence."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One table in one replica: which columns, under which names, which rows.
+
+    Rows given to a shape are tuples of canonical text over `read_columns`: the columns the replica keeps, in the
+    table's order, followed by those only the filter looks at. `stored(row)` is the part the replica gets.
+    """
+
+    table: str
+    source_columns: tuple[Column, ...]
+    target_columns: tuple[str, ...]
+    read_columns: tuple[Column, ...]
+    key_columns: tuple[str, ...]
+    key_index: tuple[int, ...]
+    terms: tuple[tuple[int, Term], ...]
+    mapping_version: str
+
+    @classmethod
+    def build(cls, table: str, key: Sequence[str], columns: Sequence[Column], mapping: Layout) -> Self:
+        """The shape of `table` under `mapping`, given all its columns in order. Raises MappingError."""
+        problems = shape_problems(key, columns, mapping)
+        if problems:
+            raise MappingError(
+                f"The mapping of {table} does not fit: {problems[0].message}.", "Run `plan check --live`."
+            )
+        kept = tuple(column for column in columns if column.name not in mapping.columns.omit)
+        read = (*kept, *_filter_only(columns, kept, mapping))
+        place = {column.name: index for index, column in enumerate(read)}
+        terms = tuple((place[c.column], compiled(c, read[place[c.column]].type)) for c in mapping.where)
+        names = tuple(mapping.columns.rename.get(column.name, column.name) for column in kept)
+        index = tuple(place[name] for name in key)
+        return cls(table, kept, names, read, tuple(key), index, terms, _version(table, key, kept, names, terms))
+
+    @property
+    def where_on_key_only(self) -> bool:
+        """Whether the key alone decides if a row is kept, so that a delete needs no other column."""
+        return all(index in self.key_index for index, _ in self.terms)
+
+    @property
+    def target_key(self) -> tuple[str, ...]:
+        """The key columns' names in the replica, in key order."""
+        return tuple(self.target_columns[index] for index in self.key_index)
+
+    def keeps(self, row: Row) -> bool:
+        """Whether the replica holds this row: every comparison is true, as in an SQL WHERE (NULL is not true)."""
+        return all(term.test(row[index]) for index, term in self.terms)
+
+    def keeps_key(self, key: Key) -> bool:
+        """`keeps`, from the key alone; only where `where_on_key_only`."""
+        assert self.where_on_key_only
+        return all(term.test(key[self.key_index.index(index)]) for index, term in self.terms)
+
+    def key_of(self, row: Row) -> Row:
+        """The row's key, in the order of `key_columns`."""
+        return tuple(row[index] for index in self.key_index)
+
+    def stored(self, row: Row) -> Row:
+        """The part of a row that the replica holds, in the order of `source_columns`."""
+        return row[: len(self.source_columns)]
+
+    def projector(self, names: Sequence[str]) -> Callable[[Sequence[str | None]], Row]:
+        """How to bring rows whose columns are `names` (any order, more allowed) into the order of `read_columns`."""
+        place = [list(names).index(column.name) for column in self.read_columns]
+        if len(place) == 1:
+            only = place[0]
+            return lambda row: (row[only],)
+        return itemgetter(*place)
+
+    def where_sql(self) -> tuple[str, tuple[str, ...]]:
+        """The filter for a Postgres WHERE, with `%s` placeholders and their values; `TRUE` without a filter."""
+        sql = " AND ".join(f"({term.sql})" for _, term in self.terms) or "TRUE"
+        return sql, tuple(value for _, term in self.terms for value in term.params)
+
+
+def mapping_conflicts(key: Sequence[str], mapping: Layout) -> Iterator[Problem]:
+    """What is contradictory in a mapping whatever columns the table has."""
+    rename, omit = mapping.columns.rename, mapping.columns.omit
+    for index, column in enumerate(omit):
+        if column in key:
+            yield Problem(("columns", "omit", index), f"leaves out the key column {quoted(column)}")
+    for column in sorted(set(omit) & set(rename)):
+        yield Problem(("columns", "rename", column), f"renames {quoted(column)}, which is also left out")
+    for new in sorted({new for new in rename.values() if list(rename.values()).count(new) > 1}):
+        olds = listed(quoted(old) for old in rename if rename[old] == new)
+        yield Problem(("columns", "rename"), f"gives {olds} the same name {quoted(new)}")
+    for column in key:
+        taken = [old for old, new in rename.items() if new == column and old != column]
+        if column not in rename and taken:
+            yield Problem(("columns", "rename", taken[0]), f"takes the name of the key column {quoted(column)}")
+
+
+def shape_problems(key: Sequence[str], columns: Sequence[Column], mapping: Layout) -> list[Problem]:
+    """Everything that keeps `mapping` from fitting a table with these columns."""
+    types = {column.name: column.type for column in columns}
+    found = [*mapping_conflicts(key, mapping), *_unknown(key, types, mapping)]
+    for index, condition in enumerate(mapping.where):
+        if condition.column in types:
+            try:
+                compiled(condition, types[condition.column])
+            except ValueError as error:
+                found.append(Problem(("where", index), str(error)))
+    return found or list(_target_collisions(columns, mapping))
+
+
+def _unknown(key: Sequence[str], types: dict[str, str], mapping: Layout) -> Iterator[Problem]:
+    named: list[tuple[tuple[str | int, ...], str]] = []
+    named += [(("columns", "rename", column), column) for column in mapping.columns.rename]
+    named += [(("columns", "omit", index), column) for index, column in enumerate(mapping.columns.omit)]
+    named += [(("where", index, "column"), item.column) for index, item in enumerate(mapping.where)]
+    named += [((), column) for column in key]
+    for path, column in named:
+        if column not in types:
+            yield Problem(path, f"names the column {quoted(column)}, which the table does not have")
+
+
+def _target_collisions(columns: Sequence[Column], mapping: Layout) -> Iterator[Problem]:
+    rename, omit = mapping.columns.rename, mapping.columns.omit
+    kept = {column.name for column in columns if column.name not in omit}
+    for old, new in rename.items():
+        if new in kept and new not in rename:
+            yield Problem(("columns", "rename", old), f"takes the name of the column {quoted(new)}, which is kept too")
+
+
+def _filter_only(columns: Sequence[Column], kept: Sequence[Column], mapping: Layout) -> Iterator[Column]:
+    wanted = {condition.column for condition in mapping.where} - {column.name for column in kept}
+    return (column for column in columns if column.name in wanted)
+
+
+def _version(
+    table: str, key: Sequence[str], kept: Sequence[Column], names: Sequence[str], terms: Sequence[tuple[int, Term]]
+) -> str:
+    """A short hash of what the mapping does. Types are not in it: a value's canonical text does not depend on them."""
+    columns = [[column.name, name] for column, name in zip(kept, names, strict=True)]
+    where = sorted([term.column, term.meaning] for _, term in terms)
+    text = json.dumps([1, table, list(key), columns, where], ensure_ascii=False)
+    return blake2b(text.encode(), digest_size=6).hexdigest()

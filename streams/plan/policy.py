@@ -1,0 +1,94 @@
+"""What a plan decides for each table of a replica: mode, freshness, conflicts, failures, checks, repairs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from streams.plan.base import Part
+from streams.plan.duration import Duration
+
+Mode = Literal["replicate", "invalidate", "verify"]
+Trigger = Literal["realtime", "scheduled", "on_demand"]
+Failure = Literal["dead-letter", "hold"]
+Depth = Literal["counts", "checksums", "sample", "full"]
+DriftKind = Literal["missing", "orphan", "stale", "mismatch"]
+
+
+class Eventual(Part):
+    """The replica may be behind the SOT, by at most `lag`."""
+
+    kind: Literal["eventual"]
+    lag: Duration
+
+
+class Strong(Part):
+    """A reader can wait for a fence: what the SOT had committed at that moment has been applied."""
+
+    kind: Literal["strong"]
+
+
+Consistency = Annotated[Eventual | Strong, Field(discriminator="kind")]
+
+
+class LastWriteWins(Part):
+    """For replicas that others write too: of two rows, the one with the larger value in this column stays."""
+
+    last_write_wins: Annotated[str, Field(min_length=1)]
+
+
+def _conflict_form(value: Any) -> str:
+    return "word" if isinstance(value, str) else "column"
+
+
+Conflict = Annotated[
+    Annotated[Literal["source_wins"], Tag("word")] | Annotated[LastWriteWins, Tag("column")],
+    Discriminator(_conflict_form),
+]
+
+
+class Validation(Part):
+    """Which checks run, and when. `sample` is the number of keys a `sample` run reads."""
+
+    depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
+    every: Duration
+    sample: Annotated[int, Field(ge=1)] | None = None
+    scrub_period: Duration | None = None
+
+
+class Repair(Part):
+    """Which kinds of drift are repaired without being asked, and what bounds every repair."""
+
+    automatic: tuple[DriftKind, ...]
+    stop_above: Annotated[int, Field(ge=1, description="Drifted keys above which a repair stops and asks.")] = 1000
+    rows_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+
+
+# What a plan without validation gets: counts, beside the lag that is always measured. `plan check` says so every time.
+FILLED_IN_VALIDATION: Final = Validation(depths=("counts",), every=timedelta(hours=1))
+
+
+def _all_optional(schema: dict[str, Any]) -> None:
+    """In the file each of these may come from the replica's `defaults`, so an editor must not demand it in place."""
+    schema.pop("required", None)
+
+
+class Policies(Part):
+    """The decisions for one table of a replica; in the file also the replica's `defaults`."""
+
+    model_config = ConfigDict(json_schema_extra=_all_optional)
+
+    mode: Mode
+    trigger: Trigger
+    consistency: Consistency
+    conflict: Conflict
+    on_failure: Failure
+    repair: Repair
+    validation: Validation = FILLED_IN_VALIDATION
+
+    @property
+    def lag_max(self) -> timedelta | None:
+        """The bound on how far behind the replica may be; None where consistency is strong."""
+        return self.consistency.lag if isinstance(self.consistency, Eventual) else None

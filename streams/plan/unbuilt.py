@@ -1,0 +1,56 @@
+"""What the vocabulary of a plan has and this version does not do yet: refused by name, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from streams.plan.draft import Placed, value_at
+from streams.plan.load import Path_
+from streams.plan.mapping import Problem
+from streams.plan.text import listed
+
+MODES: Final = frozenset(("replicate",))
+TRIGGERS: Final = frozenset(("realtime",))
+DEPTHS: Final = frozenset(("counts", "checksums"))
+JOIN_REFUSED: Final = (
+    "joins are refused: a joined row has no single key whose log orders its changes; "
+    "copy both tables and join them in the replica"
+)
+
+
+def not_built(table: Placed) -> Iterator[Problem]:
+    """Everything about this table of a replica that is in the vocabulary but not built."""
+    if isinstance(table.raw, list):
+        yield Problem((), "feeding several shapes from one table is not built yet: give one shape")
+        return
+    yield from _words(table.raw)
+    yield from _checks(table.raw)
+    if value_at(table.raw, ("columns", "compute")):
+        yield Problem(("columns", "compute"), "computed columns are not built yet")
+
+
+def _words(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _word(raw, "mode", MODES, ("invalidate", "verify"))
+    yield from _word(raw, "trigger", TRIGGERS, ("scheduled", "on_demand"))
+    if value_at(raw, ("consistency", "kind")) == "strong":
+        yield Problem(("consistency", "kind"), "strong consistency is not built yet; use {kind: eventual, lag: …}")
+    if isinstance(raw.get("conflict"), Mapping) and "last_write_wins" in raw["conflict"]:
+        yield Problem(("conflict",), "last_write_wins is not built yet; use source_wins")
+
+
+def _word(raw: Mapping[str, Any], field: str, built: frozenset[str], others: tuple[str, ...]) -> Iterator[Problem]:
+    if raw.get(field) in others:
+        yield Problem((field,), f"{raw[field]} is not built yet; use {listed(sorted(built), 'or')}")
+
+
+def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    depths: Path_ = ("validation", "depths")
+    listed_depths = value_at(raw, depths)
+    for index, depth in enumerate(listed_depths if isinstance(listed_depths, list) else ()):
+        if depth in ("sample", "full"):
+            yield Problem((*depths, index), f"depth {depth} is not built yet; use {listed(sorted(DEPTHS), 'or')}")
+    if value_at(raw, ("validation", "sample")) is not None:
+        yield Problem(("validation", "sample"), "sampling is not built yet: leave it out or null")
+    if value_at(raw, ("repair", "automatic")):
+        yield Problem(("repair", "automatic"), "automatic repair is not built yet: [] (repairs are ordered by hand)")

@@ -1,0 +1,111 @@
+"""The guard: the contract every replica store keeps (design, Guard).
+
+A store writes a row only under a token larger than the stored one. The decision is made inside the store, in the same
+atomic step as the write, so that a worker which lost its partition and wakes up late is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.errors import HoldtrueError, StoreUnavailable
+from streams.rows.canonical import Row
+from streams.versions.entry import Token
+
+if TYPE_CHECKING:
+    from streams.plan.mapping import Shape
+
+__all__ = ["Held", "Outcome", "Refused", "Replica", "ReplicaTable", "Result", "StoreUnavailable", "Write"]
+
+
+class Write(NamedTuple):
+    """One write of one key. At most one per key and batch.
+
+    key: canonical bytes of the key columns (`rows.canonical.encode`, in key order).
+    row: the mapped row in canonical text, or None for a delete that leaves a tombstone.
+    line: `encode(row)`, already made for the digest; b"" for a delete.
+    """
+
+    key: bytes
+    row: Row | None
+    line: bytes
+    token: Token
+
+
+class Outcome(StrEnum):
+    """What the guard did with one write."""
+
+    applied = "applied"
+    duplicate = "duplicate"  # equal token, equal content: written before
+    stale = "stale"  # the store holds a larger token
+    conflict = "conflict"  # equal token, other content
+    refused = "refused"  # the store cannot hold this row; `reason` says why
+
+
+class Result(NamedTuple):
+    """The answer for one write; `stored` is the store's token where it is known, `reason` names the refusal."""
+
+    outcome: Outcome
+    stored: Token | None = None
+    reason: str = ""
+
+
+APPLIED = Result(Outcome.applied)
+
+
+class Held(NamedTuple):
+    """What a store holds for one key, read as content: never a remembered digest.
+
+    token: None when the row carries none (written by somebody else).
+    row: canonical row, or None when there is no live row (absent or tombstone).
+    """
+
+    token: Token | None
+    row: Row | None
+
+
+class Refused(HoldtrueError):
+    """A store cannot take part at all as it is configured (a missing table, another shape, no permission)."""
+
+
+class ReplicaTable(Protocol):
+    """One table of one replica. Methods block; callers run them in threads. None of them retries: the caller does.
+
+    All raise `StoreUnavailable` when the store cannot be reached or cannot serve now, with nothing promised about
+    which writes of the batch took place: the batch is sent again.
+    """
+
+    shape: Shape
+
+    def prepare(self) -> None:
+        """Create what is missing (target table, version rows), check what is there; raises `Refused` on a mismatch."""
+
+    def apply(self, writes: Sequence[Write]) -> list[Result]:
+        """Guarded writes, one result per write, in order; durable as far as the store can promise when it returns."""
+
+    def overrule(self, key: bytes, expected: Token | None, write: Write) -> Result:
+        """Write whatever the order says, if the stored token is still `expected`: repairs only (design, Repair)."""
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
+        """Content of the given keys; keys the store knows nothing of are left out."""
+
+    def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
+        """All keys with a live row, in chunks of at most about `chunk`, for sweeps and counts."""
+
+    def count(self) -> int:
+        """Number of live rows, as the store itself counts them."""
+
+    def close(self) -> None:
+        """Give back connections; harmless when called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A named store with its tables."""
+
+    name: str
+    kind: str
+    tables: dict[str, ReplicaTable]

@@ -1,0 +1,189 @@
+"""The DynamoDB replica: one item a row, its columns as attributes, its token beside them.
+
+A deleted row stays as an item with key, token, `holdtrue_dead` and a TTL: readers leave out items that have
+`holdtrue_dead` (docs/stores.md).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from streams.plan.mapping import Shape
+from streams.replicas.base import Held, Outcome, Refused, Result, Write
+from streams.replicas.dynamodb_client import CONNECTIONS_MAX, configuring, translated, unavailable
+from streams.replicas.dynamodb_items import Item, ItemForm, Names, Unstorable
+from streams.replicas.dynamodb_schema import ensure_table
+from streams.replicas.dynamodb_write import Batching, Put, Writer
+from streams.versions.entry import Token
+
+KEYS_PER_READ: Final = 100
+SEGMENTS: Final = 4
+_IDLE_ROUNDS_MAX: Final = 3
+_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}").fullmatch
+
+
+class DynamoTable:
+    """One DynamoDB table (the contract is `replicas.base.ReplicaTable`).
+
+    table: its name (the mapping's target).
+    client: from `dynamodb_client.connect`; may serve several tables.
+    tombstone_retention: how long a deleted row's item stays at least; DynamoDB removes it some time later.
+    tombstones: "attribute" keeps the dead as items of the table; "table" is not built yet and refused.
+    batching: "transactions" is the faster, "single" costs half the write units on AWS.
+    names: what the attributes beside the row's own are called.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        client: Any,
+        *,
+        table: str,
+        tombstone_retention: timedelta,
+        tombstones: Literal["attribute", "table"] = "attribute",
+        batching: Batching = "transactions",
+        names: Names | None = None,
+    ) -> None:
+        _check(table, tombstones, tombstone_retention)
+        self.shape = shape
+        self.table = table
+        self.form = ItemForm(shape, names or Names())
+        self._client = client
+        self._where = f"table {table} at {client.meta.endpoint_url}"
+        self._retention_seconds = int(tombstone_retention.total_seconds())
+        self._batching = batching
+        self._pool = ThreadPoolExecutor(CONNECTIONS_MAX, thread_name_prefix="dynamodb")
+        self._writer = Writer(client, table, self.form, self._pool, self._where)
+
+    def prepare(self) -> None:
+        """Create the table with its TTL, or check its key schema."""
+        with configuring(self._where):
+            ensure_table(self._client, self.table, self.form.key_types, self.form.names.expires)
+
+    def apply(self, writes: Sequence[Write]) -> list[Result]:
+        """Guarded writes; a row DynamoDB cannot hold is refused alone, before anything of it is sent."""
+        results: dict[int, Result] = {}
+        puts = []
+        for place, write in enumerate(writes):
+            try:
+                puts.append(Put(place, write, self._item(write)))
+            except Unstorable as reason:
+                results[place] = _refusal(reason)
+        results.update(self._writer.write(puts, self._batching))
+        return [results[place] for place in range(len(writes))]
+
+    def overrule(self, key: bytes, expected: Token | None, write: Write) -> Result:
+        """Write if the stored token is still `expected`; None is no token, or one that is not ours."""
+        assert key == write.key
+        try:
+            return self._writer.one(Put(0, write, self._item(write)), expected)
+        except Unstorable as reason:
+            return _refusal(reason)
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
+        """Content of the given keys, read consistently."""
+        wanted = []
+        for key in keys:
+            with suppress(Unstorable):  # never written, so the store knows nothing of it
+                wanted.append(self.form.key(key))
+        chunks = [wanted[at : at + KEYS_PER_READ] for at in range(0, len(wanted), KEYS_PER_READ)]
+        rows = (self._known(item) for items in self._pool.map(self._get, chunks) for item in items)
+        return {key: held for key, held in rows if key is not None and held != (None, None)}
+
+    def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
+        """All live rows, read consistently; items whose key no row of the table can have are left out."""
+        for page in self._pages(Limit=chunk):
+            known = [self._known(item) for item in page.get("Items", ())]
+            rows = [(key, held) for key, held in known if key is not None and held.row is not None]
+            if rows:
+                yield rows
+
+    def count(self) -> int:
+        """Number of items that are not tombstones, counted by DynamoDB."""
+        return sum(page["Count"] for page in self._pages(Select="COUNT"))
+
+    def close(self) -> None:
+        """End the threads and give back the client's connections."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._client.close()
+
+    def _item(self, write: Write) -> Item:
+        if write.row is not None:
+            return self.form.live(write.row, write.token)
+        return self.form.tombstone(write.key, write.token, int(time.time()) + self._retention_seconds)
+
+    def _known(self, item: Item) -> tuple[bytes | None, Held]:
+        return self.form.row_key(item), self.form.held(item)
+
+    def _get(self, keys: list[Item]) -> list[Item]:
+        """The items of up to a hundred keys. DynamoDB may leave some for the next call: more than 16 MB, throttling."""
+        items: list[Item] = []
+        idle = 0
+        while keys:
+            request = {self.table: {"Keys": keys, "ConsistentRead": True}}
+            with translated(self._where):
+                answer = self._client.batch_get_item(RequestItems=request)
+            items += answer["Responses"].get(self.table, ())
+            left = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
+            idle = idle + 1 if len(left) == len(keys) else 0
+            if idle == _IDLE_ROUNDS_MAX:
+                raise unavailable(self._where, "ThrottlingException")
+            keys = left
+        return items
+
+    def _pages(self, **options: Any) -> Iterator[dict[str, Any]]:
+        """The pages of a parallel scan over live items; at most one page a segment is in flight or waiting."""
+        running: dict[Future[dict[str, Any]], int] = {}
+        try:
+            for segment in range(SEGMENTS):
+                running[self._pool.submit(self._page, segment, None, options)] = segment
+            while running:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    segment, page = running.pop(done), done.result()
+                    if "LastEvaluatedKey" in page:
+                        following = self._pool.submit(self._page, segment, page["LastEvaluatedKey"], options)
+                        running[following] = segment
+                    yield page
+        finally:
+            for each in running:
+                each.cancel()
+
+    def _page(self, segment: int, start: Item | None, options: dict[str, Any]) -> dict[str, Any]:
+        request = {
+            "TableName": self.table,
+            "ConsistentRead": True,
+            "Segment": segment,
+            "TotalSegments": SEGMENTS,
+            "FilterExpression": "attribute_not_exists(#d)",
+            "ExpressionAttributeNames": {"#d": self.form.names.dead},
+            **options,
+        }
+        if start is not None:
+            request["ExclusiveStartKey"] = start
+        with translated(self._where):
+            page: dict[str, Any] = self._client.scan(**request)
+        return page
+
+
+def _check(table: str, tombstones: str, retention: timedelta) -> None:
+    if tombstones != "attribute":
+        raise Refused(
+            f"Tombstones in a side table, as asked for by {table}, are not built yet.",
+            "Set `tombstones: attribute`; readers then leave out items that have the attribute holdtrue_dead.",
+        )
+    if not _TABLE_NAME(table):
+        raise Refused(
+            f"{table!r} cannot name a DynamoDB table.", "Use 3 to 255 letters, digits, '_', '-' or '.' for `to`."
+        )
+    if retention < timedelta(seconds=1):
+        raise Refused(f"The tombstone retention of {table} is shorter than a second.", "Set it in the plan.")
+
+
+def _refusal(reason: Unstorable) -> Result:
+    return Result(Outcome.refused, None, f"DynamoDB cannot hold this row: {reason}.")

@@ -1,0 +1,116 @@
+"""The connection to DynamoDB, and what its errors mean for a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from streams.errors import StoreUnavailable
+from streams.replicas.base import Refused
+
+CONNECTIONS_MAX: Final = 8
+CONNECT_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 10.0
+_ANY = ("local", "local")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_THROTTLED = (
+    "is throttling this table",
+    "Raise its capacity, or let the worker go on more slowly; nothing is lost.",
+)
+_REASONS = {
+    "ProvisionedThroughputExceededException": _THROTTLED,
+    "ProvisionedThroughputExceeded": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "ThrottlingError": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "TransactionConflictException": ("had another writer on the same keys", "Sending the batch again decides it."),
+    "TransactionInProgressException": ("is still busy with this transaction", "Send the batch again."),
+    "ResourceNotFoundException": ("does not have the table", "Run the worker's preparation again."),
+    "AccessDeniedException": ("does not allow these credentials what is needed", "Look at the role's permissions."),
+    "UnrecognizedClientException": ("does not know these credentials", "Look at the AWS credentials of this process."),
+    "InvalidSignatureException": ("refused the signature", "Look at the AWS secret key and this machine's clock."),
+    "ExpiredTokenException": ("refused an expired session", "Renew the AWS credentials of this process."),
+}
+_SETUP: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"})
+
+
+def connect(region: str, endpoint: str | None = None, *, access_key: str = "", secret_key: str = "") -> Any:
+    """A DynamoDB client with bounded connections and waits that sends everything once.
+
+    Credentials come from where the AWS SDK looks for them. A server on this machine (DynamoDB Local) wants some and
+    takes any, so it is given some.
+    """
+    local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+    if local and not access_key and "AWS_ACCESS_KEY_ID" not in os.environ:
+        access_key, secret_key = _ANY
+    config = Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
+        max_pool_connections=CONNECTIONS_MAX,
+        parameter_validation=False,  # we make the parameters; checking them would take a third of the time
+        **({"proxies": {}} if local else {}),
+    )
+    try:
+        return boto3.session.Session().client(
+            "dynamodb",
+            region_name=region,
+            endpoint_url=endpoint,
+            aws_access_key_id=access_key or None,
+            aws_secret_access_key=secret_key or None,
+            config=config,
+        )
+    except (ValueError, BotoCoreError) as error:
+        raise Refused(
+            f"A DynamoDB client for region {region!r} cannot be made ({type(error).__name__}).",
+            "Look at the replica's region and endpoint in the plan.",
+        ) from error
+
+
+def code(error: ClientError) -> str:
+    """The error's code, such as `ValidationException`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def unavailable(where: str, reason: str) -> StoreUnavailable:
+    """The sentence for an error code."""
+    what, hint = _REASONS.get(reason, (f"answered with {reason or 'an error'}", "Look at the service's health."))
+    return StoreUnavailable(f"DynamoDB {where} {what}.", hint)
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn every error that was not handled inside into StoreUnavailable; `where` is table and endpoint."""
+    try:
+        yield
+    except ClientError as error:
+        raise unavailable(where, code(error)) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise StoreUnavailable(f"No AWS credentials for DynamoDB {where}.", "Set AWS_PROFILE or a role.") from error
+    except (HTTPClientError, NoConnection) as error:
+        hint = "Is it running, and the endpoint right?"
+        raise StoreUnavailable(f"DynamoDB {where} cannot be reached ({type(error).__name__}).", hint) from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"DynamoDB {where} could not be asked ({type(error).__name__}).") from error
+
+
+@contextmanager
+def configuring(where: str) -> Iterator[None]:
+    """`translated`, but what waiting cannot mend is Refused: credentials and permissions."""
+    try:
+        with translated(where):
+            yield
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        if isinstance(cause, NoCredentialsError) or (isinstance(cause, ClientError) and code(cause) in _SETUP):
+            raise Refused(error.what, error.hint) from error
+        raise

@@ -1,0 +1,55 @@
+"""The stores of a replica, as its plan names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.plan.mapping import Shape
+from streams.plan.model import DynamoReplica, Plan, PostgresReplica, RedisReplica
+from streams.replicas.base import ReplicaTable
+
+
+def open_replica(plan: Plan, replica: str, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+    """Table → its store. Drivers are imported here, so that a worker loads only its own. Connects to nothing yet."""
+    match plan.replicas[replica]:
+        case PostgresReplica() as postgres:
+            return _postgres(postgres, shapes)
+        case RedisReplica() as redis:
+            return _redis(plan, redis, shapes)
+        case DynamoReplica() as dynamo:
+            return _dynamo(plan, dynamo, shapes)
+
+
+def _postgres(replica: PostgresReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+    from streams.replicas.postgres import PostgresTable
+
+    dsn = replica.dsn.resolve()
+    return {
+        table: PostgresTable(shape, dsn, target=replica.tables[table].target(table, "postgres"),
+                             token_schema=replica.token_schema)
+        for table, shape in shapes.items()
+    }  # fmt: skip
+
+
+def _redis(plan: Plan, replica: RedisReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+    from streams.replicas.redis import RedisTable, connect
+
+    client = connect(replica.url.resolve())
+    return {
+        table: RedisTable(shape, client, template=replica.tables[table].key,
+                          tombstone_retention=plan.tombstone_retention)
+        for table, shape in shapes.items()
+    }  # fmt: skip
+
+
+def _dynamo(plan: Plan, replica: DynamoReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+    from streams.replicas.dynamodb import DynamoTable
+    from streams.replicas.dynamodb_client import connect
+
+    client = connect(replica.region, replica.endpoint.resolve() if replica.endpoint else None)
+    return {
+        table: DynamoTable(shape, client, table=replica.tables[table].target(table, "dynamodb"),
+                           tombstone_retention=plan.tombstone_retention,
+                           tombstones=replica.tables[table].tombstones or "attribute")
+        for table, shape in shapes.items()
+    }  # fmt: skip

@@ -1,0 +1,119 @@
+"""Preparing a table of a Postgres replica: creates what is missing, refuses what cannot be written as the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+
+from streams.plan.mapping import Column, Shape
+from streams.replicas.base import Refused
+from streams.replicas.postgres_sql import Statements
+
+# One advisory lock for all preparing of all workers: CREATE … IF NOT EXISTS is not safe against itself.
+_LOCK = "SELECT pg_advisory_xact_lock(7308613581302001)"
+_TABLE = """
+SELECT c.oid, c.relkind::text,
+       (SELECT json_agg((SELECT json_agg(a.attname) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
+                         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
+                         WHERE k.place <= i.indnkeyatts))
+        FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+        AND i.indpred IS NULL AND i.indexprs IS NULL)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
+"""
+_COLUMNS = """
+SELECT a.attname, t.typname, a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> ''
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_MORE = "Change the table or its mapping in the plan; `holdtrue plan check --live` lists every difference."
+
+Cursor = psycopg.Cursor[Any]
+
+
+class Found(NamedTuple):
+    """A column of a table that is there."""
+
+    name: str
+    type: str
+    required: bool
+    filled: bool
+    generated: bool
+
+
+def prepare(connection: psycopg.Connection[Any], shape: Shape, statements: Statements) -> None:
+    """Creates or checks target and version table in one transaction. Raises Refused, and psycopg.Error."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(_LOCK)
+        _target(cursor, shape, statements)
+        _versions(cursor, shape, statements)
+
+
+def _target(cursor: Cursor, shape: Shape, statements: Statements) -> None:
+    name = f"{statements.schema}.{statements.name}"
+    columns = _lookup(cursor, statements.schema, statements.name, shape.target_key)
+    if columns is None:
+        _run(cursor, statements.creations())
+        return
+    expected = [
+        column._replace(name=target) for column, target in zip(shape.source_columns, shape.target_columns, strict=True)
+    ]
+    _refuse(name, _differences(columns, expected))
+    _refuse(name, _unfilled(columns, shape.target_columns))
+
+
+def _versions(cursor: Cursor, shape: Shape, statements: Statements) -> None:
+    name = f"{statements.token_schema}.{statements.version_name}"
+    columns = _lookup(cursor, statements.token_schema, statements.version_name, shape.target_key)
+    if columns is None:
+        _run(cursor, statements.version_creations())
+        return
+    keys = [shape.source_columns[index] for index in shape.key_index]
+    expected = [column._replace(name=key) for column, key in zip(keys, shape.target_key, strict=True)]
+    own = [Column(statements.token_column, "bytea"), Column(statements.dead_column, "timestamptz")]
+    _refuse(name, _differences(columns, [*expected, *own]))
+
+
+def _run(cursor: Cursor, statements: Iterable[psycopg.sql.Composed]) -> None:
+    for statement in statements:
+        cursor.execute(statement, ())
+
+
+def _lookup(cursor: Cursor, schema: str, name: str, key: tuple[str, ...]) -> dict[str, Found] | None:
+    """The columns of a table, None when it is missing. Raises Refused when it has no unique index on exactly `key`."""
+    found = cursor.execute(_TABLE, (schema, name)).fetchone()
+    if found is None:
+        return None
+    oid, kind, uniques = found
+    if kind not in ("r", "p"):
+        raise Refused(f"{schema}.{name} in the replica is not a table, so it cannot be written.", _MORE)
+    if set(key) not in [set(columns) for columns in uniques or []]:
+        raise Refused(
+            f"{schema}.{name} in the replica has no unique index on exactly ({', '.join(key)}), the key in the plan.",
+            f"Add a primary key on ({', '.join(key)}), not deferrable.",
+        )
+    return {row[0]: Found(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall()}
+
+
+def _differences(found: dict[str, Found], expected: Iterable[Column]) -> Iterator[str]:
+    for column in expected:
+        there = found.get(column.name)
+        if there is None:
+            yield f"column {column.name}: expected {column.type}, found no such column"
+        elif there.type != column.type:
+            yield f"column {column.name}: expected {column.type}, found {there.type}"
+        elif there.generated:
+            yield f"column {column.name}: expected one that can be written, found a generated one"
+
+
+def _unfilled(found: dict[str, Found], mapped: tuple[str, ...]) -> Iterator[str]:
+    for column in found.values():
+        if column.name not in mapped and column.required and not column.filled:
+            yield f"column {column.name}: expected no such column, found {column.type} NOT NULL without a default"
+
+
+def _refuse(table: str, differences: Iterable[str]) -> None:
+    named = "; ".join(differences)
+    if named:
+        raise Refused(f"{table} in the replica has another shape than the plan: {named}.", _MORE)

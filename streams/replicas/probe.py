@@ -1,0 +1,56 @@
+"""Whether a DynamoDB or Redis replica can be reached, and which keys its tables have: for `plan check --live`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import boto3
+import redis
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from streams.errors import StoreUnavailable
+
+TIMEOUT_SECONDS: Final = 5
+
+
+def dynamo_keys(region: str, endpoint: str | None, tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The key attributes of those of `tables` that exist, partition key first. Raises StoreUnavailable."""
+    settings = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+    where = endpoint or f"DynamoDB in {region}"
+    try:
+        client = boto3.client("dynamodb", region_name=region, endpoint_url=endpoint, config=settings)
+        found = {table: _dynamo_key(client, table) for table in tables}
+    except ClientError as error:
+        reason = error.response.get("Error", {}).get("Code", "an error")
+        raise StoreUnavailable(f"{where} refuses: {reason}.", "Check the credentials and their permissions.") from None
+    except (BotoCoreError, ValueError) as error:
+        hint = "Check the endpoint, the network, and that AWS credentials are set."
+        raise StoreUnavailable(f"{where} cannot be reached: {type(error).__name__}.", hint) from None
+    return {table: key for table, key in found.items() if key is not None}
+
+
+def _dynamo_key(client: Any, table: str) -> tuple[str, ...] | None:
+    try:
+        described = client.describe_table(TableName=table)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    schema = sorted(described["KeySchema"], key=lambda item: item["KeyType"] != "HASH")
+    return tuple(item["AttributeName"] for item in schema)
+
+
+def ping_redis(url: str) -> None:
+    """Ask the Redis at `url` for a sign of life. Raises StoreUnavailable without the URL, which may hold a password."""
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        ) as client:
+            client.ping()
+    except redis.AuthenticationError:
+        raise StoreUnavailable("Redis refuses the connection: wrong user or password.", "Correct the URL.") from None
+    except redis.RedisError as error:
+        hint = "Start the server, or correct the URL the plan refers to."
+        raise StoreUnavailable(f"Redis cannot be reached: {type(error).__name__}.", hint) from None
+    except ValueError:
+        raise StoreUnavailable("The URL of Redis cannot be read.", "It must be redis://host:port/database.") from None

@@ -1,0 +1,13 @@
+-- Values and tokens of some rows as they stand together at one moment.
+--
+-- KEYS: for each row its value key and its token key.
+-- Returns what each key holds: a string, nil when there is none, {type} when it is no string.
+
+local found = redis.call('MGET', unpack(KEYS))
+for at, key in ipairs(KEYS) do
+  if not found[at] then
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' then found[at] = {kind} end
+  end
+end
+return found

@@ -1,0 +1,1 @@
+"""What a row is, on every store: canonical values, their digest."""

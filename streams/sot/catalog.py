@@ -1,0 +1,152 @@
+"""Reads what a Postgres database says about itself: server, role, tables, columns, keys, privileges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+
+from streams.errors import StoreUnavailable
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
+
+__all__ = ["Catalog", "ColumnInfo", "DatabaseInfo", "SlotInfo", "TableInfo", "connected", "read_catalog", "read_tables"]
+
+CONNECT_SECONDS: Final = 5
+STATEMENT_TIMEOUT: Final = "15s"
+
+_DATABASE: Final = """
+SELECT current_database() AS name, current_user AS role, current_setting('wal_level') AS wal_level,
+       r.rolsuper AS is_superuser, r.rolreplication AS may_replicate,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       current_setting('max_replication_slots')::int AS slots_max
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+# Execution of pg_control_system may be withheld; then two DSNs are only compared as text.
+_IDENTIFIER: Final = """
+SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+            THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '' END AS identifier
+"""
+_SLOTS: Final = """
+SELECT slot_name AS name, coalesce(plugin, '') AS plugin, coalesce(database, '') AS database, active
+FROM pg_replication_slots
+"""
+_PUBLICATIONS: Final = "SELECT pubname AS name FROM pg_publication"
+_SCHEMAS: Final = """
+SELECT nspname AS name,
+       has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS may_create
+FROM pg_namespace
+"""
+_TABLES: Final = """
+SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text, c.relpersistence = 'p' AS logged,
+       c.relreplident::text AS replica_identity, row_security_active(c.oid) AS row_security,
+       pg_has_role(c.relowner, 'USAGE') AS is_owner,
+       ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+             WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, p)) AS privileges,
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+             WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key,
+       coalesce(NOT i.indimmediate, false) AS key_deferrable
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+WHERE n.nspname || '.' || c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_COLUMNS: Final = """
+SELECT a.attrelid AS table_oid, a.attname AS name, t.typname AS type, a.atttypid AS type_oid, a.atttypmod AS typmod,
+       format_type(a.atttypid, a.atttypmod) AS shown, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable,
+       a.attgenerated <> '' AS generated, a.atthasdef OR a.attidentity <> '' AS has_default
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+"""
+# libpq gives no error code for a failed connection, only these words.
+_REASONS: Final = (
+    ("password authentication failed", "wrong user or password", "Correct the password the plan refers to."),
+    ("no password supplied", "a password is needed and none is given", "Put it into the DSN the plan refers to."),
+    ("pg_hba.conf", "the server does not admit this user from here", "Add an entry to its pg_hba.conf."),
+    ("does not exist", "the database or the role does not exist", "Correct the DSN, or create it."),
+    ("onnection refused", "nothing listens there", "Start the server, or correct the address."),
+    ("timeout", "no answer", "Check address, network and firewall."),
+    ("resolve", "the host name cannot be resolved", "Correct the host in the DSN."),
+)
+
+
+@contextmanager
+def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
+    """A read-only session on `dsn`; `what` names the database in errors. Raises StoreUnavailable without the DSN."""
+    where = _address(dsn, what)
+    try:
+        connection = psycopg.connect(dsn, connect_timeout=CONNECT_SECONDS, autocommit=True, row_factory=dict_row)
+    except psycopg.Error as error:
+        raise _refused(error, what, where) from None
+    with connection:
+        connection.read_only = True
+        connection.execute("SELECT set_config('statement_timeout', %s, false)", (STATEMENT_TIMEOUT,))
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            reason = type(error).__name__
+            raise StoreUnavailable(f"{what} at {where} did not answer: {reason}.", "Try again.") from None
+
+
+def read_catalog(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> Catalog:
+    """The database, and those of `tables` (`schema.table`) that exist in it."""
+    return Catalog(_database(connection), read_tables(connection, tables))
+
+
+def read_tables(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> dict[str, TableInfo]:
+    """Those of `tables` (`schema.table`, exact case) that exist, with columns in the table's order."""
+    found = connection.execute(_TABLES, (list(tables),)).fetchall()
+    columns: dict[int, list[ColumnInfo]] = {row["oid"]: [] for row in found}
+    for row in connection.execute(_COLUMNS, (list(columns),)):
+        columns[row.pop("table_oid")].append(ColumnInfo(**row))
+    return {row["name"]: _table(row, columns[row["oid"]]) for row in found}
+
+
+def _table(row: dict[str, Any], columns: list[ColumnInfo]) -> TableInfo:
+    known = {name: value for name, value in row.items() if name != "oid"}
+    known["privileges"] = frozenset(row["privileges"])
+    known["primary_key"] = tuple(row["primary_key"])
+    return TableInfo(**known, columns=tuple(columns))
+
+
+def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:
+    row = connection.execute(_DATABASE).fetchone()
+    identifier = connection.execute(_IDENTIFIER).fetchone()
+    assert row is not None
+    assert identifier is not None
+    return DatabaseInfo(
+        **row,
+        system_identifier=identifier["identifier"],
+        slots={slot.pop("name"): SlotInfo(**slot) for slot in connection.execute(_SLOTS)},
+        publications=frozenset(_names(connection, _PUBLICATIONS)),
+        schemas={schema["name"]: schema["may_create"] for schema in connection.execute(_SCHEMAS)},
+    )
+
+
+def _names(connection: psycopg.Connection[DictRow], query: LiteralString) -> list[str]:
+    return [row["name"] for row in connection.execute(query)]
+
+
+def _address(dsn: str, what: str) -> str:
+    """Host, port and database of a DSN. A DSN that cannot be read is never repeated: it may be the password."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        hint = "It must be postgresql://user:password@host:port/database or key=value words."
+        raise StoreUnavailable(f"The DSN of {what} cannot be read.", hint) from None
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _refused(error: psycopg.Error, what: str, where: str) -> StoreUnavailable:
+    text = str(error)
+    for words, reason, hint in _REASONS:
+        if words in text:
+            return StoreUnavailable(f"{what} at {where} refuses the connection: {reason}.", hint)
+    return StoreUnavailable(
+        f"{what} at {where} cannot be reached.", "Check the DSN the plan refers to, and the server."
+    )

@@ -1,0 +1,59 @@
+"""Connections to the SOT, in the session whose text output is canonical."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import psycopg
+
+from streams.errors import StoreUnavailable
+from streams.rows.canonical import SESSION
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 300
+
+
+class SotUnavailable(StoreUnavailable):
+    """The SOT could not be reached or did not answer in time."""
+
+
+def connect(dsn: str, *, application: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A connection in the canonical session; raises SotUnavailable, which names host and database, never a password."""
+    settings = {**SESSION, "statement_timeout": f"{STATEMENT_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
+    try:
+        connection = psycopg.connect(
+            dsn, connect_timeout=CONNECT_SECONDS, application_name=application, autocommit=True
+        )
+        with connection.cursor() as cursor:
+            for name, value in settings.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+    except psycopg.OperationalError as error:
+        raise unavailable(dsn, error) from None
+    return connection
+
+
+def unavailable(dsn: str, error: BaseException) -> SotUnavailable:
+    """The same failure, said without anything secret: drivers like to repeat the DSN."""
+    return SotUnavailable(
+        f"The source of truth at {shown(dsn)} did not answer: {_reason(error)}.",
+        "Check that it runs, that source.dsn in the plan names it, and that the password is right.",
+    )
+
+
+def shown(dsn: str) -> str:
+    """Host and database of a DSN, for messages."""
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+        return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    except psycopg.Error:
+        return urlsplit(dsn).hostname or "the configured address"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return f"{type(error).__name__} (SQLSTATE {error.sqlstate})"
+    text = str(error)
+    for known in ("password authentication failed", "Connection refused", "timeout expired", "does not exist"):
+        if known in text:
+            return known
+    return type(error).__name__

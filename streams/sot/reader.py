@@ -1,0 +1,145 @@
+"""Reads of SOT rows at a known snapshot: for what the log's order cannot decide, for repairs, for checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psycopg
+
+from streams.changes.visibility import Snapshot
+from streams.plan.mapping import Shape
+from streams.rows.canonical import Row, decode, encode
+from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
+from streams.sot.connection import connect, unavailable
+
+
+class SotRead(NamedTuple):
+    """Rows as one snapshot shows them; a key that is not in `rows` has no row that belongs in this replica."""
+
+    snapshot: Snapshot
+    rows: dict[bytes, Row]
+
+
+class SotRow(NamedTuple):
+    """One row of a scan: its key's canonical bytes, and the mapped row's."""
+
+    key: bytes
+    line: bytes
+
+
+class SotReader:
+    """Reads one table in one replica's shape. For one thread at a time; reconnects by itself after a failure."""
+
+    def __init__(self, dsn: str, shape: Shape, *, application: str) -> None:
+        self._dsn = dsn
+        self._shape = shape
+        self._application = application
+        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+
+    def read(self, keys: Sequence[bytes]) -> SotRead:
+        """The rows of these keys, and the snapshot that shows them. Raises SotUnavailable."""
+        with self._transaction() as cursor:
+            snapshot = _snapshot(cursor)
+            lines = _copy(cursor, self._select(self._keys_clause(keys)))
+            rows = {}
+            for line in lines:
+                row = decode(line)
+                if self._shape.keeps(row):
+                    rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
+            return SotRead(snapshot, rows)
+
+    def snapshot(self) -> Snapshot:
+        """What a read would see now."""
+        with self._transaction() as cursor:
+            return _snapshot(cursor)
+
+    def scan(self) -> Iterator[SotRow]:
+        """Every row that belongs in this replica, at one snapshot, in the order of the keys' canonical bytes.
+
+        Postgres sorts, so nothing of the table is held here. The order is what lets owners tell, for every stretch of
+        keys, which of theirs the SOT does not have.
+        """
+        # The same bytes `encode` gives for the key, compared as bytes.
+        key = " || E'\\t' || ".join(_escaped(identifier("t", name)) for name in self._shape.key_columns)
+        clause = f' WHERE {self._where()} ORDER BY ({key}) COLLATE "C"'
+        with self._transaction() as cursor:
+            for line in _copy(cursor, self._select(clause)):
+                row = decode(line)
+                stored = self._shape.stored(row)
+                yield SotRow(encode(self._shape.key_of(row)), line if len(stored) == len(row) else encode(stored))
+
+    def count(self) -> int:
+        """How many rows belong in this replica."""
+        query = f"SELECT count(*) FROM {self._table()} t WHERE {self._where()}".encode()
+        with self._transaction() as cursor:
+            row = cursor.execute(query).fetchone()
+            assert row is not None
+            return int(str(row[0]))
+
+    def close(self) -> None:
+        """Give back the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Cursor[tuple[object, ...]]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = connect(self._dsn, application=self._application)
+            with self._connection.cursor() as cursor:
+                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                try:
+                    yield cursor
+                finally:
+                    if not self._connection.closed:
+                        cursor.execute("ROLLBACK")
+        except psycopg.OperationalError as error:
+            self.close()
+            raise unavailable(self._dsn, error) from None
+
+    def _select(self, clause: str) -> str:
+        columns = ", ".join(canonical_sql(column, "t") for column in self._shape.read_columns)
+        return f"SELECT {columns} FROM {self._table()} t{clause}"
+
+    def _keys_clause(self, keys: Sequence[bytes]) -> str:
+        shape = self._shape
+        columns = [shape.read_columns[index] for index in shape.key_index]
+        texts = zip(*(decode(key) for key in keys), strict=True)
+        arrays = ", ".join(key_array_sql(column, values) for column, values in zip(columns, texts, strict=True))
+        names = ", ".join(f"k{index}" for index in range(len(columns)))
+        match = " AND ".join(f"{identifier('t', name)} = k.k{index}" for index, name in enumerate(shape.key_columns))
+        return f" JOIN unnest({arrays}) AS k({names}) ON {match}"
+
+    def _table(self) -> str:
+        return identifier(*self._shape.table.split(".", 1))
+
+    def _where(self) -> str:
+        """The filter with its values in it: COPY takes no parameters."""
+        where, values = self._shape.where_sql()
+        texts = iter(values)
+        return re.sub("%s", lambda _: literal(next(texts)), where)
+
+
+def _copy(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Iterator[bytes]:
+    """The lines of a COPY, each a row's canonical bytes; libpq hands them over one by one."""
+    with cursor.copy(f"COPY ({query}) TO STDOUT".encode()) as copy:
+        for block in copy:
+            yield bytes(block).removesuffix(b"\n")
+
+
+def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:
+    row = cursor.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert row is not None
+    return Snapshot.parse(str(row[0]))
+
+
+def _escaped(column: str) -> str:
+    """A key column's text as COPY escapes it."""
+    text = f"{column}::text"
+    for char, escape in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = f"replace({text}, {literal(char)}, {literal(escape)})"
+    return text

@@ -1,0 +1,83 @@
+"""The consumer that hands whole fetches to Faust, and starts each partition where nothing can be missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.types import TP, ConsumerMessage
+
+from streams.transport.batches import Batch, KafkaRecord
+
+_POLL_SECONDS = 1.0
+
+# (partition, committed offset or None) → where to start reading, or None for what Kafka says.
+StartOffset = Callable[[TP, int | None], int | None]
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
+    """Faust's own aiokafka consumer with another inner loop; group, heartbeats and assignment stay Faust's."""
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self._drain_once()
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        records, active = await self._wait_next_records(_POLL_SECONDS)
+        await self.sleep(0)  # a fetch that is always ready must not starve the lanes
+        if not self.flow_active:
+            # A rebalance began while we fetched: what we hold may be somebody else's by now.
+            return
+        generation = self.app.consumer_generation_id
+        for tp, fetched in (records or {}).items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if fetched and (active is None or tp in active or tp in self._buffered_partitions):
+                await self._deliver(TP(tp.topic, tp.partition), fetched)
+
+    async def _deliver(self, tp: TP, fetched: list[KafkaRecord]) -> None:
+        start = self._read_offset[tp]
+        fresh = fetched if start is None or fetched[0].offset >= start else [r for r in fetched if r.offset >= start]
+        if not fresh:
+            return
+        batch = Batch(tp, fresh)
+        await self.wait_first(self.callback(self._as_message(batch)), self.suspend_flow.wait())
+        self._read_offset[tp] = batch.last_offset + 1
+
+    def _as_message(self, batch: Batch) -> ConsumerMessage:
+        """One message that stands for the batch; its offset is the last one, which is what recovery counts by."""
+        tp, last = batch.tp, batch.records[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, 0, (), None, batch,
+            None, None, None, tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def perform_seek(self) -> None:
+        """Start every partition at min(committed, what the version table holds) + 1 (design, Ordering 13)."""
+        await super().perform_seek()
+        for tp in self.assignment():
+            start = self.app.start_offset(TP(tp.topic, tp.partition), self._read_offset[tp])
+            if start is not None:
+                await self.seek(tp, start)
+
+    async def commit_done(self, done: Mapping[TP, int]) -> bool:
+        """Commit that every record up to these offsets is in store, changelog and local state.
+
+        False when the partitions were taken away meanwhile: their records will be handled again by the new owner.
+        """
+        return bool(await self._commit_offsets({tp: offset + 1 for tp, offset in done.items()}))
+
+
+class BatchTransport(Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the batch consumer."""
+
+    Consumer = BatchConsumer

@@ -1,0 +1,1 @@
+"""What a replica must hold: entries, their tokens, the version table."""

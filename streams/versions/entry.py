@@ -1,0 +1,98 @@
+"""Entries of the version table and the token a stored row carries (design, Ordering 1 and Guard)."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+_TOKEN = struct.Struct(">IQI")
+TOKEN_BYTES = _TOKEN.size
+
+
+class Token(NamedTuple):
+    """The totally ordered mark of a stored row. Encoded at fixed width, it sorts as bytes and as hex text.
+
+    epoch: ordinal of the topic's life, given by control; 0 is "before any change".
+    offset: of the topic record that wrote the row.
+    refresh: how often the row was read again from the SOT at that record.
+    """
+
+    epoch: int
+    offset: int
+    refresh: int
+
+    def encode(self) -> bytes:
+        """16 bytes, big-endian, in the order of comparison."""
+        return _TOKEN.pack(self.epoch, self.offset, self.refresh)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Token:
+        """The inverse of `encode`; raises struct.error when the width is wrong."""
+        return cls(*_TOKEN.unpack(encoded))
+
+    @property
+    def record(self) -> tuple[int, int]:
+        """(epoch, offset): the record this token stands for, whatever its refreshes."""
+        return (self.epoch, self.offset)
+
+    def refreshed(self) -> Token:
+        """The next token for the same record, after another read of the SOT."""
+        return Token(self.epoch, self.offset, self.refresh + 1)
+
+
+NO_TOKEN = Token(0, 0, 0)
+
+
+class Position(NamedTuple):
+    """Where a change was in the source's log; only recognises changes that were sent again."""
+
+    epoch: int
+    lsn: int
+
+
+class Entry(NamedTuple):
+    """What a replica must hold for one key, and what is known about how it came to that.
+
+    token: of the row, as the store has it.
+    position: of the last applied change; None when only reads of the SOT made this entry.
+    seen: transaction id of the last change seen for this key, applied or not; 0 when none was.
+    unproven: ids of transactions whose changes were seen but which no SOT snapshot has shown to be visible yet.
+    digest: of the row, 16 bytes; None is a tombstone: the key must not be in the replica.
+    rebuilt: made from the store, not from the log: until its first change, a differing change is asked (Ordering 14).
+    """
+
+    token: Token
+    position: Position | None
+    seen: int
+    unproven: tuple[int, ...]
+    digest: bytes | None
+    rebuilt: bool = False
+
+    def encode(self) -> bytes:
+        """Fixed part of 62 bytes, then 8 bytes per unproven transaction."""
+        position = self.position
+        flags = (
+            (_LIVE if self.digest is not None else 0)
+            | (_POSITIONED if position is not None else 0)
+            | (_REBUILT if self.rebuilt else 0)
+        )
+        fixed = _ENTRY.pack(flags, *self.token, *(position or (0, 0)), self.seen, self.digest or b"")
+        return fixed + struct.pack(f">{len(self.unproven)}Q", *self.unproven) if self.unproven else fixed
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Entry:
+        """The inverse of `encode`; raises struct.error on bytes that are not an entry."""
+        flags, epoch, offset, refresh, p_epoch, lsn, seen, digest = _ENTRY.unpack_from(encoded)
+        extra = (len(encoded) - _ENTRY.size) // 8
+        return cls(
+            Token(epoch, offset, refresh),
+            Position(p_epoch, lsn) if flags & _POSITIONED else None,
+            seen,
+            struct.unpack_from(f">{extra}Q", encoded, _ENTRY.size) if extra else (),
+            digest if flags & _LIVE else None,
+            bool(flags & _REBUILT),
+        )
+
+
+_ENTRY = struct.Struct(">BIQIIQQ16s")
+_LIVE, _POSITIONED, _REBUILT = 1, 2, 4

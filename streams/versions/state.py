@@ -1,0 +1,191 @@
+"""The version table of one partition on local disk: entries, bucket digests, input offset, in one atomic write.
+
+RocksDB keeps it between restarts; the changelog topic keeps it between machines. What is written here has always been
+acknowledged by the changelog first, so that losing this folder loses nothing (design, Ordering 9 and 13).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+
+from streams.errors import HoldtrueError
+from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
+from streams.versions.entry import Entry
+
+# One letter before every key tells what it is; the changelog uses the same keys.
+ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
+_INPUT, _EPOCH, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"epoch", b"changelog", b"live"))
+_NUMBER = struct.Struct(">q")
+
+# Per partition: two 8 MiB write buffers and 8 MiB of blocks keep 16 partitions of a worker under 400 MB.
+_WRITE_BUFFER_BYTES = 8 << 20
+_BLOCK_CACHE_BYTES = 8 << 20
+_MODULUS = 1 << (8 * DIGEST_BYTES)
+
+
+class StateBroken(HoldtrueError):
+    """The local state cannot be opened or read."""
+
+
+class Move(NamedTuple):
+    """One key's entry moving from `old` to `new`."""
+
+    key: bytes
+    old: Entry | None
+    new: Entry
+
+
+class PartitionState:
+    """What this replica must hold for the keys of one partition. Used by one task at a time: the partition's owner."""
+
+    def __init__(self, path: Path, partition: int) -> None:
+        self.partition = partition
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = Rdict(str(path), _options())
+        except Exception as error:  # rocksdict raises bare Exception for every failure
+            raise StateBroken(
+                f"The version table in {path} cannot be opened: {error}.",
+                "Is another worker with the same --instance running? If the folder is damaged, delete it: it is "
+                "recovered from the changelog topic.",
+            ) from error
+        self._buckets = [0] * BUCKETS
+        for key, value in self._prefixed(BUCKET):
+            self._buckets[int.from_bytes(key, "big")] = int.from_bytes(value, "big")
+        self.input_offset = self._mark(_INPUT, -1)
+        self.epoch = self._mark(_EPOCH, 1)
+        self.changelog_offset = self._mark(_CHANGELOG, -1)
+        self.live = self._mark(_LIVE, 0)
+        # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
+        self.suspected = dict(self._prefixed(SUSPICION))
+
+    def entries(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """The entries of `keys`, in their order; None where there is none."""
+        found: list[bytes | None] = self._db.get([ENTRY + key for key in keys])
+        return [None if value is None else Entry.decode(value) for value in found]
+
+    def entry(self, key: bytes) -> Entry | None:
+        """The entry of one key."""
+        return self.entries([key])[0]
+
+    def scan(self, lower: bytes = b"", upper: bytes | None = None) -> Iterator[tuple[bytes, Entry]]:
+        """Entries whose key is in [lower, upper), in the order of the keys' bytes."""
+        for key, value in self._prefixed(ENTRY, lower):
+            if upper is not None and key >= upper:
+                return
+            yield key, Entry.decode(value)
+
+    def bucket_digest(self, bucket: int) -> int:
+        """Sum of the digests of the bucket's live keys, modulo 2**128."""
+        return self._buckets[bucket]
+
+    def changelog(self, moves: Iterable[Move], input_offset: int) -> list[tuple[bytes, bytes]]:
+        """The records that make these moves recoverable. The input offset comes last."""
+        records = [(ENTRY + move.key, move.new.encode()) for move in moves]
+        records.append((_INPUT, _NUMBER.pack(max(input_offset, self.input_offset))))
+        return records
+
+    def commit(
+        self,
+        moves: Sequence[Move],
+        input_offset: int,
+        changelog_offset: int,
+        *,
+        suspected: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Make the moves ours, in one atomic write, after the changelog has acknowledged them.
+
+        `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. A key that
+        moves is no longer suspected. The input offset never moves back.
+        """
+        batch = WriteBatch(raw_mode=True)
+        touched: set[int] = set()
+        for move in moves:
+            batch.put(ENTRY + move.key, move.new.encode())
+            self._account(move, touched)
+        self._suspect(batch, suspected or {}, moves)
+        self.input_offset = max(self.input_offset, input_offset)
+        self.changelog_offset = max(self.changelog_offset, changelog_offset)
+        self._write(batch, touched)
+
+    def recover(self, records: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
+        """Take records of the changelog, in its order. A key's larger token wins: a zombie's record is passed over."""
+        newest: dict[bytes, Entry] = {}
+        batch = WriteBatch(raw_mode=True)
+        for key, value in records:
+            if value is None:
+                continue
+            if key.startswith(ENTRY):
+                entry = Entry.decode(value)
+                known = newest.get(key[1:])
+                if known is None or entry.token >= known.token:
+                    newest[key[1:]] = entry
+            elif key == _INPUT:
+                self.input_offset = max(self.input_offset, _NUMBER.unpack(value)[0])
+        touched: set[int] = set()
+        olds = self.entries(list(newest)) if newest else []
+        for (key, entry), old in zip(newest.items(), olds, strict=True):
+            if old is None or entry.token >= old.token:
+                batch.put(ENTRY + key, entry.encode())
+                self._account(Move(key, old, entry), touched)
+        self.changelog_offset = max(self.changelog_offset, changelog_offset)
+        self._write(batch, touched)
+
+    def close(self) -> None:
+        """Flush and give the folder free for another process."""
+        self._db.close()
+
+    def _suspect(self, batch: WriteBatch, suspected: Mapping[bytes, bytes], moves: Sequence[Move]) -> None:
+        if self.suspected:
+            for key in [move.key for move in moves if move.key in self.suspected]:
+                batch.delete(SUSPICION + key)
+                del self.suspected[key]
+        for key, stored in suspected.items():
+            batch.put(SUSPICION + key, stored)
+            self.suspected[key] = stored
+
+    def _account(self, move: Move, touched: set[int]) -> None:
+        old = move.old.digest if move.old is not None else None
+        new = move.new.digest
+        if old == new:
+            return
+        self.live += (new is not None) - (old is not None)
+        bucket = bucket_of(move.key)
+        total = self._buckets[bucket] + int.from_bytes(new or b"", "big") - int.from_bytes(old or b"", "big")
+        self._buckets[bucket] = total % _MODULUS
+        touched.add(bucket)
+
+    def _write(self, batch: WriteBatch, touched: Iterable[int]) -> None:
+        for bucket in touched:
+            batch.put(BUCKET + bucket.to_bytes(2, "big"), self._buckets[bucket].to_bytes(DIGEST_BYTES, "big"))
+        batch.put(_INPUT, _NUMBER.pack(self.input_offset))
+        batch.put(_CHANGELOG, _NUMBER.pack(self.changelog_offset))
+        batch.put(_LIVE, _NUMBER.pack(self.live))
+        self._db.write(batch)
+
+    def _mark(self, name: bytes, default: int) -> int:
+        value = self._db.get(name)
+        return default if value is None else int(_NUMBER.unpack(value)[0])
+
+    def _prefixed(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self._db.items(from_key=prefix + start, read_opt=ReadOptions()):
+            if not key.startswith(prefix):
+                return
+            yield key[1:], value
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_keep_log_file_num(2)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
+    table.set_bloom_filter(10, block_based=False)
+    options.set_block_based_table_factory(table)
+    return options

@@ -1,0 +1,75 @@
+"""DynamoDB Local under the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from streams.replicas.base import ReplicaTable
+from streams.replicas.dynamodb import DynamoTable
+from streams.replicas.dynamodb_client import connect
+from streams.rows.canonical import Row
+from streams.versions.entry import NO_TOKEN
+from tests.support.dynamodb_server import REGION, dynamodb_endpoint
+
+_numbers = count(1)
+RETENTION = timedelta(hours=1)
+
+
+class DynamoHarness:
+    """Each table gets a name of its own and is dropped in the end."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.client = connect(REGION, endpoint)
+        self.made: list[DynamoTable] = []
+
+    def make_table(self, shape: Any) -> ReplicaTable:
+        table = self._open(shape, f"contract{next(_numbers)}", self.client)
+        table.prepare()
+        return table
+
+    def again(self, table: ReplicaTable) -> ReplicaTable:
+        assert isinstance(table, DynamoTable)
+        return self._open(table.shape, table.table, connect(REGION, self.endpoint))
+
+    def plant(self, table: ReplicaTable, key: bytes, row: Row | None) -> None:
+        """The token stays, as if somebody had used UpdateItem on every other attribute."""
+        assert isinstance(table, DynamoTable)
+        names = table.form.names
+        held = self.client.get_item(TableName=table.table, Key=table.form.key(key), ConsistentRead=True).get("Item", {})
+        item = table.form.tombstone(key, NO_TOKEN, 1) if row is None else table.form.live(row, NO_TOKEN)
+        del item[names.token]
+        if names.token in held:
+            item[names.token] = held[names.token]
+        self.client.put_item(TableName=table.table, Item=item)
+
+    def close(self) -> None:
+        for name in {table.table for table in self.made}:
+            self.client.delete_table(TableName=name)
+        for table in self.made:
+            table.close()
+
+    def _open(self, shape: Any, name: str, client: Any) -> DynamoTable:
+        table = DynamoTable(shape, client, table=name, tombstone_retention=RETENTION)
+        self.made.append(table)
+        return table
+
+
+@pytest.fixture(scope="session")
+def dynamodb_server() -> Iterator[str]:
+    """The endpoint of a DynamoDB for this test run."""
+    with dynamodb_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def dynamodb_harness(dynamodb_server: str) -> Iterator[DynamoHarness]:
+    """Tables in DynamoDB."""
+    harness = DynamoHarness(dynamodb_server)
+    yield harness
+    harness.close()

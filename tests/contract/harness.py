@@ -1,0 +1,25 @@
+"""What the contract suite needs of a store beside the contract itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.plan.mapping import Shape
+from streams.replicas.base import ReplicaTable
+from streams.rows.canonical import Row
+
+MakeTable = Callable[[Shape], ReplicaTable]
+
+
+class Harness(Protocol):
+    """One real store under test; a fixture `<kind>_harness` in `fix_<kind>.py` gives it and cleans up after it."""
+
+    def make_table(self, shape: Shape) -> ReplicaTable:
+        """A prepared table without rows or tokens. A second call with the same shape starts from nothing again."""
+
+    def again(self, table: ReplicaTable) -> ReplicaTable:
+        """Another handle, with connections of its own, on the rows of `table`: a second worker."""
+
+    def plant(self, table: ReplicaTable, key: bytes, row: Row | None) -> None:
+        """Somebody else's write: set or remove (None) the row's content and leave token or tombstone as they are."""

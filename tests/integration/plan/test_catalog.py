@@ -1,0 +1,210 @@
+"""Reading catalogs, and `plan check --live`, on a real Postgres."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from streams.errors import StoreUnavailable
+from streams.sot.catalog import connected, read_catalog
+from tests.support.postgres_server import _free_port as free_port
+from tests.unit.plan.plans import EXAMPLE
+
+pytestmark = pytest.mark.stack
+
+ACCOUNTS, HISTORY = "public.pgbench_accounts", "public.pgbench_history"
+TABLES = """
+CREATE TABLE pgbench_accounts (aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84));
+CREATE TABLE pgbench_tellers (tid int NOT NULL PRIMARY KEY, bid int, tbalance int, filler char(84));
+CREATE TABLE pgbench_branches (bid int NOT NULL PRIMARY KEY, bbalance int, filler char(88));
+CREATE TABLE pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
+"""
+PLAN = EXAMPLE.read_text().partition("  lookup:")[0]
+
+
+@pytest.fixture
+def sot(dsn: str) -> Iterator[str]:
+    """A database with pgbench's tables."""
+    yield from _database(dsn, "sot", TABLES)
+
+
+@pytest.fixture
+def replica(dsn: str) -> Iterator[str]:
+    """An empty database on the same server."""
+    yield from _database(dsn, "replica", "")
+
+
+def _database(dsn: str, name: str, statements: str) -> Iterator[str]:
+    with psycopg.connect(dsn, autocommit=True) as server:
+        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        server.execute(f"CREATE DATABASE {name}".encode())
+        own = urlsplit(dsn)._replace(path=f"/{name}").geturl()
+        _execute(own, statements)
+        yield own
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _execute(dsn: str, statements: str) -> None:
+    if statements:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(statements.encode())
+
+
+def _check(tmp_path: Path, sot: str, replica: str, plan: str = PLAN) -> tuple[int, dict[str, str], str]:
+    """Exit code, path → message of the findings, and stderr of `plan check --live`."""
+    path = tmp_path / "consistency.yaml"
+    path.write_text(plan)
+    words = [
+        sys.executable,
+        "-c",
+        "from streams.cli.main import run; run()",
+        "--format",
+        "json",
+        "plan",
+        "check",
+        "--live",
+    ]
+    environment = {**os.environ, "HOLDTRUE_SOT_DSN": sot, "HOLDTRUE_REPLICA_DSN": replica}
+    done = subprocess.run([*words, str(path)], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    found = json.loads(done.stdout)["findings"] if done.stdout else []
+    return done.returncode, {item["path"]: item["message"] for item in found}, done.stderr
+
+
+def test_a_catalog_is_read_as_it_is(sot: str) -> None:
+    """Types, keys in key order, generated columns, enums, identity and the things a table may be."""
+    _execute(
+        sot,
+        """CREATE TYPE mood AS ENUM ('ok');
+        CREATE UNLOGGED TABLE odd (b int, a int, gone int, c numeric(9, 2) DEFAULT 1,
+            d int GENERATED ALWAYS AS (a + 1) STORED,
+            m mood, PRIMARY KEY (a, b) DEFERRABLE);
+        ALTER TABLE odd DROP COLUMN gone; ALTER TABLE odd REPLICA IDENTITY FULL;
+        CREATE VIEW seen AS SELECT 1 AS x;""",
+    )
+    with connected(sot, "the database") as connection:
+        catalog = read_catalog(
+            connection, [ACCOUNTS, HISTORY, "public.odd", "public.seen", "public.nope", "public.ODD"]
+        )
+    odd = catalog.tables["public.odd"]
+    assert set(catalog.tables) == {ACCOUNTS, HISTORY, "public.odd", "public.seen"}
+    assert (odd.primary_key, odd.key_deferrable, odd.logged, odd.replica_identity) == (("a", "b"), True, False, "f")
+    assert [(c.name, c.shown, c.nullable, c.generated, c.is_enum) for c in odd.columns] == [
+        ("b", "integer", False, False, False),
+        ("a", "integer", False, False, False),
+        ("c", "numeric(9,2)", True, False, False),
+        ("d", "integer", True, True, False),
+        ("m", "mood", True, False, True),
+    ]
+    assert catalog.tables[HISTORY].primary_key == ()
+    assert catalog.tables["public.seen"].relkind == "v"
+    database = catalog.database
+    assert (database.name, database.wal_level, database.is_superuser, database.may_create) == (
+        "sot",
+        "logical",
+        True,
+        True,
+    )
+    assert database.system_identifier
+
+
+def test_slots_and_publications_are_seen(sot: str) -> None:
+    """What Debezium would use is known by name."""
+    _execute(sot, "CREATE PUBLICATION p; SELECT pg_create_logical_replication_slot('s_catalog', 'pgoutput')")
+    with connected(sot, "the database") as connection:
+        database = read_catalog(connection, []).database
+    _execute(sot, "SELECT pg_drop_replication_slot('s_catalog')")
+    assert database.publications == {"p"}
+    assert (database.slots["s_catalog"].plugin, database.slots["s_catalog"].database) == ("pgoutput", "sot")
+
+
+def test_a_session_of_the_check_cannot_write(sot: str) -> None:
+    """`plan check --live` changes nothing, whatever the role may do."""
+    with connected(sot, "the database") as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        connection.execute("CREATE TABLE x (a int)")
+
+
+def test_a_fitting_plan_is_clean(tmp_path: Path, sot: str, replica: str) -> None:
+    """Exit 0 and no finding; the replica's tables can be created."""
+    assert _check(tmp_path, sot, replica)[:2] == (0, {})
+
+
+def test_everything_that_does_not_fit_is_named(tmp_path: Path, sot: str, replica: str) -> None:
+    """A table without a key, a table and a column that are not there, replica tables of another shape: all at once."""
+    _execute(replica, "CREATE TABLE pgbench_accounts (aid int8 PRIMARY KEY, bid int, abalance int, filler char(84))")
+    plan = PLAN.replace(
+        "  # pgbench_history", f"  {HISTORY}: {{key: [tid]}}\n  public.nope: {{key: [id]}}\n  # pgbench_history"
+    )
+    plan = plan.replace("public.pgbench_tellers: {}", "public.pgbench_tellers: {columns: {omit: [colour]}}")
+    code, found, _ = _check(tmp_path, sot, replica, plan)
+    assert code == 2
+    assert "add a primary key" in found[f"tables.{HISTORY}.key"]
+    assert "not in the source of truth" in found["tables.public.nope"]
+    assert "colour" in found["replicas.reports.tables.public.pgbench_tellers.columns.omit[0]"]
+    assert "aid as bigint; expected is integer" in found[f"replicas.reports.tables.{ACCOUNTS}.columns"]
+    assert len(found) == 4
+
+
+def test_missing_permissions_are_named(tmp_path: Path, sot: str, replica: str) -> None:
+    """A role that may only log in learns everything it lacks."""
+    _execute(sot, "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN")
+    code, found, _ = _check(tmp_path, sot.replace("holdtrue@", "reader@"), replica)
+    assert code == 2
+    assert "may not replicate" in found["source.dsn"]
+    assert "GRANT CREATE ON DATABASE" in found["source.publication"]
+    assert {path for path in found if path.startswith("tables.")} == {
+        f"tables.public.pgbench_{name}" for name in ("accounts", "tellers", "branches")
+    }
+
+
+def test_the_source_as_its_own_replica_is_refused(tmp_path: Path, sot: str) -> None:
+    """Also under another address: the server's identifier tells."""
+    code, found, _ = _check(tmp_path, sot, sot.replace("127.0.0.1", "localhost"))
+    assert code == 2
+    assert ["source of truth itself" in message for message in found.values()] == [True] * 3
+
+
+def test_a_wrong_password_is_one_sentence_without_it(tmp_path: Path, sot: str, replica: str, dsn: str) -> None:
+    """Exit 1, which database, what to do; the password is nowhere."""
+    with psycopg.connect(dsn, autocommit=True) as server:
+        row = server.execute("SHOW hba_file").fetchone()
+    assert row is not None
+    hba = Path(row[0])
+    before = hba.read_text()
+    hba.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + before)
+    _execute(dsn, "DROP ROLE IF EXISTS locked; CREATE ROLE locked LOGIN PASSWORD 'right'; SELECT pg_reload_conf()")
+    try:
+        code, found, stderr = _check(tmp_path, sot.replace("holdtrue@", "locked:hunter2@"), replica)
+    finally:
+        hba.write_text(before)
+        _execute(dsn, "SELECT pg_reload_conf()")
+    assert (code, found) == (1, {})
+    assert "the source of truth at 127.0.0.1" in stderr
+    assert "wrong user or password" in stderr
+    assert "hunter2" not in stderr
+
+
+def test_a_dsn_that_refuses_is_one_sentence(tmp_path: Path, sot: str) -> None:
+    """The replica is named, with its address and what to do."""
+    code, _, stderr = _check(tmp_path, sot, f"postgresql://u:hunter2@127.0.0.1:{free_port()}/db")
+    assert code == 1
+    assert "the replica reports at 127.0.0.1" in stderr
+    assert "nothing listens there" in stderr
+    assert "hunter2" not in stderr
+
+
+@pytest.mark.parametrize(
+    "dsn_text", ["hunter2", "postgres//u:hunter2@h", "postgresql://u:hunter2@h:port/db", "host=h hunter2"]
+)
+def test_a_dsn_that_is_none_is_never_repeated(dsn_text: str) -> None:
+    """It may be the password itself."""
+    with pytest.raises(StoreUnavailable) as caught, connected(dsn_text, "the database"):
+        pass
+    assert "hunter2" not in str(caught.value)

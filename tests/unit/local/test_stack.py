@@ -1,0 +1,141 @@
+"""The stack's answers while nothing runs, its lock, its password, and its environment."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from streams.cli.doctor import Patient, examine
+from streams.local import packages, site
+from streams.local import stack as stack_module
+from streams.local.endpoints import Endpoints
+from streams.local.errors import StackError
+from streams.local.exclusive import exclusive
+from streams.local.findings import Finding, Outcome, judged
+from streams.local.stack import Stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """A stack that was never started."""
+    return Stack(tmp_path / "data", tmp_path / "cache")
+
+
+def test_a_stack_that_never_was_says_how_to_start_one(stack: Stack) -> None:
+    """No files are made by asking."""
+    with pytest.raises(StackError, match="no embedded stack") as caught:
+        stack.endpoints()
+    assert "holdtrue up" in caught.value.hint
+    assert stack.services() == []
+    assert not stack.data.exists()
+
+
+def test_down_is_fine_without_a_stack(stack: Stack) -> None:
+    """It reports that nothing ran."""
+    assert stack.down(wipe=True) is False
+
+
+def test_up_refuses_a_folder_with_other_files(stack: Stack) -> None:
+    """A later wipe would delete them."""
+    stack.data.mkdir()
+    (stack.data / "thesis.txt").touch()
+    with pytest.raises(StackError, match="not empty"):
+        stack.up()
+
+
+def test_wipe_never_deletes_a_folder_that_is_not_a_stack(stack: Stack) -> None:
+    """Whatever --data-dir names."""
+    stack.data.mkdir()
+    (stack.data / "thesis.txt").touch()
+    with pytest.raises(StackError, match="was not deleted"):
+        stack.down(wipe=True)
+    assert (stack.data / "thesis.txt").exists()
+
+
+def test_up_checks_the_disk_first(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is made where it would not fit."""
+    monkeypatch.setattr("streams.local.disk.free_bytes", lambda _: 1000)
+    with pytest.raises(StackError, match="Not enough disk space"):
+        stack.up()
+    assert not stack.data.exists()
+
+
+def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
+    """Here: a file where a folder should be."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match="cannot be written"):
+        Stack(tmp_path / "file" / "data", tmp_path / "cache").up()
+
+
+def test_unknown_service_is_named_with_those_there_are(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For fault tests that mistype."""
+    monkeypatch.setattr(stack, "_known_ports", lambda: dict.fromkeys(stack_module._PORT_NAMES, 1))
+    stack.data.mkdir()
+    with pytest.raises(StackError, match="no service postgres") as caught:
+        stack.kill("postgres")
+    assert "sot" in caught.value.hint
+
+
+def test_second_up_or_down_at_the_same_time_is_refused(stack: Stack) -> None:
+    """And may run when the first is done."""
+    with exclusive(stack.data), pytest.raises(StackError, match="at work on"):
+        stack.down()
+    stack.down()
+
+
+def test_password_is_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
+    """Not even readable between creation and a later chmod."""
+    made = site.password(tmp_path)
+    assert site.password(tmp_path) == made
+    assert len(made) >= 24
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_damaged_password_file_is_named_without_its_content(tmp_path: Path) -> None:
+    """What is in it may still be the password."""
+    (tmp_path / "secrets.json").write_text('{"postgres": "hunter2"')
+    with pytest.raises(StackError, match="is damaged") as caught:
+        site.password(tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_large_log_is_set_aside_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that logs stay bounded."""
+    monkeypatch.setattr(site, "LOG_BYTES_MAX", 3)
+    log = tmp_path / "kafka.log"
+    log.write_text("long")
+    site.turn_log(log)
+    assert not log.exists()
+    assert (tmp_path / "kafka.log.1").read_text() == "long"
+
+
+def test_missing_package_names_the_command_that_installs_it() -> None:
+    """The `local` extra is optional."""
+    for ask in (packages.folder_of, packages.require):
+        with pytest.raises(StackError, match="no_such_package") as caught:
+            ask("no_such_package")
+        assert caught.value.hint == "Install it: pip install 'holdtrue[local]'"
+
+
+def test_environment_has_a_variable_for_every_endpoint() -> None:
+    """And what DynamoDB clients want to see."""
+    endpoints = Endpoints(*(f"value-{index}" for index in range(9)))
+    environment = endpoints.environment()
+    assert {value for value in environment.values() if value.startswith("value-")} == {f"value-{i}" for i in range(9)}
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"} <= environment.keys()
+
+
+def test_doctor_goes_on_after_a_check_that_cannot_be_made(stack: Stack) -> None:
+    """The failed one is a finding with its advice."""
+
+    def broken(_: Patient) -> list[Finding]:
+        raise StackError("It is broken.", "Mend it.")
+
+    def good(_: Patient) -> list[Finding]:
+        return [judged("good", True, "fine", "unused")]
+
+    found = list(examine(Patient(stack), [broken, good]))  # type: ignore[list-item]
+    assert [each.outcome for each in found] == [Outcome.failed, Outcome.ok]
+    assert (found[0].detail, found[0].advice, found[1].advice) == ("It is broken.", "Mend it.", "")

@@ -1,0 +1,242 @@
+"""`plan check` on the file alone: everything that is missing or contradictory, at once, with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streams.plan.check import check_document, load_plan
+from streams.plan.finding import PlanIncomplete
+from streams.plan.load import parse_document
+from tests.unit.plan.plans import EXAMPLE, edited, findings, found
+
+REPORTS = "replicas.reports.tables"
+ACCOUNTS = "public.pgbench_accounts"
+VALIDATION = "      validation: {depths: [counts, checksums], every: 1h}\n"
+
+
+def test_the_example_is_complete() -> None:
+    """The committed example has no finding at all."""
+    assert findings() == []
+    assert load_plan(EXAMPLE).name == "bank"
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("owner: payments-team\n", "owner"),
+        ("approver: data-governance\n", "approver"),
+        ("tombstone_retention: 14d\n", "tombstone_retention"),
+        ("  retention: 7d\n", "kafka.retention"),
+        ("  longest_pause: 2d\n", "kafka.longest_pause"),
+        ("  dsn: {env: HOLDTRUE_SOT_DSN}\n", "source"),
+        ("      mode: replicate\n", f"{REPORTS}.{ACCOUNTS}.mode"),
+        ("      trigger: realtime\n", f"{REPORTS}.{ACCOUNTS}.trigger"),
+        ("      consistency: {kind: eventual, lag: 2s}\n", f"{REPORTS}.{ACCOUNTS}.consistency"),
+        (", lag: 2s", "replicas.reports.defaults.consistency.lag"),
+        ("      conflict: source_wins\n", f"{REPORTS}.{ACCOUNTS}.conflict"),
+        ("      on_failure: dead-letter\n", f"{REPORTS}.{ACCOUNTS}.on_failure"),
+        ("      repair: {automatic: []}\n", f"{REPORTS}.{ACCOUNTS}.repair"),
+        ("        tombstones: attribute\n", f"replicas.lookup.tables.{ACCOUNTS}.tombstones"),
+        ('key: "account:{aid}"', f"replicas.cache.tables.{ACCOUNTS}.key"),
+        ("key: [tid]", "tables.public.pgbench_tellers.key"),
+        ("    kind: redis\n", "replicas.cache.kind"),
+    ],
+)
+def test_what_a_person_decides_is_never_filled_in(line: str, path: str) -> None:
+    """Each decision that is left out is named as missing, at its place."""
+    assert ("missing", path) in found((line, ""))
+
+
+def test_an_empty_value_is_as_missing_as_none() -> None:
+    """`owner:` with nothing behind it, or spaces, names nobody."""
+    assert ("missing", "owner") in found(("owner: payments-team", "owner:"))
+    assert ("missing", "owner") in found(("owner: payments-team", "owner: '  '"))
+
+
+def test_everything_is_named_at_once() -> None:
+    """Missing, wrong and contradictory inputs do not hide each other."""
+    result = found(
+        ("owner: payments-team\n", ""),
+        ("retention: 7d", "retention: seven"),
+        ("mode: replicate", "mode: invalidate"),
+        ("on_failure: dead-letter", "on_failure: ignore"),
+        ('key: "teller:{tid}"', 'key: "account:{x}"'),
+        ("kind: dynamodb", "kind: dynamo"),
+        ("to: accounts", "tooo: accounts"),
+    )
+    assert result >= {
+        ("missing", "owner"),
+        ("invalid", "kafka.retention"),
+        ("not_built", "replicas.reports.defaults.mode"),
+        ("invalid", "replicas.reports.defaults.on_failure"),
+        ("contradictory", "replicas.cache.tables.public.pgbench_tellers.key"),
+        ("invalid", "replicas.lookup.kind"),
+        ("invalid", f"replicas.lookup.tables.{ACCOUNTS}.tooo"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("edit", "path"),
+    [
+        (("tombstone_retention: 14d", "tombstone_retention: 8d"), "tombstone_retention"),
+        (("longest_pause: 2d", "longest_pause: 7d"), "kafka.longest_pause"),
+        (("retention: 7d", "retention: 7d\n  prefix: holdtrue"), "kafka.prefix"),
+        ((f"      {ACCOUNTS}: {{}}", "      public.other: {}"), f"{REPORTS}.public.other"),
+        (
+            (f"      {ACCOUNTS}: {{}}", f"      {ACCOUNTS}: {{to: public.pgbench_tellers}}"),
+            f"{REPORTS}.public.pgbench_tellers",
+        ),
+        ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{omit: [aid]}}}}"), f"{REPORTS}.{ACCOUNTS}.columns.omit[0]"),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{omit: [bid], rename: {{bid: b}}}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.rename.bid",
+        ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{rename: {{bid: x, abalance: x}}}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.rename",
+        ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{rename: {{bid: aid}}}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.rename.bid",
+        ),
+        ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{to: accounts}}"), f"{REPORTS}.{ACCOUNTS}.to"),
+        ((f"{ACCOUNTS}: {{}}", f'{ACCOUNTS}: {{key: "a:{{aid}}"}}'), f"{REPORTS}.{ACCOUNTS}.key"),
+        (('key: "branch:{bid}"', 'key: "branches"'), "replicas.cache.tables.public.pgbench_branches.key"),
+        (('key: "branch:{bid}"', 'key: "{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
+        (('key: "branch:{bid}"', 'key: "holdtrue:{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
+        (('key: "branch:{bid}"', 'key: "teller:branch:{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
+        (("      mode: replicate", "      mode: replicate\n      to: x.y"), "replicas.reports.defaults.to"),
+        (("dsn: {env: HOLDTRUE_REPLICA_DSN}", "dsn: {env: HOLDTRUE_SOT_DSN}"), f"{REPORTS}.{ACCOUNTS}"),
+        (
+            ("  # pgbench_history is", "  holdtrue.signal: {key: [id]}\n  # pgbench_history is"),
+            "tables.holdtrue.signal",
+        ),
+    ],
+)
+def test_contradictions_are_named(edit: tuple[str, str], path: str) -> None:
+    """What cannot be true together is found, at the place to change."""
+    assert ("contradictory", path) in found(edit)
+
+
+def test_two_replicas_may_not_write_to_the_same_table() -> None:
+    """A row has one writer, whichever replica of the plan it is."""
+    plan = yaml.safe_load(EXAMPLE.read_text())
+    plan["replicas"]["second"] = plan["replicas"]["reports"]
+    result = check_document(parse_document(yaml.safe_dump(plan), "p"))
+    assert {f.path for f in result if "one writer" in f.message} == {
+        f"replicas.second.tables.{t}" for t in plan["tables"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("edit", "path", "words"),
+    [
+        (("mode: replicate", "mode: verify"), "defaults.mode", "verify is not built yet"),
+        (("trigger: realtime", "trigger: scheduled"), "defaults.trigger", "scheduled is not built yet"),
+        (("{kind: eventual, lag: 2s}", "{kind: strong}"), "defaults.consistency.kind", "strong"),
+        (("source_wins", "{last_write_wins: mtime}"), "defaults.conflict", "last_write_wins"),
+        (("[counts, checksums]", "[counts, sample]"), "defaults.validation.depths[1]", "depth sample"),
+        (("every: 1h", "every: 1h, sample: 100"), "defaults.validation.sample", "sampling"),
+        (("automatic: []", "automatic: [stale]"), "defaults.repair.automatic", "automatic repair"),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{compute: {{x: 'a'}}}}}}"),
+            f"tables.{ACCOUNTS}.columns.compute",
+            "computed",
+        ),
+        ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: [{{}}, {{to: a.b}}]"), f"tables.{ACCOUNTS}", "several shapes"),
+    ],
+)
+def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, words: str) -> None:
+    """A word of the vocabulary that does nothing yet is never ignored."""
+    matching = [f for f in findings(edit) if f.path == f"replicas.reports.{path}"]
+    assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
+
+
+def test_joins_are_refused_with_the_reason() -> None:
+    """A joined row has no key whose log could order it, and the finding says so."""
+    result = findings((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{join: {{with: public.pgbench_tellers}}}}"))
+    assert [(f.path, "no single key whose log orders" in f.message) for f in result] == [
+        (f"{REPORTS}.{ACCOUNTS}.join", True)
+    ]
+
+
+def test_a_list_with_one_shape_is_that_shape() -> None:
+    """And a mistake in it is found where it is."""
+    assert findings((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: [{{to: a.b}}]")) == []
+    assert ("invalid", f"{REPORTS}.{ACCOUNTS}[0].tooo") in found((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: [{{tooo: a.b}}]"))
+
+
+def test_only_a_missing_validation_is_filled_in(tmp_path: Path) -> None:
+    """It is a warning for each table, and the plan can be used with counts."""
+    path = tmp_path / "p.yaml"
+    path.write_text(edited((VALIDATION, "")))
+    result = findings((VALIDATION, ""))
+    assert {f.severity for f in result} == {"filled_in"}
+    assert len(result) == 7
+    assert load_plan(path).replicas["cache"].tables[ACCOUNTS].validation.depths == ("counts",)
+
+
+@pytest.mark.parametrize(
+    ("edit", "path"),
+    [
+        (("name: bank", "name: Bank!"), "name"),
+        (("holdtrue: 1", "holdtrue: 2"), "holdtrue"),
+        (("holdtrue: 1", "holdtrue: 1\nextra: 1"), "extra"),
+        (("owner: payments-team", "owner: [a]"), "owner"),
+        (("{key: [tid]}", "{key: tid}"), "tables.public.pgbench_tellers.key"),
+        (("{key: [tid]}", "{key: [tid], partitions: 1001}"), "tables.public.pgbench_tellers.partitions"),
+        (("{key: [tid]}", "{key: [tid], partitions: 0}"), "tables.public.pgbench_tellers.partitions"),
+        (("{key: [tid]}", "{key: [tid, tid]}"), "tables.public.pgbench_tellers"),
+        (("  public.pgbench_tellers: {key", "  Pg Tellers: {key"), "tables.Pg Tellers"),
+        (("  lookup:", "  Look Up:"), "replicas.Look Up"),
+        (("{env: HOLDTRUE_SOT_DSN}", "{env: HOLDTRUE_SOT_DSN}\n  slot: Not-A-Slot"), "source.slot"),
+        (("{env: HOLDTRUE_SOT_DSN}", "{env: HOLDTRUE_SOT_DSN, file: x}"), "source.dsn"),
+        (("{env: HOLDTRUE_KAFKA}", "a:b@c:9092"), "kafka.bootstrap"),
+        (('op: "<="', 'op: "~"'), f"replicas.lookup.tables.{ACCOUNTS}.where[0].op"),
+        (("value: 20000", "value: abc"), f"replicas.lookup.tables.{ACCOUNTS}.where[0]"),
+        (("replicas:\n", "replicas: []\nold:\n"), "replicas"),
+    ],
+)
+def test_invalid_values_are_named(edit: tuple[str, str], path: str) -> None:
+    """Unknown fields, wrong types and names no server would take."""
+    assert ("invalid", path) in found(edit)
+
+
+def test_an_invalid_name_is_not_repeated_for_what_derives_from_it() -> None:
+    """One mistake is one finding."""
+    assert found(("name: bank", "name: Bank!")) == {("invalid", "name")}
+
+
+def test_a_literal_secret_is_refused_and_never_shown() -> None:
+    """Not in a message, a path or the error of another verb."""
+    secret = "postgresql://u:hunter2@h/db"
+    result = findings(("{env: HOLDTRUE_CONTROL_DSN}", secret), ("{env: HOLDTRUE_KAFKA}", "u:hunter2@h:9092"))
+    assert {f.path for f in result} == {"control.dsn", "kafka.bootstrap"}
+    assert "hunter2" not in repr(result)
+
+
+def test_a_finding_has_line_sentence_and_who_can_supply_it() -> None:
+    """A person can act on it without reading the documentation."""
+    [finding] = findings(("approver: data-governance", "approver:"))
+    assert (finding.line, finding.who) == (5, "the owner of the data")
+    assert finding.message == "is missing: the team or person who approves changes of this plan"
+
+
+def test_other_verbs_refuse_an_incomplete_plan(tmp_path: Path) -> None:
+    """`load_plan` lists what is missing and ends with exit code 2."""
+    path = tmp_path / "p.yaml"
+    path.write_text(edited(("owner: payments-team\n", "")))
+    with pytest.raises(PlanIncomplete, match="owner: is missing") as caught:
+        load_plan(path)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "plan", "1", "{}", "replicas: {a: {tables: {b: [1]}}}", "tables: {a: 1}\nreplicas: {a: b}"]
+)
+def test_any_shape_of_document_gives_findings(text: str) -> None:
+    """What is no plan at all is described, not a crash."""
+    assert any(finding.blocks for finding in check_document(parse_document(text, "p")))

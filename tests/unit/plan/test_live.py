@@ -1,0 +1,232 @@
+"""`plan check --live` as a comparison: catalog data in, findings out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
+from streams.plan.draft import Draft
+from streams.plan.finding import Finding
+from streams.plan.live import source_findings
+from streams.plan.live_replicas import dynamo_findings, postgres_findings
+from streams.plan.load import parse_document
+from streams.plan.model import DynamoReplica, Plan, PostgresReplica
+from tests.unit.plan.plans import edited
+
+ACCOUNTS = "public.pgbench_accounts"
+
+
+def column(name: str, type_name: str = "int4", **fields: Any) -> ColumnInfo:
+    """A nullable plain column."""
+    known = {"type_oid": 0, "typmod": -1, "shown": type_name, "is_enum": False, "nullable": True, "generated": False}
+    return ColumnInfo(name=name, type=type_name, **{**known, "has_default": False, **fields})
+
+
+def table(name: str, key: tuple[str, ...], *columns: ColumnInfo, **fields: Any) -> TableInfo:
+    """An ordinary table its reader owns."""
+    known: dict[str, Any] = {"relkind": "r", "logged": True, "replica_identity": "d", "row_security": False}
+    known |= {
+        "is_owner": True,
+        "privileges": frozenset(("SELECT", "INSERT", "UPDATE", "DELETE")),
+        "key_deferrable": False,
+    }
+    keys = [column(part, nullable=False) for part in key]
+    return TableInfo(name=name, columns=(*keys, *columns), primary_key=key, **{**known, **fields})
+
+
+DATABASE = DatabaseInfo("sot", "app", "7", "logical", False, True, True, 10, schemas={"public": True})
+FILLER = column("filler", "bpchar", typmod=88, shown="character(84)")
+TABLES = {
+    ACCOUNTS: table(ACCOUNTS, ("aid",), column("bid"), column("abalance"), FILLER),
+    "public.pgbench_tellers": table("public.pgbench_tellers", ("tid",), column("tbalance")),
+    "public.pgbench_branches": table("public.pgbench_branches", ("bid",), column("bbalance")),
+}
+SOURCE = Catalog(DATABASE, TABLES)
+
+
+def _source(catalog: Catalog, *edits: tuple[str, str]) -> list[Finding]:
+    document = parse_document(edited(*edits), "p")
+    return list(source_findings(Plan.model_validate(document.data), Draft(document), catalog))
+
+
+def _with(**changes: Any) -> Catalog:
+    return replace(SOURCE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], **changes)})
+
+
+def test_a_fitting_source_has_no_findings() -> None:
+    """Nothing is said where nothing is wrong."""
+    assert _source(SOURCE) == []
+
+
+def test_a_table_without_a_primary_key_says_what_to_do() -> None:
+    """pgbench_history, when somebody lists it."""
+    history = "public.pgbench_history"
+    listed = ("  # pgbench_history is", f"  {history}: {{key: [tid]}}\n  # pgbench_history is")
+    catalog = replace(SOURCE, tables={**TABLES, history: table(history, (), column("tid"))})
+    [finding] = _source(catalog, listed)
+    assert (finding.severity, finding.path) == ("missing", f"tables.{history}.key")
+    assert finding.message == (
+        "has no primary key, so its rows cannot be told apart, ordered or checked: add a primary key "
+        "(ALTER TABLE public.pgbench_history ADD PRIMARY KEY …), or leave the table out of the plan"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "words"),
+    [
+        ({"primary_key": ("aid", "bid")}, "contradictory", "says aid, but the primary key is aid and bid"),
+        ({"relkind": "p"}, "not_built", "a partitioned table"),
+        ({"relkind": "v"}, "not_built", "a view"),
+        ({"logged": False}, "invalid", "SET LOGGED"),
+        ({"replica_identity": "n"}, "invalid", "REPLICA IDENTITY DEFAULT"),
+        ({"row_security": True}, "invalid", "BYPASSRLS"),
+        ({"privileges": frozenset()}, "invalid", "GRANT SELECT ON public.pgbench_accounts"),
+        ({"is_owner": False}, "invalid", "CREATE PUBLICATION holdtrue_bank"),
+    ],
+)
+def test_tables_that_do_not_fit(changes: dict[str, Any], severity: str, words: str) -> None:
+    """Each finding names the statement that settles it."""
+    [finding] = [f for f in _source(_with(**changes)) if f.path.startswith("tables.")]
+    assert (finding.severity, words in finding.message) == (severity, True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (column("places", "point"), "column places has the type point, which is not built yet: leave the column out"),
+        (column("tags", "_text", shown="text[]"), "text[]"),
+        (column("total", generated=True), "is generated"),
+    ],
+)
+def test_columns_that_are_not_built(extra: ColumnInfo, words: str) -> None:
+    """Named by column and type, once for each replica that would copy it, and not for one that leaves it out."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, extra))
+    assert [(f.severity, words in f.message) for f in _source(catalog)] == [("not_built", True)] * 3
+    omitted = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{omit: [{extra.name}]}}}}")
+    assert len(_source(catalog, omitted)) == 2
+
+
+def test_an_enum_is_text() -> None:
+    """Enums are allowed."""
+    assert _source(_with(columns=(*TABLES[ACCOUNTS].columns, column("state", "mood", is_enum=True)))) == []
+
+
+def test_a_table_that_is_not_there_and_a_column_that_is_not_there() -> None:
+    """Both are named at their place in the plan."""
+    catalog = replace(SOURCE, tables={name: info for name, info in TABLES.items() if name != ACCOUNTS})
+    assert [(f.severity, f.path) for f in _source(catalog)] == [("missing", f"tables.{ACCOUNTS}")]
+    renamed = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{rename: {{nope: x}}}}}}")
+    [finding] = _source(SOURCE, renamed)
+    assert finding.path == f"replicas.reports.tables.{ACCOUNTS}.columns.rename.nope"
+
+
+def test_ordering_a_text_column_is_refused() -> None:
+    """Collations differ between stores, so order on text has no one meaning."""
+    [finding] = _source(SOURCE, ("column: aid, op", "column: filler, op"))
+    assert "only =, != and in work" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"wal_level": "replica"}, "ALTER SYSTEM SET wal_level"),
+        ({"may_replicate": False}, 'ALTER ROLE "app" REPLICATION'),
+        ({"may_create": False}, 'GRANT CREATE ON DATABASE "sot" TO "app"'),
+        ({"slots_max": 1, "slots": {"x": SlotInfo("pgoutput", "sot", True)}}, "max_replication_slots"),
+        ({"slots": {"holdtrue_bank": SlotInfo("wal2json", "sot", False)}}, "belongs to wal2json"),
+        ({"slots": {"holdtrue_bank": SlotInfo("pgoutput", "other", False)}}, "of other"),
+    ],
+)
+def test_servers_and_roles_that_do_not_fit(changes: dict[str, Any], words: str) -> None:
+    """Settings and permissions, with the statement that settles them."""
+    [finding] = _source(replace(SOURCE, database=replace(DATABASE, **changes)))
+    assert words in finding.message
+
+
+def test_what_exists_needs_no_permission_to_create() -> None:
+    """With its publication there, the role needs neither CREATE nor ownership."""
+    database = replace(DATABASE, may_create=False, publications=frozenset(("holdtrue_bank",)))
+    assert _source(replace(_with(is_owner=False), database=database)) == []
+
+
+def _replica(catalog: Catalog, *edits: tuple[str, str]) -> list[Finding]:
+    document = parse_document(edited(*edits), "p")
+    plan = Plan.model_validate(document.data)
+    replica = plan.replicas["reports"]
+    assert isinstance(replica, PostgresReplica)
+    return list(postgres_findings(plan, Draft(document), "reports", replica, SOURCE, catalog))
+
+
+STORE = Catalog(replace(DATABASE, name="replica", system_identifier="8"), TABLES)
+
+
+def test_a_replica_that_fits_or_can_be_created_has_no_findings() -> None:
+    """Equal tables, and no tables at all."""
+    assert _replica(STORE) == []
+    assert _replica(replace(STORE, tables={})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"columns": (column("aid", "int8", nullable=False), column("bid"), column("abalance"), FILLER)},
+            "aid as int8; expected is int4",
+        ),
+        (
+            {"columns": (column("aid", nullable=False), column("bid"), column("abalance"))},
+            "no column filler; expected is character(84)",
+        ),
+        (
+            {"columns": (*TABLES[ACCOUNTS].columns[:-1], replace(FILLER, typmod=24, shown="character(20)"))},
+            "filler as character(20)",
+        ),
+        ({"columns": (*TABLES[ACCOUNTS].columns, column("must", nullable=False))}, "must that needs a value"),
+        ({"columns": (column("aid"), column("bid", nullable=False), column("abalance"), FILLER)}, "bid NOT NULL"),
+        (
+            {"columns": (column("aid"), column("bid", generated=True), column("abalance"), FILLER)},
+            "computes the column bid",
+        ),
+        ({"primary_key": ()}, "the primary key none; expected is aid"),
+        ({"key_deferrable": True}, "deferrable"),
+        ({"relkind": "v"}, "not a table"),
+    ],
+)
+def test_replica_tables_of_another_shape(changes: dict[str, Any], words: str) -> None:
+    """Named by column, expected and found type."""
+    catalog = replace(STORE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], **changes)})
+    [finding] = _replica(catalog)
+    assert (finding.severity, words in finding.message) == ("contradictory", True), finding.message
+
+
+def test_replica_permissions() -> None:
+    """What the role may not write or create is named with the GRANT that allows it."""
+    read_only = replace(
+        STORE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], privileges=frozenset(("SELECT",)))}
+    )
+    assert ["GRANT INSERT, UPDATE, DELETE" in f.message for f in _replica(read_only)] == [True]
+    closed = Catalog(replace(STORE.database, may_create=False, schemas={"public": False}), {})
+    found = [(f.path, f.message.partition(": run ")[2]) for f in _replica(closed)]
+    assert found[0] == ("replicas.reports.token_schema", 'GRANT CREATE ON DATABASE "replica" TO "app"')
+    assert found[1] == (f"replicas.reports.tables.{ACCOUNTS}", 'GRANT CREATE ON SCHEMA "public" TO "app"')
+
+
+def test_a_replica_that_is_the_source_itself() -> None:
+    """Two addresses of one database are recognised by the server's own identifier."""
+    assert ["source of truth itself" in f.message for f in _replica(SOURCE)] == [True] * 3
+
+
+def test_dynamo_tables_with_another_key() -> None:
+    """A table that exists is used only if its key is the plan's."""
+    document = parse_document(edited(), "p")
+    plan = Plan.model_validate(document.data)
+    replica = plan.replicas["lookup"]
+    assert isinstance(replica, DynamoReplica)
+    draft = Draft(document)
+    assert list(dynamo_findings(plan, draft, "lookup", replica, {"accounts": ("aid",)})) == []
+    assert list(dynamo_findings(plan, draft, "lookup", replica, {})) == []
+    [finding] = dynamo_findings(plan, draft, "lookup", replica, {"accounts": ("id", "sort")})
+    assert "has the key id and sort, but the plan's is aid" in finding.message
