@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="plan")
 
 
-def check(ctx: typer.Context, path: PlanPath = None, live: Live = False) -> int:
+def check(ctx: typer.Context, path: PlanPath = None, live: Live = False) -> None:
     """Name every missing or contradictory input with its place in the file; exit 2 unless there is none."""
     call = context(ctx)
     path = path or call.plan_path
@@ -44,7 +44,9 @@ def check(ctx: typer.Context, path: PlanPath = None, live: Live = False) -> int:
     elif live:
         found = _live(plan_of(document, str(path)), document)
         findings = sorted({*findings, *found})
-    return _answer(call, path, findings)
+    _answer(call, path, findings)
+    if any(finding.blocks for finding in findings):
+        raise typer.Exit(BLOCKED)
 
 
 def schema(ctx: typer.Context) -> None:
@@ -52,7 +54,7 @@ def schema(ctx: typer.Context) -> None:
     context(ctx).out.text(json.dumps(Plan.json_schema(), indent=2, ensure_ascii=False))
 
 
-def _answer(call: Context, path: Path, findings: list[Finding]) -> int:
+def _answer(call: Context, path: Path, findings: list[Finding]) -> None:
     blocking = sum(finding.blocks for finding in findings)
     state = "Blocked" if blocking else "Complete"
     if call.out.fmt is Format.table:
@@ -62,7 +64,6 @@ def _answer(call: Context, path: Path, findings: list[Finding]) -> int:
     else:
         call.out.rows("findings", [finding.as_row() for finding in findings], COLUMNS, plan=str(path), state=state)
     call.out.note(f"{path}: {f'{blocking} finding(s) to settle' if blocking else 'complete, nothing contradictory'}.")
-    return BLOCKED if blocking else 0
 
 
 def _live(plan: Plan, document: Document) -> Iterator[Finding]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -20,6 +21,7 @@ from streams.errors import HoldtrueError, StoreUnavailable
 from streams.kafka.topics import Topic
 
 TIMEOUT_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.1
 
 
 class KafkaUnavailable(StoreUnavailable):
@@ -28,6 +30,10 @@ class KafkaUnavailable(StoreUnavailable):
 
 class TopicRefused(HoldtrueError):
     """The broker did not create or alter a topic."""
+
+
+class _TopicExists(TopicRefused):
+    """The topic is there already."""
 
 
 class TopicMismatch(HoldtrueError):
@@ -67,12 +73,14 @@ class Topics:
     def apply(self, topics: Sequence[Topic], *, alter: bool = False) -> list[Verdict]:
         """Create what is missing, verify what is there; with `alter`, bring settings (never partitions) into line."""
         existing = self._partitions()
-        missing = [topic for topic in topics if topic.name not in existing]
-        self._create(missing)
-        present = [topic for topic in topics if topic.name in existing]
+        created = self._create([topic for topic in topics if topic.name not in existing])
+        if any(topic.name not in existing for topic in topics):
+            existing = self._all_visible([topic.name for topic in topics])
+        present = [topic for topic in topics if topic.name not in created]
         verdicts = self._verify(present, existing)
-        altered = self._alter(verdicts) if alter else verdicts
-        return [Verdict(topic, "created") for topic in missing] + altered
+        if alter and any(_alterable(verdict) for verdict in verdicts):
+            verdicts = self._alter(verdicts, existing)
+        return [Verdict(topic, "created") for topic in topics if topic.name in created] + verdicts
 
     def verify(self, topics: Sequence[Topic]) -> list[Verdict]:
         """What differs, creating nothing; a topic that is not there is `missing`."""
@@ -87,35 +95,42 @@ class Topics:
             raise self._unavailable(error) from None
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
+    def _all_visible(self, names: Sequence[str]) -> dict[str, int]:
+        """The partitions of all topics, once the brokers' metadata has caught up with what was created."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not set(names) <= set(existing := self._partitions()):
+            if time.monotonic() >= deadline:
+                unseen = sorted(set(names) - set(existing))
+                raise KafkaUnavailable(f"Kafka does not show the topics {', '.join(unseen)}.", "Try again.")
+            time.sleep(POLL_SECONDS)
+        return existing
+
     def _unavailable(self, error: KafkaException) -> KafkaUnavailable:
         return KafkaUnavailable(
             f"Kafka at {self.bootstrap} did not answer: {error.args[0].str()}.",
             "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
         )
 
-    def _create(self, topics: Sequence[Topic]) -> None:
+    def _create(self, topics: Sequence[Topic]) -> set[str]:
         if not topics:
-            return
-        new = [
-            NewTopic(
-                topic.name,
-                num_partitions=topic.partitions,
-                replication_factor=topic.replication,
-                config=dict(topic.config),
-            )
-            for topic in topics
-        ]
-        for name, future in self._admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).items():
+            return set()
+        futures = self._admin.create_topics([_new(topic) for topic in topics], operation_timeout=TIMEOUT_SECONDS)
+        return {name for name, future in futures.items() if self._created(name, future)}
+
+    def _created(self, name: str, future: Any) -> bool:
+        try:
             self._done(future, f"Kafka did not create the topic {name}")
+        except _TopicExists:
+            return False  # metadata lags: somebody made it just now, so it is verified like any other
+        return True
 
     def _done(self, future: Any, what: str) -> Any:
         try:
             return future.result(timeout=2 * TIMEOUT_SECONDS)
         except KafkaException as error:
-            reason = error.args[0].str()
-            raise TopicRefused(
-                f"{what}: {reason}.", "Correct the plan's kafka section or the broker's rights."
-            ) from None
+            reason = error.args[0].str().rstrip(".")
+            kind = _TopicExists if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS else TopicRefused
+            raise kind(f"{what}: {reason}.", "Correct the plan's kafka section or the broker's rights.") from None
         except TimeoutError:
             raise KafkaUnavailable(f"{what}: no answer in time.", "See whether the brokers are healthy.") from None
 
@@ -134,13 +149,17 @@ class Topics:
         }
         return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
 
-    def _alter(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _alter(self, verdicts: Sequence[Verdict], existing: dict[str, int]) -> list[Verdict]:
         changes = {verdict.topic.name: _resource(verdict) for verdict in verdicts if _alterable(verdict)}
-        if changes:
-            futures = self._admin.incremental_alter_configs(list(changes.values()), request_timeout=TIMEOUT_SECONDS)
-            for resource, future in futures.items():
-                self._done(future, f"Kafka did not alter the topic {resource.name}")
+        futures = self._admin.incremental_alter_configs(list(changes.values()), request_timeout=TIMEOUT_SECONDS)
+        for resource, future in futures.items():
+            self._done(future, f"Kafka did not alter the topic {resource.name}")
         return [_altered(verdict) if verdict.topic.name in changes else verdict for verdict in verdicts]
+
+
+def _new(topic: Topic) -> NewTopic:
+    config = dict(topic.config)
+    return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication, config=config)
 
 
 def _verdict(topic: Topic, partitions: int, settings: dict[str, str]) -> Verdict:

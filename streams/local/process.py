@@ -51,7 +51,7 @@ class Running:
 
 
 def birth(pid: int) -> str | None:
-    """What tells this process from an earlier or later one with the same pid; None if it does not run."""
+    """What tells this process from an earlier or later one with the same pid; None if it has ended (zombies have)."""
     if Path("/proc/self/stat").exists():
         return _birth_from_proc(pid)
     words = ("ps", "-o", "stat=,lstart=", "-p", str(pid))
@@ -61,12 +61,16 @@ def birth(pid: int) -> str | None:
 
 def _birth_from_proc(pid: int) -> str | None:
     try:
-        # The name, in parentheses, may hold spaces; field 3 is the state, field 22 the start in ticks since boot.
+        # The name, in parentheses, may hold spaces; field 3 is the state, 20 the threads, 22 the start in ticks.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    # A killed process is a zombie from when its first thread has ended; until its last one has, it holds its port.
+    if state in "ZX" and threads <= 1:
+        return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+    return f"{boot}:{started}"
 
 
 def memory_bytes(pid: int) -> int | None:

@@ -58,6 +58,7 @@ class Supervisor:
         self.service = service
         self.log = site.log_file(service.site.data, service.name)
         self._pid = PidFile(site.pid_file(service.site.data, service.name))
+        self._log_start = 0
 
     def process(self) -> Running | None:
         """The service's process if it runs."""
@@ -84,6 +85,7 @@ class Supervisor:
         for name in self.service.ports:
             self._require_port(name)
         site.turn_log(self.log)
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         try:
             self.service.prepare()
             self._pid.write(process.start(self.service.command(), self.log))
@@ -124,7 +126,7 @@ class Supervisor:
     def _ending(self) -> str:
         """Why the service ended, where its log says it in words we know: a log may hold what is not to be shown."""
         try:
-            tail = self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+            tail = self.log.read_bytes()[self._log_start :][-_LOG_TAIL_BYTES:].decode(errors="replace")
         except OSError:
             tail = ""
         found = (meaning for phrase, meaning in _KNOWN_ENDINGS.items() if phrase in tail)

@@ -17,6 +17,8 @@ from streams.plan.text import dotted, listed, quoted
 
 # A DynamoDB table's name, as AWS defines it.
 _DYNAMO_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+# A partition key and a sort key.
+DYNAMO_KEY_COLUMNS_MAX: Final = 2
 # Where a Redis replica keeps tokens.
 RESERVED: Final = "holdtrue:"
 # Fields of a table that only one kind of replica has.
@@ -80,6 +82,8 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
     key = draft.key(table.table)
     yield from mapping_conflicts(key or (), table.layout)
     yield from _target_name(table)
+    if table.kind == "dynamodb" and key is not None and len(key) > DYNAMO_KEY_COLUMNS_MAX:
+        yield Problem((), f"has a key of {len(key)} columns; a DynamoDB key has at most two")
     if table.kind == "redis" and table.layout.key is not None:
         yield from _template(table.layout.key, key)
 

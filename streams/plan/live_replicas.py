@@ -43,9 +43,9 @@ def dynamo_findings(
     for table, mapping in replica.tables.items():
         target = mapping.target(table, "dynamodb")
         expected = tuple(mapping.columns.rename.get(column, column) for column in plan.tables[table].key)
-        if target in keys and set(keys[target]) != set(expected) and len(expected) <= 2:
+        path: Path_ = ("replicas", name, "tables", table)
+        if target in keys and keys[target] != expected:
             message = f"the table {target} has the key {listed(keys[target])}, but the plan's is {listed(expected)}"
-            path: Path_ = ("replicas", name, "tables", table)
             yield draft.finding("contradictory", path, f"{message}: name another table, or let holdtrue create it")
 
 

@@ -32,6 +32,7 @@ def not_built(table: Placed) -> Iterator[Problem]:
 
 def _words(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _word(raw, "mode", MODES, ("invalidate", "verify"))
+    yield from _word(raw, "tombstones", frozenset(("attribute",)), ("table",))
     yield from _word(raw, "trigger", TRIGGERS, ("scheduled", "on_demand"))
     if value_at(raw, ("consistency", "kind")) == "strong":
         yield Problem(("consistency", "kind"), "strong consistency is not built yet; use {kind: eventual, lag: …}")

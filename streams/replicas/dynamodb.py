@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, Literal
 
 from streams.plan.mapping import Shape
 from streams.replicas.base import Held, Outcome, Refused, Result, Write
-from streams.replicas.dynamodb_client import CONNECTIONS_MAX, configuring, translated, unavailable
+from streams.replicas.dynamodb_client import Connection, configuring, translated, unavailable
 from streams.replicas.dynamodb_items import Item, ItemForm, Names, Unstorable
 from streams.replicas.dynamodb_schema import ensure_table
 from streams.replicas.dynamodb_write import Batching, Put, Writer
@@ -32,7 +32,7 @@ class DynamoTable:
     """One DynamoDB table (the contract is `replicas.base.ReplicaTable`).
 
     table: its name (the mapping's target).
-    client: from `dynamodb_client.connect`; may serve several tables.
+    connection: from `dynamodb_client.connect`; may serve several tables, and ends when the last of them is closed.
     tombstone_retention: how long a deleted row's item stays at least; DynamoDB removes it some time later.
     tombstones: "attribute" keeps the dead as items of the table; "table" is not built yet and refused.
     batching: "transactions" is the faster, "single" costs half the write units on AWS.
@@ -42,7 +42,7 @@ class DynamoTable:
     def __init__(
         self,
         shape: Shape,
-        client: Any,
+        connection: Connection,
         *,
         table: str,
         tombstone_retention: timedelta,
@@ -54,12 +54,13 @@ class DynamoTable:
         self.shape = shape
         self.table = table
         self.form = ItemForm(shape, names or Names())
-        self._client = client
-        self._where = f"table {table} at {client.meta.endpoint_url}"
+        self._connection: Connection | None = connection
+        self._client, self._pool = connection.client, connection.pool
+        self._where = f"table {table} at {self._client.meta.endpoint_url}"
         self._retention_seconds = int(tombstone_retention.total_seconds())
         self._batching = batching
-        self._pool = ThreadPoolExecutor(CONNECTIONS_MAX, thread_name_prefix="dynamodb")
-        self._writer = Writer(client, table, self.form, self._pool, self._where)
+        self._writer = Writer(self._client, table, self.form, self._pool, self._where)
+        connection.hold()
 
     def prepare(self) -> None:
         """Create the table with its TTL, or check its key schema."""
@@ -109,9 +110,10 @@ class DynamoTable:
         return sum(page["Count"] for page in self._pages(Select="COUNT"))
 
     def close(self) -> None:
-        """End the threads and give back the client's connections."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._client.close()
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
 
     def _item(self, write: Write) -> Item:
         if write.row is not None:

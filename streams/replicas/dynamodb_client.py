@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -43,8 +44,28 @@ _REASONS = {
 _SETUP: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"})
 
 
-def connect(region: str, endpoint: str | None = None, *, access_key: str = "", secret_key: str = "") -> Any:
-    """A DynamoDB client with bounded connections and waits that sends everything once.
+class Connection:
+    """A client and the threads that use it, shared by the tables of a replica: so many connections and no more."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.pool = ThreadPoolExecutor(CONNECTIONS_MAX, thread_name_prefix="dynamodb")
+        self._users = 0
+
+    def hold(self) -> None:
+        """One more table uses it."""
+        self._users += 1
+
+    def release(self) -> None:
+        """A table is done with it; the last one ends the threads and closes the connections."""
+        self._users -= 1
+        if self._users <= 0:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+            self.client.close()
+
+
+def connect(region: str, endpoint: str | None = None, *, access_key: str = "", secret_key: str = "") -> Connection:
+    """A connection with bounded waits that sends everything once; opens nothing yet.
 
     Credentials come from where the AWS SDK looks for them. A server on this machine (DynamoDB Local) wants some and
     takes any, so it is given some.
@@ -61,7 +82,7 @@ def connect(region: str, endpoint: str | None = None, *, access_key: str = "", s
         **({"proxies": {}} if local else {}),
     )
     try:
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             "dynamodb",
             region_name=region,
             endpoint_url=endpoint,
@@ -74,6 +95,7 @@ def connect(region: str, endpoint: str | None = None, *, access_key: str = "", s
             f"A DynamoDB client for region {region!r} cannot be made ({type(error).__name__}).",
             "Look at the replica's region and endpoint in the plan.",
         ) from error
+    return Connection(client)
 
 
 def code(error: ClientError) -> str:

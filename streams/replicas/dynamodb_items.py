@@ -15,8 +15,9 @@ from typing import Any, Final
 from streams.plan.mapping import Shape
 from streams.replicas.base import Held, Refused
 from streams.replicas.foreign import foreign, foreign_row
-from streams.replicas.kinds import Kind, kind_of, possible
+from streams.replicas.kinds import is_plain_number, possible
 from streams.rows.canonical import Row, decode, encode
+from streams.rows.types import Kind, kind_of
 from streams.versions.entry import Token
 
 Attribute = Mapping[str, Any]
@@ -27,7 +28,7 @@ DIGITS_MAX: Final = 38
 _KEY_BYTES_MAX: Final = (2048, 1024)  # of a partition key, of a sort key
 _LARGEST, _SMALLEST = 125, -130  # exponents of the first digit of a number
 _IS_TOKEN: Final = re.compile("[0-9a-f]{32}").fullmatch
-_KEY_TYPES: Final = {Kind.integer: "N", Kind.number: "N", Kind.binary: "B", Kind.text: "S"}
+_KEY_TYPES: Final = {Kind.integer: "N", Kind.numeric: "N", Kind.bytes: "B"}
 
 
 class Unstorable(Exception):
@@ -141,20 +142,20 @@ def _writer(column: str, type_name: str) -> Callable[[str], Item]:
     kind = kind_of(type_name)
     if kind is Kind.integer:
         return lambda text: {"N": text}
-    if kind is Kind.number:
+    if kind is Kind.numeric:
         return lambda text: {"N": _storable_number(column, text)}
     if kind is Kind.boolean:
         return lambda text: {"BOOL": text == "t"}
-    if kind is Kind.binary:
+    if kind is Kind.bytes:
         return lambda text: {"B": bytes.fromhex(text[2:])}
     return lambda text: {"S": text}
 
 
 def _storable_number(column: str, text: str) -> str:
-    if not possible("numeric", text):
-        raise Unstorable(f"the number in {column!r} is not in canonical form")
     if text.endswith(("NaN", "Infinity")):
         raise Unstorable(f"{column!r} is no finite number, which DynamoDB cannot hold")
+    if not is_plain_number(text):  # its zeros would not come back, and read as drift for ever
+        raise Unstorable(f"the number in {column!r} is not in canonical form")
     digits = text.replace(".", "").strip("-0")
     if len(digits) > DIGITS_MAX:
         raise Unstorable(f"the number in {column!r} has {len(digits)} digits, DynamoDB holds {DIGITS_MAX}")
@@ -165,11 +166,11 @@ def _storable_number(column: str, text: str) -> str:
 
 def _reader(type_name: str) -> Callable[[Attribute], str]:
     kind = kind_of(type_name)
-    if kind in (Kind.integer, Kind.number):
+    if kind in (Kind.integer, Kind.numeric):
         return lambda found: _number(type_name, found)
     if kind is Kind.boolean:
         return lambda found: _of(found, "BOOL", bool, lambda value: "t" if value else "f")
-    if kind is Kind.binary:
+    if kind is Kind.bytes:
         return lambda found: _of(found, "B", bytes, lambda value: "\\x" + value.hex())
     return lambda found: _of(found, "S", str, lambda value: foreign("text", value) if "\x00" in value else value)
 
@@ -186,7 +187,7 @@ def _number(type_name: str, found: Attribute) -> str:
 
 def plain_number(text: str) -> str:
     """A DynamoDB number in Postgres's form: no exponent, no zeros that say nothing."""
-    if possible("numeric", text):
+    if is_plain_number(text):
         return text
     try:
         plain = format(Decimal(text), "f")
@@ -206,12 +207,12 @@ def _key_types(shape: Shape, types: tuple[str, ...]) -> dict[str, str]:
         )
     kinds = {shape.target_columns[index]: kind_of(types[index]) for index in shape.key_index}
     for column, kind in kinds.items():
-        if kind not in _KEY_TYPES:
+        if kind is Kind.boolean:
             raise Refused(
                 f"The key column {column!r} of {shape.table} is a {kind}, which no DynamoDB key can be.",
                 "Keep this table in another kind of replica.",
             )
-    return {column: _KEY_TYPES[kind] for column, kind in kinds.items()}
+    return {column: _KEY_TYPES.get(kind, "S") for column, kind in kinds.items()}
 
 
 def _check_names(shape: Shape, names: Names) -> None:

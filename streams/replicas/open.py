@@ -22,11 +22,11 @@ def open_replica(plan: Plan, replica: str, shapes: Mapping[str, Shape]) -> dict[
 
 def _postgres(replica: PostgresReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
     from streams.replicas.postgres import PostgresTable
+    from streams.replicas.postgres_session import Sessions
 
-    dsn = replica.dsn.resolve()
+    sessions = Sessions(replica.dsn.resolve())
     return {
-        table: PostgresTable(shape, dsn, target=replica.tables[table].target(table, "postgres"),
-                             token_schema=replica.token_schema)
+        table: PostgresTable(sessions, shape, replica.tables[table].target(table, "postgres"), replica.token_schema)
         for table, shape in shapes.items()
     }  # fmt: skip
 

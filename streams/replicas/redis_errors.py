@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import TimeoutError as NoAnswerInTime
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 
 from streams.errors import StoreUnavailable
 
@@ -48,8 +49,6 @@ def _reason(error: Exception) -> tuple[str, str]:
     known = _REASONS.get(code(error))
     if known:
         return known
-    if isinstance(error, AuthenticationError):
-        return _REASONS["WRONGPASS"]
     if isinstance(error, NoAnswerInTime):
         return "did not answer in time", "Is it overloaded, or the network down?"
     return "cannot be reached or answered with an error", f"Is it running? ({type(error).__name__})"
@@ -65,10 +64,18 @@ _BY_CLASS = {
     "MovedError": "MOVED",
     "TryAgainError": "TRYAGAIN",
     "ClusterCrossSlotError": "CROSSSLOT",
+    "AuthenticationError": "WRONGPASS",
     "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
 }
 
 
+# Redis 6 wraps what went wrong inside a script: "ERR Error running script (…): @user_script:67: -OOM command …".
+_INSIDE_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ").search
+
+
 def code(error: Exception) -> str:
     """The word a Redis error begins with; the client strips it from those it has a class for."""
-    return _BY_CLASS.get(type(error).__name__) or str(error).lstrip("-").partition(" ")[0]
+    inside = _INSIDE_SCRIPT(str(error))
+    if inside:
+        return inside.group(1)
+    return _BY_CLASS.get(type(error).__name__) or str(error).partition(" ")[0]

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from streams.replicas.foreign import foreign, foreign_row
-from streams.replicas.kinds import Kind, kind_of
 from streams.rows.canonical import Row
+from streams.rows.types import Kind, kind_of
 
 _BOOLEANS = {"t": True, "f": False}
 _TEXTS = {True: "t", False: "f"}

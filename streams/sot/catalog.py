@@ -84,7 +84,8 @@ def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
     except psycopg.Error as error:
         raise _refused(error, what, where) from None
     with connection:
-        connection.read_only = True
+        # The session's default: psycopg's own read_only acts only on transactions it begins itself.
+        connection.execute("SET default_transaction_read_only = on")
         connection.execute("SELECT set_config('statement_timeout', %s, false)", (STATEMENT_TIMEOUT,))
         try:
             yield connection

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.fix_dynamodb import dynamodb_harness, dynamodb_server
 from tests.contract.fix_memory import memory_harness
 from tests.contract.fix_postgres import postgres_harness, postgres_server
+from tests.contract.fix_redis import redis_harness, redis_server
 from tests.contract.harness import Harness, MakeTable
 
-__all__ = ["memory_harness", "postgres_harness", "postgres_server"]
+__all__ = [
+    "dynamodb_harness",
+    "dynamodb_server",
+    "memory_harness",
+    "postgres_harness",
+    "postgres_server",
+    "redis_harness",
+    "redis_server",
+]
 
-STORES = ["memory", "postgres"]
+STORES = ["memory", "postgres", "redis", "dynamodb"]
 
 
 @pytest.fixture(params=STORES)

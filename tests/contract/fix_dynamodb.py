@@ -11,7 +11,7 @@ import pytest
 
 from streams.replicas.base import ReplicaTable
 from streams.replicas.dynamodb import DynamoTable
-from streams.replicas.dynamodb_client import connect
+from streams.replicas.dynamodb_client import Connection, connect
 from streams.rows.canonical import Row
 from streams.versions.entry import NO_TOKEN
 from tests.support.dynamodb_server import REGION, dynamodb_endpoint
@@ -25,11 +25,13 @@ class DynamoHarness:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.client = connect(REGION, endpoint)
+        self.connection = connect(REGION, endpoint)
+        self.connection.hold()
+        self.client = self.connection.client
         self.made: list[DynamoTable] = []
 
     def make_table(self, shape: Any) -> ReplicaTable:
-        table = self._open(shape, f"contract{next(_numbers)}", self.client)
+        table = self._open(shape, f"contract{next(_numbers)}", self.connection)
         table.prepare()
         return table
 
@@ -53,9 +55,10 @@ class DynamoHarness:
             self.client.delete_table(TableName=name)
         for table in self.made:
             table.close()
+        self.connection.release()
 
-    def _open(self, shape: Any, name: str, client: Any) -> DynamoTable:
-        table = DynamoTable(shape, client, table=name, tombstone_retention=RETENTION)
+    def _open(self, shape: Any, name: str, connection: Connection) -> DynamoTable:
+        table = DynamoTable(shape, connection, table=name, tombstone_retention=RETENTION)
         self.made.append(table)
         return table
 

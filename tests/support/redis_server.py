@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from streams.local.packages import redis_server as program
 
@@ -30,9 +32,9 @@ def redis_url() -> Iterator[str]:
 
 
 @contextmanager
-def private_redis(*options: str) -> Iterator[str]:
+def private_redis(*options: str, port: int | None = None) -> Iterator[str]:
     """Runs a server (with more `--option value` words) until the context ends; gives its URL."""
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="holdtrue-redis-") as home:
         words = [str(program()), "--port", str(port), "--bind", "127.0.0.1", "--dir", home, "--save", "", *options]
         log = Path(home) / "log"
@@ -58,7 +60,7 @@ def _wait_until_it_answers(port: int, server: subprocess.Popen[bytes], log: Path
     deadline = time.monotonic() + READY_SECONDS_MAX
     while True:
         try:
-            with redis.Redis(port=port, socket_timeout=5) as client:
+            with redis.Redis(port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
                 client.ping()
             return
         except redis.AuthenticationError:

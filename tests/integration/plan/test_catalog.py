@@ -117,7 +117,8 @@ def test_a_catalog_is_read_as_it_is(sot: str) -> None:
 
 def test_slots_and_publications_are_seen(sot: str) -> None:
     """What Debezium would use is known by name."""
-    _execute(sot, "CREATE PUBLICATION p; SELECT pg_create_logical_replication_slot('s_catalog', 'pgoutput')")
+    _execute(sot, "CREATE PUBLICATION p")
+    _execute(sot, "SELECT pg_create_logical_replication_slot('s_catalog', 'pgoutput')")
     with connected(sot, "the database") as connection:
         database = read_catalog(connection, []).database
     _execute(sot, "SELECT pg_drop_replication_slot('s_catalog')")

@@ -13,7 +13,7 @@ import pytest
 from streams.errors import StoreUnavailable
 from streams.replicas.base import Held, Outcome, Refused
 from streams.replicas.dynamodb import DynamoTable
-from streams.replicas.dynamodb_client import connect
+from streams.replicas.dynamodb_client import Connection, connect
 from streams.replicas.dynamodb_items import ITEM_BYTES_MAX, Names
 from streams.replicas.foreign import is_foreign
 from tests.support.dynamodb_server import REGION, dynamodb_endpoint
@@ -36,10 +36,16 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def client(endpoint: str) -> Iterator[Any]:
+def connection(endpoint: str) -> Iterator[Connection]:
     made = connect(REGION, endpoint)
+    made.hold()
     yield made
-    made.close()
+    made.release()
+
+
+@pytest.fixture(scope="module")
+def client(connection: Connection) -> Any:
+    return connection.client
 
 
 @pytest.fixture
@@ -48,16 +54,16 @@ def name() -> str:
 
 
 @pytest.fixture
-def table(client: Any, name: str) -> Iterator[DynamoTable]:
-    made = open_table(client, name)
+def table(connection: Connection, client: Any, name: str) -> Iterator[DynamoTable]:
+    made = open_table(connection, name)
     made.prepare()
     yield made
     client.delete_table(TableName=name)
-    made._pool.shutdown()
+    made.close()
 
 
-def open_table(client: Any, name: str, shape: Any = SHAPE, **options: Any) -> DynamoTable:
-    return DynamoTable(shape, client, table=name, tombstone_retention=RETENTION, **options)
+def open_table(connection: Connection, name: str, shape: Any = SHAPE, **options: Any) -> DynamoTable:
+    return DynamoTable(shape, connection, table=name, tombstone_retention=RETENTION, **options)
 
 
 def item_of(table: DynamoTable, client: Any, key: bytes) -> dict[str, Any]:
@@ -74,25 +80,25 @@ def test_prepare_creates_the_table_with_its_key_and_expiry(table: DynamoTable, c
     assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "holdtrue_expires"}
 
 
-def test_prepare_refuses_a_table_with_another_key(table: DynamoTable, client: Any) -> None:
+def test_prepare_refuses_a_table_with_another_key(table: DynamoTable, connection: Connection) -> None:
     """With both keys in the message."""
     for shape in (
         shape_of({"aid": "text"}, ["aid"]),
         shape_of({"id": "int4"}, ["id"]),
         shape_of({"aid": "int4", "b": "text"}, ["aid", "b"]),
     ):
-        other = open_table(client, table.table, shape)
+        other = open_table(connection, table.table, shape)
         with pytest.raises(Refused, match=r"aid \(N\), the plan needs"):
             other.prepare()
-        other._pool.shutdown()
+        other.close()
 
 
-def test_prepare_refuses_a_table_that_expires_by_another_attribute(table: DynamoTable, client: Any) -> None:
+def test_prepare_refuses_a_table_that_expires_by_another_attribute(table: DynamoTable, connection: Connection) -> None:
     """Tombstones would stay for ever."""
-    other = open_table(client, table.table, names=Names(expires="gone_at"))
+    other = open_table(connection, table.table, names=Names(expires="gone_at"))
     with pytest.raises(Refused, match="holdtrue_expires"):
         other.prepare()
-    other._pool.shutdown()
+    other.close()
 
 
 def test_a_tombstone_expires_after_the_retention(table: DynamoTable, client: Any) -> None:
@@ -111,9 +117,9 @@ def test_a_tombstone_expires_after_the_retention(table: DynamoTable, client: Any
 
 
 @pytest.mark.parametrize("batching", ["transactions", "single"])
-def test_stale_keys_do_not_hold_back_their_batch(client: Any, name: str, batching: Any) -> None:
+def test_stale_keys_do_not_hold_back_their_batch(connection: Connection, client: Any, name: str, batching: Any) -> None:
     """Transactions are all or nothing; the batch is not."""
-    table = open_table(client, name, batching=batching)
+    table = open_table(connection, name, batching=batching)
     table.prepare()
     table.apply([put(SHAPE, (str(n), "old"), token(50)) for n in range(0, 150, 7)])
     results = table.apply([put(SHAPE, (str(n), "new"), token(40)) for n in range(150)])
@@ -121,7 +127,7 @@ def test_stale_keys_do_not_hold_back_their_batch(client: Any, name: str, batchin
     assert {result.stored for result in results} == {None, token(50)}
     assert table.count() == 150
     client.delete_table(TableName=name)
-    table._pool.shutdown()
+    table.close()
 
 
 def test_rows_dynamodb_cannot_hold_are_refused_alone(table: DynamoTable) -> None:
@@ -196,21 +202,21 @@ def test_a_stopped_service_is_unavailable_and_nothing_waits_long() -> None:
     table.close()
 
 
-def test_a_dropped_table_is_unavailable(client: Any, name: str) -> None:
+def test_a_dropped_table_is_unavailable(connection: Connection, name: str) -> None:
     """The worker waits and says so; it does not make an empty table by itself."""
-    table = open_table(client, name)
+    table = open_table(connection, name)
     with pytest.raises(StoreUnavailable, match="does not have the table"):
         table.apply([put(SHAPE, ROW, token(1))])
-    table._pool.shutdown()
+    table.close()
 
 
 @pytest.mark.parametrize(
     "options",
     [{"tombstones": "table"}, {"table": "no spaces"}, {"table": "ab"}, {"tombstone_retention": timedelta(0)}],
 )
-def test_what_cannot_work_is_refused_by_name(client: Any, options: dict[str, Any]) -> None:
+def test_what_cannot_work_is_refused_by_name(connection: Connection, options: dict[str, Any]) -> None:
     """At construction, before anything is asked of DynamoDB."""
     given = {"table": "fine", "tombstone_retention": RETENTION, **options}
     with pytest.raises(Refused) as caught:
-        DynamoTable(SHAPE, client, **given)
+        DynamoTable(SHAPE, connection, **given)
     assert caught.value.hint

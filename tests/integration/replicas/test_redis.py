@@ -185,7 +185,7 @@ def test_a_stopped_server_is_unavailable_until_it_is_back() -> None:
             call()
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         table.apply([put(SHAPE, ROW, token(1))])
-    with private_redis("--port", url.rpartition(":")[2].removesuffix("/0")):
+    with private_redis(port=int(url.rpartition(":")[2].removesuffix("/0"))):
         assert table.apply([put(SHAPE, ROW, token(1))])[0].outcome is Outcome.applied
         table.close()
         table.close()
@@ -204,9 +204,14 @@ def test_a_wrong_password_is_refused_without_being_shown() -> None:
             table.close()
 
 
+def _cluster_port() -> int:
+    """A node's second port is 10,000 higher."""
+    return next(port for port in iter(free_port, None) if port < 55_000)
+
+
 def test_a_cluster_is_refused_by_name() -> None:
     """It is not built yet; writing to one node would lose rows."""
-    with private_redis("--cluster-enabled", "yes") as url:
+    with private_redis("--cluster-enabled", "yes", port=_cluster_port()) as url:
         table = open_table(url)
         with pytest.raises(Refused, match="not built yet"):
             table.prepare()

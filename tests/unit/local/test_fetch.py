@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,12 @@ def cache(tmp_path: Path, repository: Repository) -> Cache:
 
 def _incoming(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "incoming").glob("*"))
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def test_missing_files_are_fetched_and_a_second_time_nothing_is(cache: Cache, repository: Repository) -> None:
@@ -88,6 +96,7 @@ def test_a_download_that_keeps_failing_ends_with_one_sentence_and_keeps_the_rest
 
     def fail_bad(artifact: Artifact) -> None:
         if artifact == bad:
+            _await(cache.path(good).exists)
             raise ConnectionResetError
 
     repository.before = fail_bad

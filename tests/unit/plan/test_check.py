@@ -108,6 +108,7 @@ def test_everything_is_named_at_once() -> None:
         (('key: "branch:{bid}"', 'key: "{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
         (('key: "branch:{bid}"', 'key: "holdtrue:{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
         (('key: "branch:{bid}"', 'key: "teller:branch:{bid}"'), "replicas.cache.tables.public.pgbench_branches.key"),
+        ((f"{ACCOUNTS}: {{key: [aid]}}", f"{ACCOUNTS}: {{key: [aid, a, b]}}"), f"replicas.lookup.tables.{ACCOUNTS}"),
         (("      mode: replicate", "      mode: replicate\n      to: x.y"), "replicas.reports.defaults.to"),
         (("dsn: {env: HOLDTRUE_REPLICA_DSN}", "dsn: {env: HOLDTRUE_SOT_DSN}"), f"{REPORTS}.{ACCOUNTS}"),
         (
@@ -153,6 +154,12 @@ def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, 
     """A word of the vocabulary that does nothing yet is never ignored."""
     matching = [f for f in findings(edit) if f.path == f"replicas.reports.{path}"]
     assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
+
+
+def test_a_side_table_for_tombstones_is_not_built_yet() -> None:
+    """DynamoDB replicas keep tombstones as an attribute of the item."""
+    result = found(("tombstones: attribute", "tombstones: table"))
+    assert result == {("not_built", f"replicas.lookup.tables.{ACCOUNTS}.tombstones")}
 
 
 def test_joins_are_refused_with_the_reason() -> None:

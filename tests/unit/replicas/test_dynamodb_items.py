@@ -87,8 +87,12 @@ def test_the_largest_and_smallest_numbers_are_held(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("row", "words"),
-    [(("", "y", None), "'a' is empty"), (("x", "", None), "'b' is empty"), (("é" * 1025, "y", None), "2050 bytes")]
-    + [(("x", "y" * 1025, None), "1025 bytes")],
+    [
+        (("", "y", None), "'a' is empty"),
+        (("x", "", None), "'b' is empty"),
+        (("é" * 1025, "y", None), "2050 bytes"),
+        (("x", "y" * 1025, None), "1025 bytes"),
+    ],
 )
 def test_a_key_dynamodb_does_not_allow_is_refused(row: Row, words: str) -> None:
     """Empty, or too long in bytes."""

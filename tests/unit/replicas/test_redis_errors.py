@@ -16,6 +16,10 @@ from streams.replicas.redis_errors import translated
     [
         (exceptions.OutOfMemoryError("command not allowed"), "out of memory"),
         (exceptions.ResponseError("OOM command not allowed when used memory > 'maxmemory'"), "out of memory"),
+        (
+            exceptions.ResponseError("Error running script (call to f_1): @user_script:6: @user_script: 6: -OOM no"),
+            "memory",
+        ),
         (exceptions.ReadOnlyError("You can't write against a read only replica."), "read-only"),
         (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
         (exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "save to disk"),

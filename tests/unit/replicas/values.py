@@ -29,7 +29,6 @@ OF_TYPE: dict[str, st.SearchStrategy[str]] = {
     "int2": integers(16),
     "int4": integers(32),
     "int8": integers(64),
-    "oid": st.integers(0, 2**32 - 1).map(str),
     "numeric": NUMBERS,
     "bool": st.sampled_from(["t", "f"]),
     "bytea": st.binary(max_size=40).map(lambda raw: "\\x" + raw.hex()),

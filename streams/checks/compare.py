@@ -1,0 +1,74 @@
+"""What one key's three sides say: the SOT at a snapshot, the version table, the replica's content.
+
+Both edges are exact (design, Validation). The SOT's snapshot lies between two fences, O1 and O2, so a differing entry
+that was already there before O1 cannot be explained by changes on their way. The replica is read under the owner's
+lock, so it must hold exactly what the entry says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import NamedTuple
+
+from streams.versions.entry import Entry, Token
+
+
+class Verdict(StrEnum):
+    """What is known of a key after one look."""
+
+    verified = "verified"
+    suspected = "suspected"
+    undecided = "undecided"
+
+
+class Content(NamedTuple):
+    """What the replica holds for a key: the token beside the row, and the digest of the row (None: no live row)."""
+
+    token: Token | None
+    digest: bytes | None
+
+
+NOTHING = Content(None, None)
+
+
+class Finding(NamedTuple):
+    """The verdict for one key; `kind` says how replica and SOT differ (design, Drift), "" when they do not."""
+
+    verdict: Verdict
+    kind: str = ""
+
+
+VERIFIED = Finding(Verdict.verified)
+UNDECIDED = Finding(Verdict.undecided)
+
+
+def compare(
+    sot: bytes | None, entry: Entry | None, content: Content, *, fenced: tuple[int, int], seen: Collection[bytes | None]
+) -> Finding:
+    """What is to be thought of a key.
+
+    sot: digest of the SOT's row at the snapshot, None for no row. fenced: (epoch, O1). seen: digests this key had
+    since the watch on it began, among them those that were reduced away.
+    """
+    expected = entry.digest if entry is not None else None
+    if content.digest != expected:
+        # Whatever the SOT says: the replica is not what its owner left there.
+        return Finding(Verdict.suspected, kind_of(expected, entry, content))
+    if expected == sot or sot in seen:
+        return VERIFIED
+    if entry is not None and entry.token.record >= fenced:
+        return UNDECIDED
+    return Finding(Verdict.suspected, kind_of(sot, entry, content))
+
+
+def kind_of(wanted: bytes | None, entry: Entry | None, content: Content) -> str:
+    """How the replica's content differs from the wanted digest."""
+    if content.digest is None:
+        return "missing"
+    if wanted is None:
+        return "orphan"
+    if entry is not None and content.token is not None and content.token < entry.token:
+        return "stale"
+    # Our token, or one that is not ours, over content that is not ours: a rogue write, truncation, lost precision.
+    return "mismatch" if entry is None or content.digest != entry.digest else "stale"

@@ -1,0 +1,44 @@
+"""Whether stores without a catalog answer, said without a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.errors import StoreUnavailable
+from streams.replicas.probe import dynamo_keys, ping_redis
+from tests.support.redis_server import free_port, private_redis
+
+pytestmark = pytest.mark.stack
+PASSWORD = "hunter2"
+
+
+def test_a_redis_that_answers() -> None:
+    """Nothing is said where nothing is wrong."""
+    with private_redis("--requirepass", PASSWORD) as url:
+        ping_redis(url.replace("redis://", f"redis://:{PASSWORD}@"))
+
+
+def test_a_redis_with_another_password() -> None:
+    """One sentence, without the password that was tried."""
+    with private_redis("--requirepass", "right") as url, pytest.raises(StoreUnavailable, match="wrong user") as caught:
+        ping_redis(url.replace("redis://", f"redis://:{PASSWORD}@"))
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0", f"http://:{PASSWORD}@h", PASSWORD])
+def test_a_redis_that_is_not_there(url: str) -> None:
+    """Refused connections and addresses that are none."""
+    with pytest.raises(StoreUnavailable) as caught:
+        ping_redis(url)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", [f"http://127.0.0.1:{free_port()}", "nonsense"])
+def test_a_dynamodb_that_is_not_there(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answered at once, with the endpoint and what to check."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+    with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
+        dynamo_keys("local", endpoint, ["accounts"])
+    assert endpoint in str(caught.value)
+    assert PASSWORD not in str(caught.value)
