@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping
@@ -14,13 +15,16 @@ from faust.app.base import BootStrategy
 from faust.types import TP
 
 from streams.agents.apply import Applier
+from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
+from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic
+from streams.kafka.wire import Decoder
 from streams.plan.model import Plan, TableMapping
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
@@ -50,6 +54,8 @@ class App(faust.App):  # type: ignore[misc]
 
     BootStrategy = _NoWeb
     replica: ReplicaWorker
+    checks: Checks
+    repairs: Repairs
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -102,8 +108,24 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> App:
         for topic, work in tables.items()
     }
     app.replica = ReplicaWorker(app, tables, appliers, events)
+    app.checks, app.repairs = _requests(app.replica, plan, replica, registry, events, threads)
     _agents(app, plan, replica)
     return app
+
+
+def _requests(
+    worker: ReplicaWorker, plan: Plan, replica: str, registry: Registry, events: Events, threads: Threads
+) -> tuple[Checks, Repairs]:
+    tables = plan.replicas[replica].tables
+    changes = {checks_topic(plan, replica, table): plan.change_topic(table) for table in tables}
+    checks = Checks(
+        worker.owner, worker.commit, Decoder("check-request", registry), threads, changes=changes, events=events
+    )
+    changes = {repairs_topic(plan, replica, table): plan.change_topic(table) for table in tables}
+    repairs = Repairs(
+        worker.owner, worker.commit, Decoder("repair-request", registry), threads, changes=changes, events=events
+    )
+    return checks, repairs
 
 
 def _tables(
@@ -153,16 +175,17 @@ def _agents(app: App, plan: Plan, replica: str) -> None:
     async def check(batches: Any) -> None:
         """Answer what a partition holds, compared with what the SOT has."""
         async for batch in batches:
-            await app.replica.checks.handle(batch)
+            await app.checks.handle(batch)
 
     @app.agent(repairs, name="repair")  # type: ignore[untyped-decorator]
     async def repair(batches: Any) -> None:
         """Make drifted keys right."""
         async for batch in batches:
-            await app.replica.repairs.handle(batch)
+            await app.repairs.handle(batch)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:
+        await asyncio.gather(app.checks.stop(), app.repairs.stop())
         await app.replica.stop()
 
     @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from faust.types import TP
@@ -18,6 +18,8 @@ from faust.types import TP
 from streams.agents.apply import Applier, seconds_since
 from streams.agents.steps import Step, reached
 from streams.agents.table import Held, TableWork
+from streams.changes.record import Record
+from streams.checks.watch import Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.transport.batches import Batch, KafkaRecord
 from streams.versions.state import PartitionState
@@ -37,6 +39,9 @@ class Flow(Protocol):
 
     def resume(self, tp: TP) -> None:
         """Fetch it again."""
+
+    def end_offset(self, tp: TP) -> int:
+        """Offset after the last record of the partition, as the consumer last heard."""
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Commit that every record up to `last_offset` is done; False when the partition is no longer ours."""
@@ -58,6 +63,7 @@ class Owner:
         self.work = work
         self.state = state
         self.lock = asyncio.Lock()
+        self.watch = Watch()
         self._applier = applier
         self._flow = flow
         self._on_held = on_held
@@ -85,10 +91,20 @@ class Owner:
             except Held as held:
                 await self._hold(held)
 
-    async def passed(self, offset: int) -> None:
-        """Wait until every record up to and including `offset` has been applied."""
+    async def passed(self, offset: int) -> bool:
+        """Wait until every record up to and including `offset` has been applied; False when the table is held."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self.state.input_offset >= offset)
+            await self._moved.wait_for(lambda: self.state.input_offset >= offset or self.work.held is not None)
+        return self.state.input_offset >= offset
+
+    async def prove_ownership(self) -> bool:
+        """Whether the partition is still ours: only its owner in the current generation can commit (Ordering 12)."""
+        return await self._flow.commit(self.tp, self.state.input_offset)
+
+    @property
+    def end_offset(self) -> int:
+        """End of the partition in Kafka, as the consumer last heard."""
+        return self._flow.end_offset(self.tp)
 
     @property
     def lag_seconds(self) -> float:
@@ -116,6 +132,8 @@ class Owner:
         started = time.monotonic()
         async with self.lock:
             decoded = await self._applier.handle(self.state, records)
+            if self.watch:
+                self._note(decoded.keyed)
         if decoded.last_offset >= records[0].offset:
             await self._flow.commit(self.tp, decoded.last_offset)
             reached(Step.offset_committed)
@@ -125,6 +143,13 @@ class Owner:
             self._moved.notify_all()
         if decoded.held is not None:
             raise decoded.held
+
+    def _note(self, keyed: Mapping[bytes, Sequence[Record]]) -> None:
+        """Remember every digest that watched keys had in this batch, also of changes that were reduced away."""
+        digest = self.work.digester.digest
+        for key in self.watch.keys & keyed.keys():
+            for record in keyed[key]:
+                self.watch.note(key, None if record.row is None else digest(key, record.line))
 
     def _done(self, records: Sequence[KafkaRecord], last_offset: int) -> None:
         """Take what is done out of the queue, and let more come in."""
@@ -156,5 +181,7 @@ class Owner:
             self.work.held = held
             log.error("%s is held in %s: %s", self.work.table, self.work.replica, held.reason)
         HELD.labels(*self.work.labels).set(1)
+        async with self._moved:
+            self._moved.notify_all()
         await self._on_held(self.tp, held)
         await asyncio.Event().wait()

@@ -96,6 +96,10 @@ class ReplicaWorker:
         """Fetch it again."""
         self._app.consumer.resume_partitions({tp})
 
+    def end_offset(self, tp: TP) -> int:
+        """Offset after the last record of the partition, as the consumer last heard; 0 before it heard any."""
+        return self._app.consumer.highwater(tp) or 0
+
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Commit the input offset of a partition."""
         done: bool = await self._app.consumer.commit_done({tp: last_offset})
@@ -110,8 +114,7 @@ class ReplicaWorker:
         for owner in self.owners:
             labels = owner.work.labels
             seconds[labels] = max(seconds[labels], owner.lag_seconds)
-            end = self._app.consumer.highwater(owner.tp) or 0
-            events[labels] += max(0, end - 1 - owner.state.input_offset)
+            events[labels] += max(0, owner.end_offset - 1 - owner.state.input_offset)
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])

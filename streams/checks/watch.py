@@ -6,7 +6,7 @@ the stream has delivered it (design, Validation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 
 # Per partition. A run watches what its first round could not decide; more than this stays undecided and is reported.
 KEYS_MAX = 20_000
@@ -22,6 +22,11 @@ class Watch:
 
     def __bool__(self) -> bool:
         return bool(self._seen)
+
+    @property
+    def keys(self) -> KeysView[bytes]:
+        """The watched keys."""
+        return self._seen.keys()
 
     def begin(self, run: str, keys: Iterable[bytes]) -> int:
         """Watch keys for a run; how many could not be taken because too many are watched."""

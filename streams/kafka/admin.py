@@ -154,7 +154,16 @@ class Topics:
         futures = self._admin.incremental_alter_configs(list(changes.values()), request_timeout=TIMEOUT_SECONDS)
         for resource, future in futures.items():
             self._done(future, f"Kafka did not alter the topic {resource.name}")
+        self._all_altered([verdict.topic for verdict in verdicts], existing)
         return [_altered(verdict) if verdict.topic.name in changes else verdict for verdict in verdicts]
+
+    def _all_altered(self, topics: Sequence[Topic], existing: dict[str, int]) -> None:
+        """Wait until the brokers show what was altered, so that a verification right after it finds it."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while left := [each.topic.name for each in self._verify(topics, existing) if _alterable(each)]:
+            if time.monotonic() >= deadline:
+                raise KafkaUnavailable(f"Kafka does not show altered settings of {', '.join(left)}.", "Try again.")
+            time.sleep(POLL_SECONDS)
 
 
 def _new(topic: Topic) -> NewTopic:

@@ -47,7 +47,8 @@ class EventWriter:
         self._registry = registry
         self._producer = producer or Producer(_config(bootstrap, client_id))
         self._encoders: dict[tuple[str, str], Encoder] = {}
-        self._failures: list[str] = []
+        self._failed = 0
+        self._reasons: dict[str, None] = {}
 
     def send(
         self,
@@ -98,15 +99,27 @@ class EventWriter:
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         # Bounded: the first reasons say what is wrong, the number says how much.
-        if error is not None:
-            self._failures.append(f"{message.topic()}: {error.str()}")
+        if error is None:
+            return
+        self._failed += 1
+        if len(self._reasons) < REASONS_MAX:
+            self._reasons[f"{message.topic()}: {error.str()}"] = None
 
     def flush(self, timeout: float = DELIVERY_SECONDS) -> None:
         """Wait until everything sent is acknowledged. Raises EventsNotWritten with the reasons, at most once each."""
         left = self._producer.flush(timeout)
-        failures, self._failures = self._failures, []
-        if failures or left:
-            raise EventsNotWritten(_reasons(failures, left), "See whether the brokers are up and the topics exist.")
+        failed, reasons = self._failed + left, list(self._reasons)
+        if left:
+            self._drop()
+            reasons.append(f"{left} without an answer in time")
+        self._failed, self._reasons = 0, {}
+        if failed:
+            raise EventsNotWritten(_summary(failed, reasons), "See whether the brokers are up and the topics exist.")
+
+    def _drop(self) -> None:
+        """Forget what waits: it must not arrive later, behind newer events of the same key."""
+        self._producer.purge()
+        self._producer.poll(0)
 
 
 def _config(bootstrap: str, client_id: str) -> dict[str, Any]:
@@ -121,6 +134,8 @@ def _config(bootstrap: str, client_id: str) -> dict[str, Any]:
         "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
         "message.max.bytes": DEAD_LETTER_BYTES_MAX,
         "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
+        # A topic that is not there is an error after this, and not after the whole delivery timeout.
+        "topic.metadata.propagation.max.ms": 5000,
         # The same partition for a key as the Java clients choose.
         "partitioner": "murmur2_random",
         # Failures to connect reach the caller as an error of flush, not as lines on stderr.
@@ -132,8 +147,5 @@ def _refused(topic: str, error: KafkaException) -> EventRefused:
     return EventRefused(f"Kafka refused an event for {topic}: {error.args[0].str()}.", "See docs/topics.md for limits.")
 
 
-def _reasons(failures: Sequence[str], left: int) -> str:
-    reasons = list(dict.fromkeys(failures))[:REASONS_MAX]
-    if left:
-        reasons.append(f"{left} without an answer in time")
-    return f"Kafka did not acknowledge {len(failures) + left} events: {'; '.join(reasons)}."
+def _summary(failed: int, reasons: Sequence[str]) -> str:
+    return f"Kafka did not acknowledge {failed} events: {'; '.join(reasons)}."

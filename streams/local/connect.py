@@ -57,6 +57,7 @@ class Connect(Service):
     def add_plugin(self, group: str) -> None:
         """Link an extra plugin, whose artifacts are in the cache; Connect sees it at its next start."""
         folder = self.site.archive(group, leave_out=EXTRA_PLUGINS[group])
+        self.plugins.mkdir(exist_ok=True)
         link = self.plugins / group
         link.unlink(missing_ok=True)
         link.symlink_to(next(path for path in sorted(folder.iterdir()) if path.is_dir()))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from streams.errors import HoldtrueError
+
+_FILE_HINT = "Make room or change permissions, or choose another place with --data-dir or XDG_CACHE_HOME."
 
 
 class StackError(HoldtrueError):
@@ -13,6 +17,16 @@ class StackError(HoldtrueError):
 
 class ArtifactError(StackError):
     """A download failed, or what arrived is not what the lock file says."""
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """Turn an error of the file system into one sentence: a full disk, a folder that may not be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StackError(f"{error.filename or 'A file of the stack'}: {reason}.", _FILE_HINT) from error
 
 
 class ServiceError(StackError):

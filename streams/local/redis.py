@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from streams.local import packages
 from streams.local.process import Command
 from streams.local.service import REQUEST_SECONDS, Service, UnhealthyError
@@ -17,18 +20,25 @@ class Redis(Service):
         """Its URL, database 0."""
         return f"redis://{self.site.address(self.name)}/0"
 
-    def command(self) -> Command:
-        """`redis-server` in the foreground of its own session."""
-        options = {
+    @property
+    def _config(self) -> Path:
+        return self.site.home(self.name) / "redis.conf"
+
+    def prepare(self) -> None:
+        """Write the configuration: on the command line, a save point's two words would be taken for none."""
+        settings = {
             "bind": "127.0.0.1",
             "port": self.site.ports[self.name],
-            "dir": self.site.home(self.name),
+            "dir": json.dumps(str(self.site.home(self.name))),
             "save": "3600 1",
             "appendonly": "no",
             "daemonize": "no",
         }
-        words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        return Command((str(packages.redis_server()), *words))
+        self._config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+
+    def command(self) -> Command:
+        """`redis-server` in the foreground of its own session."""
+        return Command((str(packages.redis_server()), str(self._config)))
 
     def check(self) -> None:
         """PING; while it still loads its file it answers with an error."""

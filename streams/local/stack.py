@@ -13,7 +13,7 @@ from streams.local.connect import Connect
 from streams.local.disk import require_space
 from streams.local.dynamodb import DynamoDb
 from streams.local.endpoints import Endpoints
-from streams.local.errors import StackError
+from streams.local.errors import StackError, file_errors
 from streams.local.exclusive import exclusive
 from streams.local.fetch import Cache
 from streams.local.kafka import Kafka
@@ -62,7 +62,7 @@ class Stack:
         Raises StackError or one of its kinds; then nothing that this call started is left running.
         """
         reporter = progress or Silent()
-        with exclusive(self.data):
+        with exclusive(self.data), file_errors():
             self._make_folders()
             wanted = self._not_serving()
             if not wanted and not plugins and port_base is None:
@@ -77,15 +77,11 @@ class Stack:
             raise StackError(f"{self.data} is not empty and holds no stack.", "Choose another --data-dir.")
         if not self.data.exists():
             require_space(self.data, _DATA_BYTES, "the data of the stack")
-        try:
-            self.data.mkdir(parents=True, exist_ok=True)
-            # Logs may quote statements with row values: for the owner only.
-            for folder in (self.data / "logs", self.data / "run"):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            (self.data / _MARK).touch()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise StackError(f"{self.data} cannot be written ({reason}).", "Choose another --data-dir.") from error
+        self.data.mkdir(parents=True, exist_ok=True)
+        # Logs may quote statements with row values: for the owner only.
+        for folder in (self.data / "logs", self.data / "run"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        (self.data / _MARK).touch()
 
     def _not_serving(self) -> list[Supervisor]:
         """All services before the first `up`, and when it is known where they are, those that do not serve."""
@@ -127,7 +123,7 @@ class Stack:
 
         Raises StackError if a server cannot be ended, or the folder is not a stack's.
         """
-        with exclusive(self.data):
+        with exclusive(self.data), file_errors():
             ran = self._stop() if self.exists else False
             if wipe and self.data.exists():
                 self._wipe()

@@ -56,20 +56,26 @@ class SotReader:
         with self._transaction() as cursor:
             return _snapshot(cursor)
 
-    def scan(self) -> Iterator[SotRow]:
-        """Every row that belongs in this replica, at one snapshot, in the order of the keys' canonical bytes.
+    @contextmanager
+    def scanning(self) -> Iterator[Iterator[SotRow]]:
+        """Every row that belongs in this replica, in the order of the keys' canonical bytes.
 
-        Postgres sorts, so nothing of the table is held here. The order is what lets owners tell, for every stretch of
-        keys, which of theirs the SOT does not have.
+        The snapshot is taken on entry; the rows are fetched as they are asked for. Postgres sorts, so nothing of the
+        table is held here. The order lets owners tell, for every stretch of keys, which of theirs the SOT lacks.
         """
         # The same bytes `encode` gives for the key, compared as bytes.
         key = " || E'\\t' || ".join(_escaped(identifier("t", name)) for name in self._shape.key_columns)
         clause = f' WHERE {self._where()} ORDER BY ({key}) COLLATE "C"'
         with self._transaction() as cursor:
-            for line in _copy(cursor, self._select(clause)):
-                row = decode(line)
-                stored = self._shape.stored(row)
-                yield SotRow(encode(self._shape.key_of(row)), line if len(stored) == len(row) else encode(stored))
+            _snapshot(cursor)
+            yield self._rows(_copy(cursor, self._select(clause)))
+
+    def _rows(self, lines: Iterator[bytes]) -> Iterator[SotRow]:
+        shape = self._shape
+        all_kept = len(shape.source_columns) == len(shape.read_columns)
+        for line in lines:
+            row = decode(line)
+            yield SotRow(encode(shape.key_of(row)), line if all_kept else encode(shape.stored(row)))
 
     def count(self) -> int:
         """How many rows belong in this replica."""

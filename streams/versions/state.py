@@ -61,6 +61,8 @@ class PartitionState:
         self.epoch = self._mark(_EPOCH, 1)
         self.changelog_offset = self._mark(_CHANGELOG, -1)
         self.live = self._mark(_LIVE, 0)
+        # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
+        self.turnover = 0
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
         self.suspected = dict(self._prefixed(SUSPICION))
 
@@ -155,6 +157,7 @@ class PartitionState:
         if old == new:
             return
         self.live += (new is not None) - (old is not None)
+        self.turnover += (new is None) != (old is None)
         bucket = bucket_of(move.key)
         total = self._buckets[bucket] + int.from_bytes(new or b"", "big") - int.from_bytes(old or b"", "big")
         self._buckets[bucket] = total % _MODULUS

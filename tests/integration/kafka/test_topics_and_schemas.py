@@ -81,7 +81,9 @@ def test_compatible_schema_becomes_the_next_version(site: Site) -> None:
     new = registry.register(subject, changed)
     assert old is not None
     assert new != old
-    assert registry.schema(old) == schema("dead-letter")
+    assert [field["name"] for field in registry.schema(old)["fields"]] == [
+        f["name"] for f in schema("dead-letter")["fields"]
+    ]
     assert registry.lookup(subject, schema("dead-letter")) == old
 
 

@@ -220,3 +220,16 @@ def test_what_cannot_work_is_refused_by_name(connection: Connection, options: di
     with pytest.raises(Refused) as caught:
         DynamoTable(SHAPE, connection, **given)
     assert caught.value.hint
+
+
+def test_tables_share_a_connection_until_the_last_is_closed(endpoint: str, client: Any, name: str) -> None:
+    """So many connections for a replica, however many tables; closing one table leaves the others at work."""
+    shared = connect(REGION, endpoint)
+    first, second = open_table(shared, name), open_table(shared, name)
+    first.prepare()
+    first.close()
+    first.close()
+    assert second.apply([put(SHAPE, ROW, token(1))])[0].outcome is Outcome.applied
+    second.close()
+    assert shared.pool._shutdown
+    client.delete_table(TableName=name)

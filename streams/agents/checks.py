@@ -1,0 +1,160 @@
+"""The check agent's work: an owner compares its entries with the SOT's digests and with the replica's content."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from faust.types import TP
+
+from streams.agents.events import Events
+from streams.agents.owner import Owner
+from streams.agents.requests import Requests
+from streams.agents.retry import until_available
+from streams.agents.steps import Step, reached
+from streams.checks.compare import NOTHING, Content, Finding, Verdict, compare
+from streams.checks.request import Depth
+from streams.metrics import KEYS_CHECKED
+from streams.replicas.base import Held
+from streams.rows.canonical import encode
+from streams.versions.entry import Entry
+
+
+class Seen(NamedTuple):
+    """One key as the owner sees it: the SOT's digest that was sent, its entry, the replica's content."""
+
+    key: bytes
+    sot: bytes | None
+    entry: Entry | None
+    content: Content
+
+
+class Checks(Requests):
+    """Answers check requests. `changes`: check topic → change topic."""
+
+    def __init__(self, *args: Any, changes: Mapping[str, str], events: Events) -> None:
+        super().__init__(*args)
+        self._changes = changes
+        self._events = events
+
+    def change_partition(self, tp: TP) -> TP:
+        """Check topics have the partitions of their change topic."""
+        return TP(self._changes[tp.topic], tp.partition)
+
+    async def answer(self, owner: Owner, request: dict[str, Any]) -> None:
+        """Compare, count or watch, as the request's depth says."""
+        reached(Step.check_received)
+        match Depth(request["depth"]):
+            case Depth.watch:
+                await self._watch(owner, request)
+            case Depth.release:
+                owner.watch.end(request["run"])
+                await self._send(owner, request)
+            case Depth.counts:
+                await owner.passed(request["o2"] - 1)
+                await self._send(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)
+            case Depth.sweep:
+                await self._sweep(owner, request)
+            case Depth.checksums:
+                await self._compare(owner, request)
+        reached(Step.check_answered)
+
+    async def _watch(self, owner: Owner, request: dict[str, Any]) -> None:
+        keys = request["keys"]
+        async with owner.lock:
+            left_out = owner.watch.begin(request["run"], keys)
+            for key, entry in zip(keys, owner.state.entries(keys), strict=True):
+                owner.watch.note(key, entry.digest if entry else None)
+        await self._send(owner, request, skipped=left_out)
+
+    async def _compare(self, owner: Owner, request: dict[str, Any]) -> None:
+        # The fence: everything the SOT had committed by its snapshot has been applied here.
+        if not await owner.passed(request["o2"] - 1):
+            await self._send(owner, request)
+            return
+        async with owner.lock:
+            seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
+        fenced = (owner.state.epoch, request["o1"])
+        findings = [
+            compare(s.sot, s.entry, s.content, fenced=fenced, seen=owner.watch.seen(s.key) if owner.watch else ())
+            for s in seen
+        ]
+        await self._report(owner, request, seen, findings)
+
+    async def _sweep(self, owner: Owner, request: dict[str, Any]) -> None:
+        """The replica was seen to hold these keys: which of them must it not?"""
+        async with owner.lock:
+            entries = owner.state.entries(request["keys"])
+            extra = [key for key, e in zip(request["keys"], entries, strict=True) if e is None or e.digest is None]
+            seen = await self._look(owner, dict.fromkeys(extra), None, None) if extra else []
+        orphans = [s for s in seen if s.content.digest is not None]
+        findings = [Finding(Verdict.suspected, "orphan")] * len(orphans)
+        await self._report(owner, request, orphans, findings)
+
+    async def _look(
+        self, owner: Owner, wanted: Mapping[bytes, bytes | None], lower: bytes | None, upper: bytes | None
+    ) -> list[Seen]:
+        """Entries and content of the wanted keys, and of those the owner has between the bounds besides."""
+        work = owner.work
+        if lower is not None:
+            entries: dict[bytes, Entry | None] = dict(owner.state.scan(lower, upper))
+            keys = [*wanted, *(key for key, e in entries.items() if key not in wanted and e and e.digest is not None)]
+        else:
+            keys = list(wanted)
+            entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
+        held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
+        return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+    async def _report(
+        self, owner: Owner, request: dict[str, Any], seen: Sequence[Seen], findings: Sequence[Finding]
+    ) -> None:
+        counted = Counter(finding.verdict for finding in findings)
+        for verdict, count in counted.items():
+            KEYS_CHECKED.labels(*owner.work.labels, verdict).inc(count)
+        # A zombie's entries are old. Only who can still commit the partition's offset may speak for it.
+        if not await owner.prove_ownership():
+            return
+        pairs = list(zip(seen, findings, strict=True))
+        await self._send(
+            owner,
+            request,
+            verified=counted[Verdict.verified],
+            undecided=[s.key for s, finding in pairs if finding.verdict is Verdict.undecided],
+            suspected=[_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected],
+        )
+
+    async def _send(self, owner: Owner, request: dict[str, Any], **result: Any) -> None:
+        same = {name: request[name] for name in ("run", "replica", "table", "partition", "chunk", "round", "last")}
+        held = owner.work.held
+        self._events.send(
+            "checks.results",
+            request["run"],
+            "check-result",
+            {**same, "verified": 0, **result, "incomplete": held.reason if held else None, "at": datetime.now(UTC)},
+        )
+        await self._events.flush()
+
+
+def _wanted(request: Mapping[str, Any]) -> dict[bytes, bytes | None]:
+    return {key: digest or None for key, digest in zip(request["keys"], request["digests"], strict=True)}
+
+
+def _content(owner: Owner, key: bytes, held: Held | None) -> Content:
+    if held is None:
+        return NOTHING
+    digest = None if held.row is None else owner.work.digester.digest(key, encode(held.row))
+    return Content(held.token, digest)
+
+
+def _suspicion(seen: Seen, finding: Finding) -> dict[str, Any]:
+    entry, content = seen.entry, seen.content
+    return {
+        "key": seen.key,
+        "kind": finding.kind,
+        "entry_digest": entry.digest if entry else None,
+        "other_digest": content.digest,
+        "token": entry.token.encode() if entry else None,
+        "other_token": content.token.encode() if content.token else None,
+    }

@@ -1,0 +1,127 @@
+"""The repair agent's work: an owner makes drifted keys right, under the partition's lock (design, Repair)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from faust.types import TP
+
+from streams.agents.events import Events
+from streams.agents.owner import Owner
+from streams.agents.requests import Requests
+from streams.agents.retry import until_available
+from streams.agents.steps import Step, reached
+from streams.errors import NotReady
+from streams.metrics import REPAIRS
+from streams.repair.rule import Repaired, counts, is_foreign, repaired
+from streams.replicas.base import Held, Outcome, Result, Write
+from streams.rows.canonical import Row, encode
+from streams.versions.entry import Entry
+from streams.versions.state import Move
+
+# How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
+TRIES_MAX = 5
+
+
+class Repairs(Requests):
+    """Carries out repair requests. `changes`: repair topic → change topic."""
+
+    def __init__(self, *args: Any, changes: Mapping[str, str], events: Events) -> None:
+        super().__init__(*args)
+        self._changes = changes
+        self._events = events
+
+    def change_partition(self, tp: TP) -> TP:
+        """Repair topics have the partitions of their change topic."""
+        return TP(self._changes[tp.topic], tp.partition)
+
+    async def answer(self, owner: Owner, request: dict[str, Any]) -> None:
+        """Repair the request's keys, one after the other; each gets its own result."""
+        reached(Step.repair_received)
+        end = await self._fence(owner, [item["key"] for item in request["items"]])
+        for item in request["items"]:
+            outcome, entry = await self._repair(owner, item["key"], end)
+            result = _result(request, item, outcome, entry)
+            REPAIRS.labels(*owner.work.labels, result["outcome"]).inc()
+            self._events.send("repairs.results", request["repair"], "repair-result", result)
+        await self._events.flush()
+        reached(Step.repair_recorded)
+
+    async def _fence(self, owner: Owner, keys: list[bytes]) -> int:
+        """Where a store holds a token that is not ours, pass everything that is in the log first, and prove ownership.
+
+        Returns the end offset that has been passed; -1 where nothing had to be.
+        """
+        work = owner.work
+        held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
+        entries = owner.state.entries(keys)
+        if not any(is_foreign(entry, _token(held.get(key))) for key, entry in zip(keys, entries, strict=True)):
+            return -1
+        end = owner.end_offset
+        if not await owner.passed(end - 1) or not await owner.prove_ownership():
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: the partition is held or not ours.")
+        return end
+
+    async def _repair(self, owner: Owner, key: bytes, end: int) -> tuple[str, Entry | None]:
+        for _ in range(TRIES_MAX):
+            async with owner.lock:
+                entry = owner.state.entry(key)
+                read = await owner.work.read_sot([key], "repair")
+                if not counts(entry, read.snapshot):
+                    continue
+                done = await self._write(owner, key, entry, read.rows.get(key), end)
+                if done is not None:
+                    return done
+        return "failed", None
+
+    async def _write(
+        self, owner: Owner, key: bytes, entry: Entry | None, row: Row | None, end: int
+    ) -> tuple[str, Entry | None] | None:
+        """One try; None when the store moved meanwhile and the key must be read again."""
+        work = owner.work
+        held = (await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))).get(key)
+        line = b"" if row is None else encode(row)
+        digest = None if row is None else work.digester.digest(key, line)
+        fix = repaired(entry, _token(held), row, digest, fenced_end=end, epoch=owner.state.epoch)
+        write = Write(key, row, line, fix.entry.token)
+        result = await until_available(work.replica, lambda: work.threads.run(_send, work.store, fix, write))
+        reached(Step.repair_written)
+        if result.outcome is Outcome.refused:
+            return f"refused: {result.reason}", entry
+        if result.outcome not in (Outcome.applied, Outcome.duplicate):
+            return None
+        await self._record(owner, Move(key, entry, fix.entry))
+        return "repaired", fix.entry
+
+    async def _record(self, owner: Owner, move: Move) -> None:
+        state = owner.state
+        records = state.changelog([move], state.input_offset)
+        versions = owner.work.versions
+        offset = await until_available("changelog", lambda: versions.append(state.partition, records))
+        state.commit([move], state.input_offset, offset)
+
+
+def _send(store: Any, fix: Repaired, write: Write) -> Result:
+    if fix.overrule is None:
+        return store.apply([write])[0]  # type: ignore[no-any-return]
+    return store.overrule(write.key, fix.overrule, write)  # type: ignore[no-any-return]
+
+
+def _token(held: Held | None) -> Any:
+    return held.token if held is not None else None
+
+
+def _result(request: Mapping[str, Any], item: Mapping[str, Any], outcome: str, entry: Entry | None) -> dict[str, Any]:
+    name, _, reason = outcome.partition(": ")
+    same = {field: request[field] for field in ("repair", "replica", "table", "partition")}
+    return {
+        **same,
+        "drift": item["drift"],
+        "key": item["key"],
+        "outcome": name,
+        "token": entry.token.encode() if entry else None,
+        "reason": reason or None,
+        "at": datetime.now(UTC),
+    }

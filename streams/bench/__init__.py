@@ -1,0 +1,1 @@
+"""Side by side with the named peers: the same input, the same store, alternating runs, checked results."""

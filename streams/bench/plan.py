@@ -1,0 +1,51 @@
+"""The plan that a benchmark runs under: one table, one replica per run so that every run starts with nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from streams.bench.subject import KEY, TABLE
+
+PARTITIONS = 4
+
+
+def document(name: str, replicas: Sequence[str], target: str) -> dict[str, Any]:
+    """The plan as data. Each replica has version rows and a group of its own; all write the table `target`."""
+    return {
+        "holdtrue": 1, "name": name, "owner": "bench", "approver": "bench",
+        "source": {"dsn": {"env": "HOLDTRUE_SOT_DSN"}},
+        "kafka": {
+            "bootstrap": {"env": "HOLDTRUE_KAFKA"},
+            "registry": {"env": "HOLDTRUE_REGISTRY"},
+            "connect": {"env": "HOLDTRUE_CONNECT"},
+            "converter": {"kind": "apicurio", "url": {"env": "HOLDTRUE_APICURIO"}},
+            "topics": f"{name}.own", "partitions": PARTITIONS, "retention": "7d", "longest_pause": "2d",
+        },
+        "control": {"dsn": {"env": "HOLDTRUE_CONTROL_DSN"}},
+        "tombstone_retention": "14d",
+        "tables": {TABLE: {"key": [KEY]}},
+        "replicas": {replica: _replica(replica, target) for replica in replicas},
+    }  # fmt: skip
+
+
+def _replica(name: str, target: str) -> dict[str, Any]:
+    return {
+        "kind": "postgres",
+        "dsn": {"env": "HOLDTRUE_REPLICA_DSN"},
+        "token_schema": f"bench_{name}",
+        "defaults": {
+            "mode": "replicate", "trigger": "realtime", "consistency": {"kind": "eventual", "lag": "1h"},
+            "conflict": "source_wins", "on_failure": "hold", "repair": {"automatic": []},
+            "validation": {"depths": ["counts", "checksums"], "every": "1h"},
+        },
+        "tables": {TABLE: {"to": target}},
+    }  # fmt: skip
+
+
+def write(path: Path, plan: dict[str, Any]) -> None:
+    """The plan as a file."""
+    path.write_text(yaml.safe_dump(plan, sort_keys=False))

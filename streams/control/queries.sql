@@ -1,0 +1,222 @@
+-- Every statement on the control database, by name. Loaded by queries.py.
+
+-- name: lock_migration
+SELECT pg_advisory_xact_lock(hashtext('holdtrue.migration'))
+
+-- name: create_meta
+CREATE SCHEMA IF NOT EXISTS holdtrue;
+CREATE TABLE IF NOT EXISTS holdtrue.meta (
+    version integer PRIMARY KEY,
+    plan text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+
+-- name: schema_version
+SELECT version, plan FROM holdtrue.meta ORDER BY version DESC LIMIT 1
+
+-- name: add_version
+INSERT INTO holdtrue.meta (version, plan) VALUES (%(version)s, %(plan)s)
+
+-- name: has_schema
+SELECT to_regclass('holdtrue.meta') IS NOT NULL AS there
+
+-- name: add_progress
+INSERT INTO holdtrue.progress (topic, partition, next_offset) VALUES (%(topic)s, %(partition)s, 0)
+ON CONFLICT DO NOTHING
+
+-- name: lock_progress
+SELECT next_offset FROM holdtrue.progress WHERE topic = %(topic)s AND partition = %(partition)s FOR UPDATE
+
+-- name: move_progress
+UPDATE holdtrue.progress SET next_offset = %(next_offset)s WHERE topic = %(topic)s AND partition = %(partition)s
+
+-- name: all_progress
+SELECT topic, partition, next_offset FROM holdtrue.progress
+
+-- name: add_unreadable
+INSERT INTO holdtrue.unreadable (topic, partition, "offset", error)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(error)s)
+
+-- name: drift_states
+SELECT id, state, first_seen, last_seen, times_seen, lives FROM holdtrue.drift WHERE id = ANY(%(ids)s)
+
+-- name: put_drift
+INSERT INTO holdtrue.drift (
+    id, replica, table_name, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, lives,
+    entry_token, replica_token, entry_digest, replica_digest, sot_digest, columns, run, change, repair, reason,
+    accepted_by, accepted_until, at
+) VALUES (
+    %(id)s, %(replica)s, %(table)s, %(key)s, %(key_bytes)s, %(key_hidden)s, %(kind)s, %(cause)s, %(state)s,
+    %(first_seen)s, %(last_seen)s, %(times_seen)s, %(lives)s, %(entry_token)s, %(replica_token)s, %(entry_digest)s,
+    %(replica_digest)s, %(sot_digest)s, %(columns)s, %(run)s, %(change)s, %(repair)s, %(reason)s, %(accepted_by)s,
+    %(accepted_until)s, %(at)s
+) ON CONFLICT (id) DO UPDATE SET
+    replica = excluded.replica, table_name = excluded.table_name, key_hidden = excluded.key_hidden,
+    kind = excluded.kind, cause = excluded.cause, state = excluded.state,
+    first_seen = excluded.first_seen, last_seen = excluded.last_seen, times_seen = excluded.times_seen,
+    lives = excluded.lives, at = excluded.at, accepted_by = excluded.accepted_by,
+    accepted_until = excluded.accepted_until, reason = excluded.reason,
+    -- A later step of the same life may not repeat what an earlier one said; a new life starts with nothing.
+    key = CASE WHEN %(fresh)s THEN excluded.key ELSE coalesce(excluded.key, drift.key) END,
+    key_bytes = CASE WHEN %(fresh)s THEN excluded.key_bytes ELSE coalesce(excluded.key_bytes, drift.key_bytes) END,
+    entry_token = CASE WHEN %(fresh)s THEN excluded.entry_token
+                       ELSE coalesce(excluded.entry_token, drift.entry_token) END,
+    replica_token = CASE WHEN %(fresh)s THEN excluded.replica_token
+                         ELSE coalesce(excluded.replica_token, drift.replica_token) END,
+    entry_digest = CASE WHEN %(fresh)s THEN excluded.entry_digest
+                        ELSE coalesce(excluded.entry_digest, drift.entry_digest) END,
+    replica_digest = CASE WHEN %(fresh)s THEN excluded.replica_digest
+                          ELSE coalesce(excluded.replica_digest, drift.replica_digest) END,
+    sot_digest = CASE WHEN %(fresh)s THEN excluded.sot_digest
+                      ELSE coalesce(excluded.sot_digest, drift.sot_digest) END,
+    columns = CASE WHEN %(fresh)s OR excluded.columns <> '{}' THEN excluded.columns ELSE drift.columns END,
+    run = CASE WHEN %(fresh)s THEN excluded.run ELSE coalesce(excluded.run, drift.run) END,
+    change = CASE WHEN %(fresh)s THEN excluded.change ELSE coalesce(excluded.change, drift.change) END,
+    repair = CASE WHEN %(fresh)s THEN excluded.repair ELSE coalesce(excluded.repair, drift.repair) END
+
+-- name: add_drift_event
+INSERT INTO holdtrue.drift_events (
+    topic, partition, "offset", id, state, before, verdict, life, cause, run, repair, reason, said_by, at
+) VALUES (
+    %(topic)s, %(partition)s, %(offset)s, %(id)s, %(state)s, %(before)s, %(verdict)s, %(life)s, %(cause)s, %(run)s,
+    %(repair)s, %(reason)s, %(said_by)s, %(at)s
+)
+
+-- name: put_run
+INSERT INTO holdtrue.runs (
+    run, table_name, replica, depth, scope, outcome, sot_rows, replica_rows, verified, superseded, skipped, failed,
+    drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, error
+) VALUES (
+    %(run)s, %(table)s, %(replica)s, %(depth)s, %(scope)s, %(outcome)s, %(sot_rows)s, %(replica_rows)s, %(verified)s,
+    %(superseded)s, %(skipped)s, %(failed)s, %(drift_found)s, %(fence_lsn)s, %(verified_through)s,
+    %(verified_through_at)s, %(seconds)s, %(started)s, %(finished)s, %(error)s
+) ON CONFLICT DO NOTHING
+
+-- name: put_repair
+INSERT INTO holdtrue.repairs (repair, first_at, last_at) VALUES (%(repair)s, %(at)s, %(at)s)
+ON CONFLICT (repair) DO UPDATE SET
+    first_at = least(repairs.first_at, excluded.first_at), last_at = greatest(repairs.last_at, excluded.last_at)
+
+-- name: put_repair_item
+INSERT INTO holdtrue.repair_items (
+    repair, drift, replica, table_name, partition, key_bytes, outcome, token, reason, at
+) VALUES (
+    %(repair)s, %(drift)s, %(replica)s, %(table)s, %(partition)s, %(key)s, %(outcome)s, %(token)s, %(reason)s, %(at)s
+) ON CONFLICT (repair, drift, key_bytes) DO UPDATE SET
+    outcome = excluded.outcome, token = excluded.token, reason = excluded.reason, at = excluded.at
+
+-- name: add_signal
+INSERT INTO holdtrue.signals (
+    topic, partition, "offset", id, type, replica, table_name, position, run, detail, at
+) VALUES (
+    %(topic)s, %(partition)s, %(offset)s, %(id)s, %(type)s, %(replica)s, %(table)s, %(position)s, %(run)s, %(detail)s,
+    %(at)s
+)
+
+-- name: put_hold
+INSERT INTO holdtrue.holds (replica, table_name, partition, "offset", reason, since)
+VALUES (%(replica)s, %(table)s, %(partition)s, %(offset)s, %(reason)s, %(at)s)
+ON CONFLICT (replica, table_name, partition) DO UPDATE SET "offset" = excluded."offset", reason = excluded.reason
+
+-- name: end_holds
+DELETE FROM holdtrue.holds
+ WHERE replica = %(replica)s AND table_name = %(table)s
+   AND (%(partition)s::integer IS NULL OR partition = %(partition)s)
+
+-- name: end_passed_hold
+DELETE FROM holdtrue.holds
+ WHERE replica = %(replica)s AND table_name = %(table)s AND partition = %(partition)s
+   AND "offset" >= 0 AND "offset" < %(committed)s
+RETURNING reason, "offset"
+
+-- name: holds
+SELECT replica, table_name AS table, partition, "offset", reason, since FROM holdtrue.holds
+ ORDER BY replica, table_name, partition
+
+-- name: put_dead_letter
+INSERT INTO holdtrue.dead_letters (
+    id, replica, table_name, topic, partition, "offset", recorded_at, key_bytes, value_bytes, header_names, reason,
+    error, drift, times, letter_partition, letter_offset, at
+) VALUES (
+    %(id)s, %(replica)s, %(table)s, %(topic)s, %(partition)s, %(offset)s, %(recorded_at)s, %(key_bytes)s,
+    %(value_bytes)s, %(header_names)s, %(reason)s, %(error)s, %(drift)s, 1, %(letter_partition)s, %(letter_offset)s,
+    %(at)s
+) ON CONFLICT (replica, topic, partition, "offset") DO UPDATE SET times = dead_letters.times + 1
+
+-- name: lock_audit
+SELECT pg_advisory_xact_lock(hashtext('holdtrue.audit'))
+
+-- name: audit_tail
+SELECT sequence, hash FROM holdtrue.audit ORDER BY sequence DESC LIMIT 1
+
+-- name: audit_known
+SELECT source FROM holdtrue.audit WHERE source = ANY(%(sources)s)
+
+-- name: add_audit
+INSERT INTO holdtrue.audit (sequence, at, who, what, object, why, detail, previous, hash, source)
+VALUES (%(sequence)s, %(at)s, %(who)s, %(what)s, %(object)s, %(why)s, %(detail)s, %(previous)s, %(hash)s, %(source)s)
+
+-- name: audit_range
+SELECT sequence, at, who, what, object, why, detail, previous, hash FROM holdtrue.audit
+ WHERE sequence > %(after)s ORDER BY sequence LIMIT %(limit)s
+
+-- name: audit_newest
+SELECT sequence, at, who, what, object, why, detail, previous, hash FROM holdtrue.audit
+ ORDER BY sequence DESC LIMIT %(limit)s
+
+-- name: audit_published
+SELECT through FROM holdtrue.audit_published
+
+-- name: lock_published
+SELECT through FROM holdtrue.audit_published FOR UPDATE
+
+-- name: move_published
+UPDATE holdtrue.audit_published SET through = greatest(through, %(through)s)
+
+-- name: list_drift
+SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
+       times_seen, entry_token, replica_token, columns, run, repair
+  FROM holdtrue.drift
+ WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s)) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+   AND (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
+ ORDER BY first_seen, id LIMIT %(limit)s
+
+-- name: show_drift
+SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
+       times_seen, entry_token, replica_token, columns, run, repair, lives, entry_digest, replica_digest, sot_digest,
+       change, reason, accepted_by, accepted_until, at
+  FROM holdtrue.drift WHERE id = %(id)s
+
+-- name: drift_history
+SELECT at, state, before, verdict, life, cause, run, repair, reason, said_by, partition, "offset"
+  FROM holdtrue.drift_events WHERE id = %(id)s ORDER BY partition, "offset"
+
+-- name: drift_counts
+SELECT table_name AS table, replica, kind, count(*) AS count FROM holdtrue.drift
+ WHERE state = ANY(%(states)s) GROUP BY 1, 2, 3
+
+-- name: newest_runs
+SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, outcome, verified, superseded, skipped, failed,
+       drift_found, finished
+  FROM holdtrue.runs ORDER BY table_name, replica, finished DESC
+
+-- name: verified_through
+SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, verified_through AS position,
+       coalesce(verified_through_at, finished) AS at
+  FROM holdtrue.runs WHERE verified_through IS NOT NULL
+ ORDER BY table_name, replica, verified_through::pg_lsn DESC, finished DESC
+
+-- name: list_dead_letters
+SELECT id, replica, table_name AS table, topic, partition, "offset", reason, error, drift, times, at
+  FROM holdtrue.dead_letters
+ WHERE (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
+   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+ ORDER BY at, id LIMIT %(limit)s
+
+-- name: show_dead_letter
+SELECT id, replica, table_name AS table, topic, partition, "offset", recorded_at, key_bytes, value_bytes, header_names,
+       reason, error, drift, times, letter_partition, letter_offset, at
+  FROM holdtrue.dead_letters WHERE id = %(id)s
+
+-- name: count_unreadable
+SELECT topic, count(*) AS count FROM holdtrue.unreadable GROUP BY topic

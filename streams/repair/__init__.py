@@ -1,0 +1,1 @@
+"""How drift is made right: the rule for one key, the plan file a person reads before it is applied."""

@@ -1,0 +1,55 @@
+"""The rule for repairing one key (design, Ordering 10 and 12). Pure: the owner reads and writes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.changes.visibility import Snapshot
+from streams.rows.canonical import Row
+from streams.versions.entry import NO_TOKEN, Entry, Token
+
+
+class Repaired(NamedTuple):
+    """What a repair writes: the entry to keep, and the row (None: a tombstone) under its token.
+
+    overrule: the stored token that this write replaces by compare-and-set, although it is larger; None where the
+    guard's own order lets the write through.
+    """
+
+    entry: Entry
+    row: Row | None
+    overrule: Token | None = None
+
+
+def counts(entry: Entry | None, snapshot: Snapshot) -> bool:
+    """Whether a SOT read made in `snapshot` may be used: it must see every transaction that was seen for the key."""
+    return entry is None or all(snapshot.shows(txid) for txid in entry.unproven)
+
+
+def is_foreign(entry: Entry | None, stored: Token | None) -> bool:
+    """Whether the store holds a token this owner has not written: larger, and of another record."""
+    known = entry.token if entry is not None else NO_TOKEN
+    return stored is not None and stored > known and stored.record != known.record
+
+
+def repaired(
+    entry: Entry | None, stored: Token | None, row: Row | None, digest: bytes | None, *, fenced_end: int, epoch: int
+) -> Repaired:
+    """What to write for a key whose valid SOT read gave `row`.
+
+    fenced_end: end offset of the partition that a fence has passed. A stored token within it may be a zombie's: it is
+    followed. Only one that cannot be ours is overruled.
+    """
+    known = entry or Entry(NO_TOKEN, None, 0, (), None)
+    if not is_foreign(entry, stored):
+        latest = max(known.token, stored or NO_TOKEN)
+        return Repaired(_entry(known, latest.refreshed(), digest), row)
+    assert stored is not None
+    if stored.epoch == epoch and stored.offset < fenced_end:
+        return Repaired(_entry(known, stored.refreshed(), digest), row)
+    return Repaired(_entry(known, known.token.refreshed(), digest), row, overrule=stored)
+
+
+def _entry(known: Entry, token: Token, digest: bytes | None) -> Entry:
+    # The read showed every transaction seen so far.
+    return known._replace(token=token, unproven=(), digest=digest)

@@ -1,0 +1,64 @@
+"""The fence: everything the SOT had committed at this moment is in Kafka (design, Validation).
+
+A logical message goes into the log in its own transaction. Seeing it in Kafka would prove nothing about other
+partitions; the slot's `confirmed_flush_lsn` passing it does: Debezium confirms only what Kafka has acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from streams.errors import NotReady
+from streams.sot.connection import connect, unavailable
+
+POLL_SECONDS = 0.02
+MESSAGE_PREFIX = "holdtrue"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Emits and awaits fences through one slot."""
+
+    dsn: str
+    slot: str
+    application: str
+
+    def passed(self, deadline: float) -> str:
+        """Put a fence into the log now and wait until the slot has confirmed it; its position as `X/Y` text.
+
+        deadline: of `time.monotonic()`. Raises NotReady when it is not passed by then, SotUnavailable when the SOT
+        cannot be asked.
+        """
+        try:
+            with connect(self.dsn, application=self.application) as connection:
+                position = _emit(connection)
+                while not self._confirmed(connection, position):
+                    if time.monotonic() > deadline:
+                        raise NotReady(
+                            f"The slot {self.slot} has not confirmed {position} in time.",
+                            "See `holdtrue connectors status`: is the connector running, is Kafka taking its records?",
+                        )
+                    time.sleep(POLL_SECONDS)
+                return position
+        except psycopg.OperationalError as error:
+            raise unavailable(self.dsn, error) from None
+
+    def _confirmed(self, connection: psycopg.Connection[tuple[object, ...]], position: str) -> bool:
+        row = connection.execute(
+            "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s",
+            (position, self.slot),
+        ).fetchone()
+        if row is None:
+            raise NotReady(
+                f"The source of truth has no replication slot {self.slot}.", "Run `holdtrue connectors apply`."
+            )
+        return bool(row[0])
+
+
+def _emit(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    row = connection.execute("SELECT pg_logical_emit_message(true, %s, 'fence')::text", (MESSAGE_PREFIX,)).fetchone()
+    assert row is not None
+    return str(row[0])

@@ -1,0 +1,105 @@
+"""Asking owners through Kafka: requests to named partitions, answers collected by run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from streams.errors import StoreUnavailable
+from streams.kafka.events import EventWriter
+from streams.kafka.wire import Decoder, cloud_event
+
+POLL_SECONDS = 0.2
+KAFKA_SECONDS = 15.0
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where one kind of request goes and its answers come back; `id_field` is what they share."""
+
+    requests: str
+    results: str
+    request_schema: str
+    event_type: str
+    id_field: str
+
+
+class Exchange:
+    """Sends requests and collects the answers that carry the same id. For one thread."""
+
+    def __init__(self, bootstrap: str, writer: EventWriter, decoder: Decoder, channel: Channel, source: str) -> None:
+        self._writer = writer
+        self._decoder = decoder
+        self._channel = channel
+        self._source = source
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "holdtrue-exchange",
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        self._listen()
+
+    def _listen(self) -> None:
+        """Read the results from their present end on: answers to what is asked from now on come after it."""
+        topic = self._channel.results
+        found = self._consumer.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic]
+        if found.error is not None:
+            raise StoreUnavailable(f"The topic {topic} cannot be read: {found.error.str()}.", "Run `holdtrue topics apply`.")
+        ends = []
+        for partition in found.partitions:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_SECONDS)
+            ends.append(TopicPartition(topic, partition, end))
+        self._consumer.assign(ends)
+
+    def ends(self, topic: str, partitions: int) -> list[int]:
+        """End offsets of a topic, by partition: what is before them was in Kafka before this call returned."""
+        ends = []
+        for partition in range(partitions):
+            answer = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_SECONDS)
+            if answer is None:
+                raise StoreUnavailable(f"Kafka did not tell the end of {topic}[{partition}].", "See whether it is up.")
+            ends.append(answer[1])
+        return ends
+
+    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float) -> None:
+        """Queue one request for the owner of a partition; it may answer until the deadline."""
+        deadline = datetime.now(UTC) + timedelta(seconds=within_seconds)
+        self._writer.send(
+            self._channel.requests,
+            str(request[self._channel.id_field]),
+            self._channel.request_schema,
+            {**request, "partition": partition, "deadline": deadline},
+            cloud_event(self._channel.event_type, self._source),
+            partition=partition,
+        )
+
+    def flush(self) -> None:
+        """Return when Kafka has every request asked so far."""
+        self._writer.flush()
+
+    def answers(self, identity: str, deadline: float) -> Iterator[Answer]:
+        """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`)."""
+        while (left := deadline - time.monotonic()) > 0:
+            for message in self._consumer.consume(500, timeout=min(left, POLL_SECONDS)):
+                if message.error() is not None:
+                    if message.error().code() != KafkaError._PARTITION_EOF:
+                        raise StoreUnavailable(f"Answers cannot be read: {message.error().str()}.", "See whether Kafka is up.")
+                    continue
+                answer = self._decoder.decode(message.value())
+                if answer[self._channel.id_field] == identity:
+                    yield answer
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._consumer.close()
+
