@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 from streams.bench import plan as bench_plan
-from streams.bench import subject
 from streams.bench.contenders import PEER, Contender, Holdtrue, JdbcSink, replica
 from streams.bench.report import FIGURES, comparison
 from streams.bench.run import Run, measure
@@ -24,8 +23,6 @@ from streams.local.progress import Reporter
 from streams.local.stack import Stack
 from streams.plan.check import load_plan
 from streams.settings import settings
-
-SCHEMAS = ("bench", "bench_holdtrue", "bench_jdbc")
 
 
 def bench_apply(stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int, tasks: int) -> dict[str, Any]:
@@ -74,15 +71,8 @@ def _place(stack: Stack, runs: int) -> Iterator[Place]:
         name = f"bench{uuid4().hex[:8]}"
         file = folder / "consistency.yaml"
         replicas = [replica(number) for number in range(1, runs + 1)]
-        bench_plan.write(file, bench_plan.document(name, replicas, Holdtrue.target))
+        bench_plan.write(file, bench_plan.document(name, replicas))
         yield Place(endpoints, folder, load_plan(file), file, stack.data / "connect" / "plugins" / "converter")
     finally:
-        _drop_schemas(endpoints.replica_dsn, runs)
         if os.environ.get("HOLDTRUE_BENCH_KEEP") is None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _drop_schemas(dsn: str, runs: int) -> None:
-    with subject.connect(dsn) as connection:
-        for schema in (*SCHEMAS, *(f"bench_{replica(number)}" for number in range(1, runs + 1))):
-            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())

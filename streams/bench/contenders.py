@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from streams.bench import subject
+from streams.bench.plan import schema
 from streams.bench.site import Place
 from streams.local.artifacts import load_lock
 from streams.local.connect import EXTRA_PLUGINS
@@ -49,14 +50,15 @@ class Holdtrue:
     """One worker process with guard, version table and digests, as it always runs."""
 
     name = "holdtrue"
-    target = "bench_holdtrue.orders"
 
     def launch(self, place: Place, run: int) -> Launch:
         """The worker of this run's replica."""
         program = (sys.executable, "-c", "from streams.cli.main import run; run()")
         words = (*program, "--plan", str(place.plan_file), "worker", "--replica", replica(run))
         environment = {**place.endpoints.environment(), "HOLDTRUE_WORKER_DIR": str(place.folder / "workers")}
-        return Launch(words, place.plan.group(replica(run)), self.target, True, environment)
+        return Launch(
+            words, place.plan.group(replica(run)), f"{schema(replica(run))}.{subject.NAME}", True, environment
+        )
 
 
 def replica(run: int) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from streams.bench.subject import KEY, TABLE
+from streams.bench.subject import KEY, NAME, SCHEMA, TABLE
 
 PARTITIONS = 4
 
 
-def document(name: str, replicas: Sequence[str], target: str) -> dict[str, Any]:
-    """The plan as data. Each replica has version rows and a group of its own; all write the table `target`."""
+def document(name: str, replicas: Sequence[str]) -> dict[str, Any]:
+    """The plan as data. Each replica has its own group, and its own schema for table and version rows."""
     return {
         "holdtrue": 1, "name": name, "owner": "bench", "approver": "bench",
         "source": {"dsn": {"env": "HOLDTRUE_SOT_DSN"}},
@@ -28,22 +28,27 @@ def document(name: str, replicas: Sequence[str], target: str) -> dict[str, Any]:
         "control": {"dsn": {"env": "HOLDTRUE_CONTROL_DSN"}},
         "tombstone_retention": "14d",
         "tables": {TABLE: {"key": [KEY]}},
-        "replicas": {replica: _replica(replica, target) for replica in replicas},
+        "replicas": {replica: _replica(replica) for replica in replicas},
     }  # fmt: skip
 
 
-def _replica(name: str, target: str) -> dict[str, Any]:
+def _replica(name: str) -> dict[str, Any]:
     return {
         "kind": "postgres",
         "dsn": {"env": "HOLDTRUE_REPLICA_DSN"},
-        "token_schema": f"bench_{name}",
+        "token_schema": schema(name),
         "defaults": {
             "mode": "replicate", "trigger": "realtime", "consistency": {"kind": "eventual", "lag": "1h"},
             "conflict": "source_wins", "on_failure": "hold", "repair": {"automatic": []},
             "validation": {"depths": ["counts", "checksums"], "every": "1h"},
         },
-        "tables": {TABLE: {"to": target}},
+        "tables": {TABLE: {"to": f"{schema(name)}.{NAME}"}},
     }  # fmt: skip
+
+
+def schema(replica: str) -> str:
+    """The schema of one replica's target and version table; dropped after its run."""
+    return f"{SCHEMA}_{replica}"
 
 
 def write(path: Path, plan: dict[str, Any]) -> None:

@@ -61,6 +61,7 @@ def measure(contender: Contender, place: Place, marks: Marks, rows: int, number:
             memory = memory_bytes_max(process.pid)
             store_after = cpu_seconds(store_pid)
         _require_equal(place, target, launch.target, contender.name)
+        subject.drop(target, launch.target)
     return Run(
         rows=rows,
         start_seconds=times.assigned - started,

@@ -55,9 +55,15 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
 def create(connection: psycopg.Connection[Any], table: str) -> None:
     """An empty table, with the fill factor that holdtrue gives a target which it creates: both contenders get it."""
     schema = Identifier(table.split(".", 1)[0])
-    connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
-    connection.execute(_named("DROP TABLE IF EXISTS {}", table))
+    drop(connection, table)
+    connection.execute(SQL("CREATE SCHEMA {}").format(schema))
     connection.execute(_named(f"CREATE TABLE {{}} ({_COLUMNS}) WITH (fillfactor = 85)", table))
+
+
+def drop(connection: psycopg.Connection[Any], table: str) -> None:
+    """Remove the table with all of its schema."""
+    schema = Identifier(table.split(".", 1)[0])
+    connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
 
 
 def load(connection: psycopg.Connection[Any], rows: int) -> None:

@@ -88,7 +88,7 @@ def _clear(place: Place) -> None:
     with subject.connect(place.endpoints.sot_dsn) as sot:
         _drop_slot(sot, plan)
         sot.execute(f"DROP PUBLICATION IF EXISTS {plan.source.publication}".encode())
-        sot.execute(f"DROP TABLE IF EXISTS {subject.TABLE}".encode())
+        subject.drop(sot, subject.TABLE)
     known = admin.list_topics(timeout=ANSWER_SECONDS).topics
     mine = [topic.name for topic in topics_of(plan) if topic.name in known]
     for future in admin.delete_topics(mine).values() if mine else ():

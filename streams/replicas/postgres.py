@@ -214,12 +214,12 @@ def _run(cursor: Cursor, statement: Composed, *params: object) -> Cursor:
     return cursor.execute(statement, params, prepare=False)
 
 
-def _copy_in(cursor: Cursor, statement: Composed, payload: bytes) -> None:
-    with cursor.copy(statement, ()) as copy:
+def _copy_in(cursor: Cursor, statement: bytes, payload: bytes) -> None:
+    with cursor.copy(statement) as copy:
         copy.write(payload)
 
 
-def _copy_out(cursor: Cursor, statement: Composed, *params: object) -> Iterator[bytes]:
+def _copy_out(cursor: Cursor, statement: bytes | Composed, *params: object) -> Iterator[bytes]:
     with cursor.copy(statement, params) as copy:
         for line in copy:
             yield bytes(line)[:-1]

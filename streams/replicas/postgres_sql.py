@@ -1,6 +1,7 @@
 """Every statement a Postgres replica runs for one table, made once from its shape (ADR 0002 says why these).
 
-Every statement is run with parameters, if only with none, so that `%` in a column's name is always written twice.
+Statements are run with parameters, if only with none, so that `%` in a column's name is written twice; psycopg takes a
+COPY without parameters as it is, so those are made by `_bare`.
 
 The batch table holds what one transaction is about: n (place in the batch), token, live, c0, c1, … (the columns).
 The version table holds one row per key, live or dead: the key columns, token, dead_since (null: live).
@@ -45,8 +46,8 @@ class Statements:
             "CREATE TEMP TABLE {batch} ON COMMIT DELETE ROWS AS "
             "SELECT 0::int4 AS n, ''::bytea AS token, true AS live, {target_as_batch} FROM {target} t WITH NO DATA"
         )
-        self.copy_writes = self._sql("COPY {batch} FROM STDIN")
-        self.copy_keys = self._sql("COPY {batch} (n, {key_cells}) FROM STDIN")
+        self.copy_writes = self._bare("COPY {batch} FROM STDIN")
+        self.copy_keys = self._bare("COPY {batch} (n, {key_cells}) FROM STDIN")
         # The version row decides, and holds the key's lock until the end; what comes back are the writes that lost.
         self.take = self._sql(
             "WITH won AS (INSERT INTO {versions} AS v ({keys}, {token}, {dead}) "
@@ -77,7 +78,7 @@ class Statements:
             "LEFT JOIN {versions} v ON {b_is_v} LEFT JOIN {target} t ON {b_is_t} "
             "WHERE (v.{token} IS NOT NULL OR t.{first_key} IS NOT NULL)"
         )
-        self.copy_held = self._sql("COPY (", held, ") TO STDOUT")
+        self.copy_held = self._bare("COPY (", held, ") TO STDOUT")
         self.copy_held_of = self._sql("COPY (", held, " AND b.n = ANY(%s)) TO STDOUT")
         # The inner limit comes first, and v's bound is spelled out, so that no join walks v from its beginning.
         inner = "COPY (SELECT v.{token}, {content} FROM (SELECT * FROM {target} t "
@@ -115,6 +116,9 @@ class Statements:
 
     def _sql(self, *parts: LiteralString) -> Composed:
         return SQL("").join([SQL(part).format(**self._names()) for part in parts])
+
+    def _bare(self, *parts: LiteralString) -> bytes:
+        return self._sql(*parts).as_bytes(None).replace(b"%%", b"%")
 
     def _names(self) -> dict[str, Composable]:
         shape, keys = self._shape, self._keys

@@ -35,6 +35,9 @@ class Fence:
         try:
             with connect(self.dsn, application=self.application) as connection:
                 position = _emit(connection)
+                # The slot passes a position only when the connector flushes after a later record: give it one, or the
+                # fence waits for the next heartbeat (measured: 0.14-0.65 s instead of 0.65-1.26 s).
+                _emit(connection)
                 while not self._confirmed(connection, position):
                     if time.monotonic() > deadline:
                         raise NotReady(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from streams.errors import StoreUnavailable
 from streams.kafka.events import EventWriter
@@ -54,7 +54,9 @@ class Exchange:
         topic = self._channel.results
         found = self._consumer.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic]
         if found.error is not None:
-            raise StoreUnavailable(f"The topic {topic} cannot be read: {found.error.str()}.", "Run `holdtrue topics apply`.")
+            raise StoreUnavailable(
+                f"The topic {topic} cannot be read: {found.error.str()}.", "Run `holdtrue topics apply`."
+            )
         ends = []
         for partition in found.partitions:
             _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_SECONDS)
@@ -91,10 +93,8 @@ class Exchange:
         """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`)."""
         while (left := deadline - time.monotonic()) > 0:
             for message in self._consumer.consume(500, timeout=min(left, POLL_SECONDS)):
-                if message.error() is not None:
-                    if message.error().code() != KafkaError._PARTITION_EOF:
-                        raise StoreUnavailable(f"Answers cannot be read: {message.error().str()}.", "See whether Kafka is up.")
-                    continue
+                if (error := message.error()) is not None:
+                    raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
                 answer = self._decoder.decode(message.value())
                 if answer[self._channel.id_field] == identity:
                     yield answer
@@ -102,4 +102,3 @@ class Exchange:
     def close(self) -> None:
         """Leave Kafka."""
         self._consumer.close()
-

@@ -22,7 +22,7 @@ SHAPE = make_shape(COLUMNS, ["id"])
 def make_target(harness: PostgresHarness, definition: str) -> str:
     harness.admin.execute("CREATE SCHEMA IF NOT EXISTS contract")
     harness.admin.execute("DROP TABLE IF EXISTS contract.given")
-    harness.admin.execute(SQL("CREATE TABLE contract.given ({})").format(SQL(definition)))  # type: ignore[arg-type]
+    harness.admin.execute(SQL("CREATE TABLE contract.given ({})").format(SQL(definition)))
     return "contract.given"
 
 

@@ -75,7 +75,7 @@ def test_a_writer_that_waited_decides_on_what_it_then_sees(
     second: str | None,
     newer: str,
 ) -> None:
-    """A delete that began before an older upsert was committed still removes its row; an older waiter writes nothing."""
+    """A delete that began before an older upsert committed still removes its row; an older waiter writes nothing."""
     if before is not None:
         table.apply([put(SHAPE, ("1", before), token(1))])
     marks = (token(20), token(10)) if newer == "holder" else (token(10), token(20))

@@ -34,7 +34,7 @@ def table(postgres_harness: PostgresHarness) -> PostgresTable:
         (("98765.5", "calm", "w"), "NumericValueOutOfRange (22003), column small"),
         (("not a number", "calm", "w"), "InvalidTextRepresentation (22P02), column small"),
         (("5", "taken", "w"), "UniqueViolation (23505), constraint {name}_mood_key"),
-        (("5", "nul\x00", "w"), "CharacterNotInRepertoire (22021), column mood"),
+        (("5", "nul\x00", "w"), "CharacterNotInRepertoire (22021)"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_with_its_column(
@@ -51,20 +51,15 @@ def test_a_row_that_does_not_fit_is_refused_with_its_column(
 
 @pytest.mark.parametrize("bad", [{0}, {99}, {31, 32}, {0, 50, 99}, set(range(100))])
 def test_refused_rows_do_not_keep_the_rest_of_the_batch(table: PostgresTable, bad: set[int]) -> None:
-    """Whatever is wrong with some, every other key is applied, deletes included."""
+    """Whatever is wrong with some, every other key is applied, deletes included; a loser is just stale."""
     table.apply([put(SHAPE, ("90", "1", "mood 90", "old"), token(1)), put(SHAPE, ("91", "1", None, "old"), token(90))])
-    writes = [
-        put(SHAPE, (str(n), "1", f"mood {n}" if n not in bad else "angry", "w" if n % 2 else None), token(2))
-        if n in bad
-        else put(SHAPE, (str(n), "1", None, "w"), token(2))
-        for n in range(100)
-    ]
+    writes = [put(SHAPE, (str(n), "1", "angry" if n in bad else None, "w"), token(2)) for n in range(100)]
     if 90 not in bad:
         writes[90] = bury(b"90", token(2))
     outcomes = [result.outcome for result in table.apply(writes)]
     for n, outcome in enumerate(outcomes):
-        usual = Outcome.stale if n == 91 else Outcome.applied
-        assert outcome is (Outcome.refused if n in bad else usual), n
+        usual = Outcome.refused if n in bad else Outcome.applied
+        assert outcome is (Outcome.stale if n == 91 else usual), n
     held = table.read([b"90", b"91"])
     assert held[b"91"] == Held(token(90), ("91", "1", None, "old"))
     assert held[b"90"] == (Held(token(1), ("90", "1", "mood 90", "old")) if 90 in bad else Held(token(2), None))

@@ -1,0 +1,48 @@
+"""`holdtrue validate`: one run per table × replica, waited for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streams.checks.request import Depth
+from streams.cli.context import context
+from streams.errors import UsageError
+
+_COLUMNS = (
+    "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "superseded", "skipped", "failed",
+    "drift_found", "seconds",
+)  # fmt: skip
+_BUILT = (Depth.counts, Depth.checksums)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(validate)
+
+
+def validate(
+    ctx: typer.Context,
+    table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
+    replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
+    depth: Annotated[str, typer.Option("--depth", help="counts or checksums.")] = Depth.checksums,
+) -> None:
+    """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
+    from streams.plan.check import load_plan
+    from streams.validation.open import Opener, pairs
+    from streams.validation.session import run_all
+
+    if depth not in _BUILT:
+        raise UsageError(f"The depth {depth} is not built yet.", f"Use one of {', '.join(_BUILT)}.")
+    here = context(ctx)
+    plan = load_plan(here.plan_path)
+    wanted = pairs(plan, table, replica)
+    opener = Opener(plan)
+    try:
+        reports = run_all(opener, wanted, Depth(depth), note=here.out.note)
+    finally:
+        opener.close()
+    here.out.rows("results", [report.document() for report in reports], _COLUMNS)
+    if any(report.outcome != "correct" for report in reports):
+        raise typer.Exit(3)

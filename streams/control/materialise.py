@@ -1,0 +1,119 @@
+"""From our topics into the control database, each record once: the progress moves in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from streams.control import of_drift, of_letters, of_repairs, of_signals, trail
+from streams.control.audit import Fact
+from streams.control.database import Connection, Database
+from streams.control.queries import query
+from streams.control.source import Event
+from streams.kafka.wire import Decoder, NotOurFormat, Schemas
+from streams.plan.model import Plan
+
+Take = Callable[[Connection, Sequence[Event]], list[Fact]]
+
+# Own topic (after the prefix) → the schema of its values, and what takes them in.
+HANDLERS: Final[Mapping[str, tuple[str, Take]]] = {
+    "drift": ("drift", of_drift.take),
+    "signals": ("signal", of_signals.take),
+    "dlq": ("dead-letter", of_letters.take),
+    "repairs.results": ("repair-result", of_repairs.take),
+}
+# Records of one transaction: its locks are short, and memory is bounded.
+RECORDS_MAX: Final = 500
+
+
+class Record(Protocol):
+    """What is needed of a Kafka record."""
+
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Applied(NamedTuple):
+    """What one call did. `unreadable` counts records that are not ours; each is kept in the table of that name."""
+
+    next_offset: int
+    taken: int
+    unreadable: int
+    entries: int
+
+
+class Materialiser:
+    """Takes records of our topics into the control database."""
+
+    def __init__(self, database: Database, plan: Plan, schemas: Schemas) -> None:
+        self._database = database
+        self._handlers = {plan.own_topic(name): take for name, (_, take) in HANDLERS.items()}
+        self._decoders = {plan.own_topic(name): Decoder(schema, schemas) for name, (schema, _) in HANDLERS.items()}
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics this takes in."""
+        return list(self._handlers)
+
+    def progress(self) -> dict[tuple[str, int], int]:
+        """Next offset by topic and partition; what is not named was never taken in."""
+        rows = self._database.rows("all_progress")
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    def apply(self, topic: str, partition: int, records: Sequence[Record]) -> Applied:
+        """Take in consecutive records of a partition; those taken in before change nothing.
+
+        Raises what the database and the registry raise; then nothing of this call but whole chunks of RECORDS_MAX
+        records has been taken in.
+        """
+        total = Applied(0, 0, 0, 0)
+        for start in range(0, len(records), RECORDS_MAX):
+            done = self._chunk(topic, partition, records[start : start + RECORDS_MAX])
+            total = Applied(done.next_offset, *(a + b for a, b in zip(total[1:], done[1:], strict=True)))
+        return total
+
+    def _chunk(self, topic: str, partition: int, records: Sequence[Record]) -> Applied:
+        place = {"topic": topic, "partition": partition}
+        with self._database.transaction() as connection:
+            connection.execute(query("add_progress"), place)
+            held = connection.execute(query("lock_progress"), place).fetchone()
+            assert held is not None  # made by the statement before
+            next_offset: int = held["next_offset"]
+            fresh = [record for record in records if record.offset >= next_offset]
+            if not fresh:
+                return Applied(next_offset, 0, 0, 0)
+            events, unreadable = self._decode(topic, partition, fresh)
+            facts = self._handlers[topic](connection, events) if events else []
+            facts += [_not_read(connection, place, offset, error) for offset, error in unreadable]
+            entries = trail.append(connection, facts)
+            connection.execute(query("move_progress"), {**place, "next_offset": fresh[-1].offset + 1})
+        return Applied(fresh[-1].offset + 1, len(events), len(unreadable), entries)
+
+    def _decode(
+        self, topic: str, partition: int, records: Sequence[Record]
+    ) -> tuple[list[Event], list[tuple[int, NotOurFormat]]]:
+        events, unreadable = [], []
+        for record in records:
+            if record.value is None:
+                continue  # a compaction marker says nothing
+            try:
+                decoded = self._decoders[topic].decode(record.value)
+            except NotOurFormat as error:
+                unreadable.append((record.offset, error))
+            else:
+                events.append(Event(topic, partition, record.offset, _said_by(record), decoded))
+        return events, unreadable
+
+
+def _said_by(record: Record) -> str:
+    found = [value for name, value in record.headers or () if name == "ce_source"]
+    return found[0].decode(errors="replace") if found else "unknown"
+
+
+def _not_read(connection: Connection, place: dict[str, Any], offset: int, error: NotOurFormat) -> Fact:
+    from streams.control.run import now
+
+    connection.execute(query("add_unreadable"), {**place, "offset": offset, "error": error.what})
+    address = f"{place['topic']}/{place['partition']}/{offset}"
+    return Fact(now(), "control", "record.unreadable", address, error.what, {}, address)

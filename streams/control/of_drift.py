@@ -1,0 +1,85 @@
+"""Drift events into the control database: the state of each drift, its history, and what the trail says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from streams.control.audit import Fact
+from streams.control.database import Connection
+from streams.control.queries import query
+from streams.control.source import Event
+from streams.drift.lifecycle import Seen, State, Step, Verdict, follow
+
+# Steps an auditor asks for. Suspicions and sightings again are in the history only.
+_AUDITED: Final = frozenset({State.open, State.repairing, State.resolved, State.superseded, State.accepted})
+
+
+def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
+    """Apply events of one partition in order; the facts for the audit trail."""
+    states = _states(connection, [event.record["id"] for event in events])
+    rows, history, facts = [], [], []
+    for event in events:
+        drift = event.record["id"]
+        before = states.get(drift)
+        step = follow(before, _seen(event.record))
+        history.append(_history(event, before, step))
+        facts.extend(_facts(event, before, step))
+        if step.verdict is not Verdict.refused and step.seen is not None:
+            states[drift] = step.seen
+            rows.append(_row(event, step.seen, fresh=step.verdict is Verdict.began))
+    with connection.cursor() as cursor:
+        cursor.executemany(query("put_drift"), rows)
+        cursor.executemany(query("add_drift_event"), history)
+    return facts
+
+
+def _states(connection: Connection, ids: list[str]) -> dict[str, Seen]:
+    found = connection.execute(query("drift_states"), {"ids": ids}).fetchall()
+    return {
+        row["id"]: Seen(State(row["state"]), row["first_seen"], row["last_seen"], row["times_seen"], row["lives"])
+        for row in found
+    }
+
+
+def _seen(record: dict[str, Any]) -> Seen:
+    return Seen(State(record["state"]), record["first_seen"], record["last_seen"], record["times_seen"])
+
+
+def _row(event: Event, seen: Seen, *, fresh: bool) -> dict[str, Any]:
+    """Values of put_drift. Row values (`sot_row`, `replica_row`) stay on the topic."""
+    record = event.record
+    kept = {
+        "state": seen.state.value, "first_seen": seen.first, "last_seen": seen.last, "times_seen": seen.times,
+        "lives": seen.lives, "fresh": fresh,
+    }  # fmt: skip
+    wrapped = {name: None if record[name] is None else Jsonb(record[name]) for name in ("key", "change")}
+    return {**record, **kept, **wrapped}
+
+
+def _history(event: Event, before: Seen | None, step: Step) -> dict[str, Any]:
+    return {
+        **event.record,
+        **event.place,
+        "before": None if before is None else before.state.value,
+        "verdict": step.verdict.value,
+        "life": 1 if step.seen is None else step.seen.lives,
+        "said_by": event.said_by,
+    }
+
+
+def _facts(event: Event, before: Seen | None, step: Step) -> list[Fact]:
+    record = event.record
+    state = State(record["state"])
+    refused = step.verdict is Verdict.refused
+    if not refused and (step.verdict is Verdict.repeated or state not in _AUDITED):
+        return []
+    names = ("replica", "table", "kind", "cause", "run", "repair")
+    detail = {name: record[name] for name in names if record[name] is not None}
+    if refused and before is not None:
+        detail |= {"from": before.state.value, "to": state.value}
+    what = "drift.refused" if refused else f"drift.{state.value}"
+    why = record["reason"] or ""
+    return [Fact(record["at"], record["accepted_by"] or event.said_by, what, record["id"], why, detail, event.address)]

@@ -1,0 +1,127 @@
+"""The audit trail in the control database, and its way onto the audit topic: an outbox.
+
+An entry is committed together with what it is about, then published in order, then the mark moves. A kill between two
+of these steps sends entries again, which readers recognise by their sequence; it never loses or doubles one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from streams.control.audit import NO_HASH, Entry, Fact, Flaw, chain, compare, flaws, source_of, without_repeats
+from streams.control.database import Connection, Database, Row
+from streams.control.queries import query
+from streams.errors import HoldtrueError
+from streams.kafka.wire import Headers, cloud_event
+
+SCHEMA: Final = "audit-entry"
+PUBLISH_MAX: Final = 1_000
+READ_MAX: Final = 5_000
+
+
+class TrailBroken(HoldtrueError):
+    """The audit trail in the database cannot be continued: it is not the one that is on the topic."""
+
+
+class Writer(Protocol):
+    """What publishing needs of `streams.kafka.events.EventWriter`."""
+
+    def send(
+        self,
+        topic: str,
+        key: str | bytes | None,
+        schema_name: str,
+        record: dict[str, Any],
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Queue one event."""
+
+    def flush(self) -> None:
+        """Wait until everything sent is acknowledged."""  # fmt: skip
+
+
+def append(connection: Connection, facts: Sequence[Fact]) -> int:
+    """Add entries for the facts that have none yet, in the caller's transaction; how many were added."""
+    if not facts:
+        return 0
+    connection.execute(query("lock_audit"))
+    known = connection.execute(query("audit_known"), {"sources": [fact.source for fact in facts]}).fetchall()
+    have = {row["source"] for row in known}
+    tail = connection.execute(query("audit_tail")).fetchone()
+    sequence, previous = (tail["sequence"], bytes(tail["hash"])) if tail else (0, NO_HASH)
+    made = chain((fact for fact in facts if fact.source not in have), sequence, previous)
+    _insert(connection, made)
+    return len(made)
+
+
+def publish(database: Database, writer: Writer, topic: str, *, source: str) -> int:
+    """Put the next entries on the topic, at most PUBLISH_MAX; how many. The row lock keeps publishers in turn."""
+    with database.transaction() as connection:
+        mark = connection.execute(query("lock_published")).fetchone()
+        assert mark is not None  # the migration that makes the table puts its one row there
+        values = {"after": mark["through"], "limit": PUBLISH_MAX}
+        entries = [entry_of(row) for row in connection.execute(query("audit_range"), values).fetchall()]
+        for entry in entries:
+            event = cloud_event("holdtrue.audit", source, event_id=f"audit-{entry.sequence}", at=entry.at)
+            writer.send(topic, entry.object, SCHEMA, entry._asdict(), event, 0)
+        if entries:
+            writer.flush()
+            connection.execute(query("move_published"), {"through": entries[-1].sequence})
+    return len(entries)
+
+
+def read(database: Database) -> list[Entry]:
+    """The whole trail of the database, in order."""
+    entries: list[Entry] = []
+    while True:
+        after = entries[-1].sequence if entries else 0
+        rows = database.rows("audit_range", {"after": after, "limit": READ_MAX})
+        entries.extend(entry_of(row) for row in rows)
+        if len(rows) < READ_MAX:
+            return entries
+
+
+def published_through(database: Database) -> int:
+    """The outbox's mark."""
+    return int(database.rows("audit_published")[0]["through"])
+
+
+def restore(database: Database, topic: Sequence[Entry]) -> int:
+    """Bring back what the topic has beyond the database's end, as after the loss of the database; how many entries.
+
+    Raises TrailBroken, changing nothing, when the topic's trail is not whole or does not continue the database's.
+    """
+    once, repeated = without_repeats(topic)
+    mine = read(database)
+    last = mine[-1].sequence if mine else 0
+    missing = [entry for entry in once if entry.sequence > last]
+    if not missing:
+        return 0
+    _refuse([*repeated, *flaws(once, "topic"), *compare(mine, [e for e in once if e.sequence <= last], 0)])
+    with database.transaction() as connection:
+        connection.execute(query("lock_audit"))
+        _insert(connection, [(entry, source_of(entry)) for entry in missing])
+        connection.execute(query("move_published"), {"through": missing[-1].sequence})
+    return len(missing)
+
+
+def entry_of(row: Row) -> Entry:
+    """An entry from a row of the table or a record of the topic."""
+    fields: dict[str, Any] = {**row, "previous": bytes(row["previous"]), "hash": bytes(row["hash"])}
+    return Entry(**fields)
+
+
+def _insert(connection: Connection, entries: Sequence[tuple[Entry, str | None]]) -> None:
+    with connection.cursor() as cursor:
+        rows = [{**entry._asdict(), "source": source} for entry, source in entries]
+        cursor.executemany(query("add_audit"), rows)
+
+
+def _refuse(found: Sequence[Flaw]) -> None:
+    if found:
+        raise TrailBroken(
+            f"The audit trail cannot be continued: {found[0].sentence}.",
+            "Run holdtrue audit verify, and restore the control database that belongs to this audit topic.",
+        )

@@ -1,0 +1,67 @@
+"""The `counts` depth: rows in the SOT, in the version table, in the replica, compared under load.
+
+Counts are taken at different moments. Owners tell how many rows came and went meanwhile, which bounds how far the
+counts may honestly be apart; a run whose bounds never close says so instead of guessing.
+"""
+
+from __future__ import annotations
+
+import time
+
+from streams.checks.request import Depth
+from streams.errors import NotReady
+from streams.validation.report import Report
+from streams.validation.target import Target
+
+TRIES_MAX = 3
+
+
+def counts(target: Target, report: Report) -> None:
+    """Fill the report; at most TRIES_MAX times, until no row came or went while counting."""
+    for number in range(1, TRIES_MAX + 1):
+        report.fence_lsn = target.fence.passed(target.deadline())
+        before, turned_before = _owners(target, report, number * 2 - 1)
+        report.sot_rows = target.sot.count()
+        report.replica_rows = target.store.count()
+        report.fence_lsn = target.fence.passed(target.deadline())
+        after, turned_after = _owners(target, report, number * 2)
+        slack = turned_after - turned_before
+        if _differ(report, before, after, slack):
+            report.count_differs = max(abs(report.sot_rows - after), abs(report.replica_rows - after))
+            return
+        if slack == 0 and before == after:
+            report.verified = after
+            return
+    report.reason = f"rows came and went during all {TRIES_MAX} counts; use --depth checksums"
+
+
+def _differ(report: Report, before: int, after: int, slack: int) -> bool:
+    """Whether the difference is more than what came and went can explain."""
+    low, high = min(before, after) - slack, max(before, after) + slack
+    return not (low <= report.sot_rows <= high and low <= report.replica_rows <= high)
+
+
+def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
+    """(rows the replica must hold, rows that came or went so far), once every owner has passed the fence."""
+    deadline = target.deadline()
+    ends = target.ends()
+    for partition in range(target.partitions):
+        request = {
+            "run": report.run, "replica": target.replica, "table": target.table, "chunk": 0, "round": number,
+            "depth": Depth.counts, "keys": [], "digests": [], "o1": ends[partition], "o2": ends[partition],
+            "count": 0, "fence": report.fence_lsn,
+        }  # fmt: skip
+        target.exchange.ask(partition, request, deadline - time.monotonic())
+    target.exchange.flush()
+    rows: dict[int, tuple[int, int]] = {}
+    for answer in target.exchange.answers(report.run, deadline):
+        if answer["round"] == number:
+            if answer["incomplete"]:
+                raise NotReady(f"{target.table} is held in {target.replica}: {answer['incomplete']}")
+            rows[answer["partition"]] = (answer["entry_rows"], answer["turnover"])
+        if len(rows) == target.partitions:
+            return sum(r for r, _ in rows.values()), sum(t for _, t in rows.values())
+    raise NotReady(
+        f"Only {len(rows)} of {target.partitions} partitions of {target.table} were counted in {target.replica}.",
+        f"Is `holdtrue worker --replica {target.replica}` running, and keeping up?",
+    )

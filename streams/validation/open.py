@@ -1,0 +1,144 @@
+"""Composes what runs and repairs work on, from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from streams.errors import NotReady, UsageError
+from streams.kafka.events import EventWriter
+from streams.kafka.partitions import KeyPartitioner
+from streams.kafka.registry import Registry
+from streams.kafka.schemas import key_subject
+from streams.kafka.topics import checks_topic, repairs_topic
+from streams.kafka.wire import Decoder
+from streams.plan.mapping import Shape
+from streams.plan.model import Plan
+from streams.replicas.base import ReplicaTable
+from streams.replicas.open import open_replica
+from streams.rows.digest import Digester
+from streams.sot.fence import Fence
+from streams.sot.reader import SotReader
+from streams.sot.shapes import read_shapes
+from streams.validation.exchange import Channel, Exchange
+from streams.validation.target import Target
+
+
+class Pair(NamedTuple):
+    """One table of one replica."""
+
+    replica: str
+    table: str
+
+
+def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
+    """The pairs a command is about; all of the plan's without a filter. Raises UsageError for an unknown name."""
+    if replica is not None and replica not in plan.replicas:
+        raise UsageError(f"The plan has no replica {replica}.", f"It has: {', '.join(plan.replicas)}.")
+    if table is not None and table not in plan.tables:
+        raise UsageError(f"The plan has no table {table}.", f"It has: {', '.join(plan.tables)}.")
+    found = [
+        Pair(name, mapped)
+        for name, declared in plan.replicas.items()
+        for mapped in declared.tables
+        if replica in (None, name) and table in (None, mapped)
+    ]
+    if not found:
+        raise UsageError(f"The plan does not copy {table} to {replica}.", "See `holdtrue plan check`.")
+    return found
+
+
+class Opener:
+    """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.source = f"/holdtrue/{plan.name}/cli"
+        self.bootstrap = plan.kafka.bootstrap.resolve()
+        self.registry = Registry(plan.kafka.registry.resolve())
+        self.writer = EventWriter(self.bootstrap, self.registry, client_id="holdtrue-cli")
+        self._shapes: dict[str, dict[str, Shape]] = {}
+        self._stores: dict[str, dict[str, ReplicaTable]] = {}
+
+    def shape(self, pair: Pair) -> Shape:
+        """The shape of a pair's table."""
+        if pair.replica not in self._shapes:
+            self._shapes[pair.replica] = read_shapes(self.plan, pair.replica)
+        return self._shapes[pair.replica][pair.table]
+
+    def store(self, pair: Pair) -> ReplicaTable:
+        """The store of a pair's table."""
+        if pair.replica not in self._stores:
+            self.shape(pair)
+            self._stores[pair.replica] = open_replica(self.plan, pair.replica, self._shapes[pair.replica])
+        return self._stores[pair.replica][pair.table]
+
+    @contextmanager
+    def target(self, pair: Pair) -> Iterator[Target]:
+        """What a run of this pair works on; closed on leaving."""
+        plan, shape = self.plan, self.shape(pair)
+        dsn = plan.source.dsn.resolve()
+        application = f"holdtrue {plan.name} validate"
+        with ExitStack() as stack:
+            sot = SotReader(dsn, shape, application=application)
+            stack.callback(sot.close)
+            exchange = self.exchange(check_channel(plan, pair))
+            stack.callback(exchange.close)
+            yield Target(
+                pair.replica,
+                pair.table,
+                plan.change_topic(pair.table),
+                plan.tables[pair.table].partitions,
+                shape,
+                Digester(shape.mapping_version),
+                sot,
+                self.store(pair),
+                Fence(dsn, plan.source.slot, application),
+                exchange,
+                self._partitioner(pair, shape),
+            )
+
+    def exchange(self, channel: Channel) -> Exchange:
+        """A way to ask owners and hear their answers."""
+        decoder = Decoder(channel.event_type.removeprefix("holdtrue.").replace("-request", "-result"), self.registry)
+        return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
+
+    def _partitioner(self, pair: Pair, shape: Shape) -> KeyPartitioner:
+        topic = self.plan.change_topic(pair.table)
+        found = self.registry.latest(key_subject(topic))
+        if found is None:
+            raise NotReady(
+                f"No record of {pair.table} has reached Kafka yet: the registry has no key schema for {topic}.",
+                "Run `holdtrue connectors apply` and wait for the first snapshot.",
+            )
+        schema_id, _, schema = found
+        return KeyPartitioner(schema_id, schema, shape.key_columns, self.plan.tables[pair.table].partitions)
+
+    def close(self) -> None:
+        """Close every store."""
+        for tables in self._stores.values():
+            for store in tables.values():
+                store.close()
+
+
+def check_channel(plan: Plan, pair: Pair) -> Channel:
+    """Check requests of a pair and their answers."""
+    return Channel(
+        checks_topic(plan, pair.replica, pair.table),
+        plan.own_topic("checks.results"),
+        "check-request",
+        "holdtrue.check-request",
+        "run",
+    )
+
+
+def repair_channel(plan: Plan, pair: Pair) -> Channel:
+    """Repair requests of a pair and their answers."""
+    return Channel(
+        repairs_topic(plan, pair.replica, pair.table),
+        plan.own_topic("repairs.results"),
+        "repair-request",
+        "holdtrue.repair-request",
+        "repair",
+    )

@@ -1,0 +1,75 @@
+"""What a run says in the end, in the fields of the interface document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Drifted:
+    """A key in which replica and SOT differ, seen twice, with the evidence of the last look."""
+
+    key: bytes
+    kind: str
+    entry_digest: bytes | None = None
+    other_digest: bytes | None = None
+    token: bytes | None = None
+    other_token: bytes | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """One run of one table × replica. Correct, drifted and could-not-check are three results."""
+
+    run: str
+    table: str
+    replica: str
+    depth: str
+    sot_rows: int = 0
+    replica_rows: int = 0
+    verified: int = 0
+    superseded: int = 0
+    skipped: int = 0
+    failed: int = 0
+    fence_lsn: str = ""
+    verified_through: str | None = None
+    seconds: float = 0.0
+    drift: list[Drifted] = field(default_factory=list)
+    reason: str = ""
+    # A count may differ without a key to name.
+    count_differs: int = 0
+
+    @property
+    def drift_found(self) -> int:
+        """Keys in drift; for counts, by how many rows the sides differ."""
+        return len(self.drift) or self.count_differs
+
+    @property
+    def outcome(self) -> str:
+        """Drift outweighs gaps: a run that found drift has drifted, however much it could not check."""
+        if self.drift_found:
+            return "drifted"
+        uncovered = self.superseded or self.skipped or self.failed or self.reason
+        return "incomplete" if uncovered else "correct"
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of the interface document, with the run's id and the reason of an incomplete run added."""
+        return {
+            "run": self.run,
+            "table": self.table,
+            "replica": self.replica,
+            "depth": self.depth,
+            "outcome": self.outcome,
+            "sot_rows": self.sot_rows,
+            "replica_rows": self.replica_rows,
+            "verified": self.verified,
+            "superseded": self.superseded,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "drift_found": self.drift_found,
+            "fence_lsn": self.fence_lsn,
+            "verified_through": self.verified_through,
+            "seconds": round(self.seconds, 3),
+            "reason": self.reason or None,
+        }

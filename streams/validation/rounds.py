@@ -1,0 +1,228 @@
+"""The rounds of a `checksums` run: everything once, then what differed or moved again, under watch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from streams.checks.request import Depth
+from streams.errors import NotReady
+from streams.rows.canonical import encode
+from streams.validation.report import Drifted, Report
+from streams.validation.target import Target
+
+CHUNK_KEYS = 1_000
+# Keys that one further round looks at again under one pair of fences.
+AGAIN_KEYS = 2_000
+# More differing keys than this are not looked at twice: the table is wrong as a whole, which is said as a count.
+SUSPECTS_MAX = 20_000
+ROUNDS_MAX = 3
+
+
+@dataclass(slots=True)
+class Open:
+    """Keys a round left open: suspected with their evidence, and those that moved while they were looked at."""
+
+    suspected: dict[bytes, Drifted] = field(default_factory=dict)
+    undecided: set[bytes] = field(default_factory=set)
+
+    @property
+    def keys(self) -> list[bytes]:
+        """All keys that need another look."""
+        return [*self.suspected, *(self.undecided - self.suspected.keys())]
+
+
+class Rounds:
+    """Runs one table × replica to a verdict on every key."""
+
+    def __init__(self, target: Target, report: Report) -> None:
+        self._target = target
+        self._report = report
+        self._expected: set[tuple[int, int, int]] = set()
+        self._chunk = 0
+
+    def checksums(self) -> None:
+        """SOT ↔ version table ↔ replica content, every key."""
+        found = self._first_round()
+        self._sweep(found)
+        self._again(found)
+
+    def keys(self, keys: Sequence[bytes]) -> None:
+        """The same for these keys alone, starting under watch: after a repair."""
+        self._report.sot_rows = len(keys)
+        self._again(Open(undecided=set(keys)))
+
+    def _first_round(self) -> Open:
+        target, report = self._target, self._report
+        before = target.ends()
+        deadline = target.deadline()
+        with target.sot.scanning() as rows:
+            report.fence_lsn = target.fence.passed(deadline)
+            after = target.ends()
+            for partition, chunk in self._chunks(rows):
+                self._ask(partition, 1, before, after, **chunk)
+        return self._collect(deadline)
+
+    def _chunks(self, rows: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Per partition, chunks of consecutive keys; together their bounds leave no gap."""
+        target = self._target
+        keys: list[list[bytes]] = [[] for _ in range(target.partitions)]
+        digests: list[list[bytes]] = [[] for _ in range(target.partitions)]
+        lower = [b""] * target.partitions
+        for row in rows:
+            partition = target.partitioner.partition(row.key)
+            keys[partition].append(row.key)
+            digests[partition].append(target.digester.digest(row.key, row.line))
+            if len(keys[partition]) >= CHUNK_KEYS:
+                upper = row.key + b"\x00"
+                yield partition, self._packed(keys[partition], digests[partition], lower[partition], upper)
+                keys[partition], digests[partition], lower[partition] = [], [], upper
+        for partition in range(target.partitions):
+            yield partition, self._packed(keys[partition], digests[partition], lower[partition], None, last=True)
+
+    def _packed(
+        self, keys: list[bytes], digests: list[bytes], lower: bytes, upper: bytes | None, *, last: bool = False
+    ) -> dict[str, Any]:
+        self._report.sot_rows += len(keys)
+        self._target.progress(len(keys))
+        return {"keys": keys, "digests": digests, "lower": lower, "upper": upper, "last": last}
+
+    def _sweep(self, found: Open) -> None:
+        """The other direction: keys the replica lists that it must not hold."""
+        target = self._target
+        nothing = [0] * target.partitions
+        deadline = target.deadline()
+        for chunk in target.store.scan(CHUNK_KEYS * target.partitions):
+            self._report.replica_rows += len(chunk)
+            for partition, keys in self._by_partition(key for key, _ in chunk).items():
+                self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
+        swept = self._collect(deadline, counted=False)
+        found.suspected.update(swept.suspected)
+
+    def _again(self, found: Open) -> None:
+        """Look again at what is open, keys under watch, until it is decided or the rounds are used up."""
+        report = self._report
+        if len(found.keys) > SUSPECTS_MAX:
+            report.count_differs = len(found.suspected)
+            report.failed += len(found.undecided)
+            report.reason = f"{len(found.keys)} keys differ or moved; more than {SUSPECTS_MAX} are not looked at twice"
+            return
+        keys = iter(found.keys)
+        while batch := list(islice(keys, AGAIN_KEYS)):
+            self._settle(batch, found.suspected)
+
+    def _settle(self, keys: list[bytes], suspected: dict[bytes, Drifted]) -> None:
+        try:
+            self._watch(keys, Depth.watch)
+            pending, earlier = keys, suspected
+            for number in range(2, ROUNDS_MAX + 2):
+                again = self._round(pending, number)
+                pending = self._confirmed(again, earlier)
+                earlier = again.suspected
+                if not pending:
+                    return
+            self._report.superseded += len(pending)
+        finally:
+            self._watch(keys, Depth.release)
+
+    def _confirmed(self, again: Open, earlier: dict[bytes, Drifted]) -> list[bytes]:
+        """Drift only when two reads agree and the entry did not move; the rest is looked at again."""
+        pending = list(again.undecided)
+        for key, now in again.suspected.items():
+            before = earlier.get(key)
+            if before is not None and before.token == now.token and before.kind == now.kind:
+                self._report.drift.append(now)
+            else:
+                pending.append(key)
+        return pending
+
+    def _round(self, keys: Sequence[bytes], number: int) -> Open:
+        """Read these keys again from the SOT, between two fences, and have the owners compare."""
+        target = self._target
+        before = target.ends()
+        deadline = target.deadline()
+        read = target.sot.read(keys)
+        self._report.fence_lsn = target.fence.passed(deadline)
+        after = target.ends()
+        for partition, mine in self._by_partition(keys).items():
+            rows = [read.rows.get(key) for key in mine]
+            digests = [
+                b"" if row is None else target.digester.digest(key, encode(row))
+                for key, row in zip(mine, rows, strict=True)
+            ]
+            self._ask(partition, number, before, after, keys=mine, digests=digests)
+        return self._collect(deadline)
+
+    def _watch(self, keys: Sequence[bytes], depth: Depth) -> None:
+        nothing = [0] * self._target.partitions
+        for partition, mine in self._by_partition(keys).items():
+            self._ask(partition, 0, nothing, nothing, depth=depth, keys=mine)
+        self._collect(self._target.deadline(), counted=False)
+
+    def _by_partition(self, keys: Iterable[bytes]) -> dict[int, list[bytes]]:
+        grouped: dict[int, list[bytes]] = {}
+        for key in keys:
+            grouped.setdefault(self._target.partitioner.partition(key), []).append(key)
+        return grouped
+
+    def _ask(
+        self,
+        partition: int,
+        number: int,
+        before: Sequence[int],
+        after: Sequence[int],
+        *,
+        keys: list[bytes],
+        depth: Depth = Depth.checksums,
+        **request: Any,
+    ) -> None:
+        target = self._target
+        self._chunk += 1
+        self._expected.add((partition, number, self._chunk))
+        request = {
+            "run": self._report.run, "replica": target.replica, "table": target.table, "chunk": self._chunk,
+            "round": number, "depth": depth, "keys": keys, "digests": [], "o1": before[partition],
+            "o2": after[partition], "count": len(keys), "fence": self._report.fence_lsn, **request,
+        }  # fmt: skip
+        target.exchange.ask(partition, request, target.round_seconds)
+
+    def _collect(self, deadline: float, *, counted: bool = True) -> Open:
+        """Wait for every answer of this round. Whoever does not answer in time was not checked."""
+        target, report = self._target, self._report
+        target.exchange.flush()
+        found = Open()
+        answers = target.exchange.answers(report.run, deadline)
+        while self._expected:
+            answer = next(answers, None)
+            if answer is None:
+                missing, self._expected = len(self._expected), set()
+                raise NotReady(
+                    f"{missing} requests to the workers of {target.replica} got no answer for {target.table}.",
+                    f"Is `holdtrue worker --replica {target.replica}` running, and keeping up? See `holdtrue status`.",
+                )
+            address = (answer["partition"], answer["round"], answer["chunk"])
+            if address in self._expected:
+                self._expected.remove(address)
+                self._take(answer, found, counted=counted)
+        return found
+
+    def _take(self, answer: dict[str, Any], found: Open, *, counted: bool) -> None:
+        if answer["incomplete"]:
+            self._report.reason = f"held: {answer['incomplete']}"
+        if counted:
+            self._report.verified += answer["verified"]
+        self._report.skipped += answer["skipped"]
+        found.undecided.update(answer["undecided"])
+        for item in answer["suspected"]:
+            found.suspected[item["key"]] = Drifted(
+                item["key"], item["kind"], item["entry_digest"], item["other_digest"], item["token"],
+                item["other_token"],
+            )  # fmt: skip
+
+
+def now_text() -> str:
+    """The time, as records show it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

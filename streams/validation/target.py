@@ -1,0 +1,43 @@
+"""One table of one replica, as a run needs it: the SOT's side, the replica's, and the way to the owners."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.kafka.partitions import KeyPartitioner
+from streams.plan.mapping import Shape
+from streams.replicas.base import ReplicaTable
+from streams.rows.digest import Digester
+from streams.sot.fence import Fence
+from streams.sot.reader import SotReader
+from streams.validation.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Target:
+    """What a run works on. `fence` and `exchange` may serve several targets, one after the other."""
+
+    replica: str
+    table: str
+    topic: str
+    partitions: int
+    shape: Shape
+    digester: Digester
+    sot: SotReader
+    store: ReplicaTable
+    fence: Fence
+    exchange: Exchange
+    partitioner: KeyPartitioner
+    # How long one round may take: owners behind the fence by more than this are reported, not waited for.
+    round_seconds: float = 120.0
+    progress: Callable[[int], None] = lambda _: None
+
+    def ends(self) -> list[int]:
+        """End offsets of the change topic, by partition."""
+        return self.exchange.ends(self.topic, self.partitions)
+
+    def deadline(self) -> float:
+        """When the round that begins now must be over (of `time.monotonic()`)."""
+        return time.monotonic() + self.round_seconds
