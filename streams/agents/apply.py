@@ -13,13 +13,13 @@ from streams.agents.failures import Failures, Unwritable
 from streams.agents.retry import until_available
 from streams.agents.steps import Step, reached
 from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
-from streams.changes.decode import Keyed, Passed
+from streams.changes.decode import Decoder, Keyed, Passed
 from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
-from streams.changes.order import Ask, Keep, Store, answer, decide, prune
+from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.values import UnknownType
 from streams.metrics import CHANGES_APPLIED
-from streams.replicas.base import Result, Write
+from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
 from streams.rows.canonical import encode
 from streams.transport.batches import KafkaRecord
@@ -76,36 +76,42 @@ class Applier:
         # 3. Ask the SOT and write to the store until every key is settled.
         await self._write_all(work)
         # 4. What could not be written becomes a record somebody will see.
-        await self._failures.publish(decoded.unwritable, work.refused, decoded.keyed, records)
+        await self._failures.publish(decoded.unwritable, work.refused, decoded.keyed, records, state.partition)
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
 
     async def _decode(self, records: Sequence[KafkaRecord]) -> Decoded:
-        ids = {_schema_id(record.value) for record in records if record.value}
         decoded = Decoded(records[-1].offset)
-        try:
-            await self._table.load_decoders(sorted(i for i in ids if i is not None), records[0].offset)
-        except (UnknownType, Undecodable) as error:
-            raise Held(records[0].offset, str(error)) from None
+        decoders = await self._decoders(records)
         for start in range(0, len(records), DECODE_TURN):
             for record in records[start : start + DECODE_TURN]:
-                if not self._decode_one(record, decoded):
+                if not self._decode_one(record, decoders, decoded):
                     decoded.last_offset = record.offset - 1
                     return decoded
             await asyncio.sleep(0)
         return decoded
 
-    def _decode_one(self, raw: KafkaRecord, decoded: Decoded) -> bool:
+    async def _decoders(self, records: Sequence[KafkaRecord]) -> dict[bytes, Decoder]:
+        """The decoders for these records, by the header that names their schema. Raises Held."""
+        headers = {record.value[:WIRE_HEADER_BYTES] for record in records if record.value}
+        ids = {header: found for header in headers if (found := _schema_id(header)) is not None}
+        try:
+            await self._table.load_decoders(sorted(ids.values()), records[0].offset)
+        except (UnknownType, Undecodable) as error:
+            raise Held(records[0].offset, str(error)) from None
+        return {header: self._table.decoders[schema_id] for header, schema_id in ids.items()}
+
+    def _decode_one(self, raw: KafkaRecord, decoders: Mapping[bytes, Decoder], decoded: Decoded) -> bool:
         """Take one record in; False when the table must be held before it."""
         value = raw.value
         if value is None:
             return True  # the tombstone message after a delete: for log compaction, says nothing new
         try:
-            schema_id = _schema_id(value)
-            if schema_id is None:
+            decoder = decoders.get(value[:WIRE_HEADER_BYTES])
+            if decoder is None:
                 raise Undecodable("The record is not Avro in the Confluent wire format.")
-            said = self._table.decoders[schema_id].decode(raw.offset, value)
+            said = decoder.decode(raw.offset, value)
         except Undecodable as error:
             return self._undecodable(raw, error, decoded)
         decoded.committed_ms.append(said.committed_ms)
@@ -149,7 +155,10 @@ class Applier:
             results = await self._write(stores)
             self._count(results)
             for (key, store), result in zip(stores.items(), results, strict=True):
-                self._settle(work, key, store, result)
+                if result is APPLIED:
+                    work.moves.append(Move(key, work.old[key], store.entry))
+                else:
+                    self._settle(work, key, store, result)
             if not work.asks:
                 return
         raise Held(-1, f"{len(work.asks)} keys were answered as conflicts {ROUNDS_MAX} times: does anything else write "
@@ -182,7 +191,9 @@ class Applier:
         return results
 
     def _count(self, results: Sequence[Result]) -> None:
-        for outcome, count in Counter(result.outcome for result in results).items():
+        applied = results.count(APPLIED)
+        others = Counter(result.outcome for result in results if result != APPLIED) if applied < len(results) else {}
+        for outcome, count in {Outcome.applied: applied, **others}.items():
             CHANGES_APPLIED.labels(*self._table.labels, outcome).inc(count)
 
     def _settle(self, work: Work, key: bytes, store: Store, result: Result) -> None:
@@ -203,11 +214,12 @@ class Applier:
         snapshot = await self._table.recent_snapshot()
         moves = work.moves
         if snapshot is not None:
-            moves = [move._replace(new=prune(move.new, snapshot)) for move in moves]
+            pruned = Pruner(snapshot).prune
+            moves = [Move(key, old, pruned(new)) for key, old, new in moves]
         records = state.changelog(moves, last_offset)
         offset = await until_available("changelog", lambda: self._table.versions.append(state.partition, records))
         reached(Step.changelog_acknowledged)
-        state.commit(moves, last_offset, offset, suspected=work.suspicions)
+        state.commit(moves, last_offset, offset, suspected=work.suspicions, records=records)
         reached(Step.state_written)
 
 

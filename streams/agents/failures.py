@@ -40,8 +40,12 @@ class Failures:
         refused: Mapping[bytes, str],
         keyed: Mapping[bytes, Sequence[Record]],
         records: Sequence[KafkaRecord],
+        partition: int,
     ) -> None:
-        """Dead letters for what could not be decoded, and for the last record of each key that was refused."""
+        """Dead letters for what could not be decoded, and for the last record of each key that was refused.
+
+        `records`: the batch, of the change topic's `partition`.
+        """
         if not undecodable and not refused:
             return
         by_offset = {record.offset: record for record in records}
@@ -49,7 +53,6 @@ class Failures:
         for key, reason in refused.items():
             raw = by_offset[keyed[key][-1].offset]
             letters.append(Unwritable(raw, "refused", f"the store refused the row: {reason}", key))
-        partition = records[0].partition  # type: ignore[attr-defined]  # every record of aiokafka has it
         for letter in letters:
             self._one(letter, partition)
             DEAD_LETTERS.labels(self._table, self._replica, letter.reason).inc()

@@ -16,6 +16,7 @@ from typing import Protocol
 from faust.types import TP
 
 from streams.agents.apply import Applier, seconds_since
+from streams.agents.observe import observe_all
 from streams.agents.steps import Step, reached
 from streams.agents.table import Held, TableWork
 from streams.changes.record import Record
@@ -153,7 +154,9 @@ class Owner:
 
     def _done(self, records: Sequence[KafkaRecord], last_offset: int) -> None:
         """Take what is done out of the queue, and let more come in."""
-        done = sum(1 for record in records if record.offset <= last_offset)
+        done = len(records)
+        if records[-1].offset > last_offset:
+            done = sum(record.offset <= last_offset for record in records)
         self._waiting_records -= done
         while done:
             first = self._waiting.popleft()
@@ -168,10 +171,8 @@ class Owner:
         labels = self.work.labels
         APPLY_SECONDS.labels(*labels).observe(time.monotonic() - started)
         BATCH_ROWS.labels(*labels).observe(count)
-        lag = CHANGE_LAG_SECONDS.labels(*labels)
-        now = time.time()
-        for moment in committed_ms:
-            lag.observe(max(0.0, now - moment / 1000))
+        now_ms = time.time() * 1000
+        observe_all(CHANGE_LAG_SECONDS.labels(*labels), [max(0.0, now_ms - ms) / 1000 for ms in committed_ms])
 
     async def _hold(self, held: Held) -> None:
         """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""

@@ -30,7 +30,7 @@ _COLUMNS: Final[LiteralString] = """
 """
 _LOAD: Final = """
 INSERT INTO {} SELECT
-    n, 0, n * 7919 %% 90000, 'article ' || md5(n::text), (ARRAY['new', 'paid', 'packed', 'shipped'])[1 + n %% 4],
+    n, 0, n::int8 * 7919 %% 90000, 'article ' || md5(n::text), (ARRAY['new', 'paid', 'packed', 'shipped'])[1 + n %% 4],
     n %% 5 = 0, timestamp '2024-01-01' + n * interval '1.000037 second', timestamptz '2024-01-01 00:00Z' + n * interval
     '1.5 second', (n %% 100000)::numeric / 100, CASE WHEN n %% 3 = 0 THEN 'leave at door ' || n END
 FROM generate_series(1, %s) n

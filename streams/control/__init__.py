@@ -1,1 +1,1 @@
-"""What is remembered: drift, runs, repairs, signals, holds, dead letters and the audit trail, in the control database."""
+"""What is remembered, in the control database: drift, runs, repairs, holds, dead letters and the audit trail."""

@@ -9,6 +9,7 @@ from streams.control import of_drift, of_letters, of_repairs, of_signals, trail
 from streams.control.audit import Fact
 from streams.control.database import Connection, Database
 from streams.control.queries import query
+from streams.control.run import now
 from streams.control.source import Event
 from streams.kafka.wire import Decoder, NotOurFormat, Schemas
 from streams.plan.model import Plan
@@ -56,11 +57,6 @@ class Materialiser:
         """The topics this takes in."""
         return list(self._handlers)
 
-    def progress(self) -> dict[tuple[str, int], int]:
-        """Next offset by topic and partition; what is not named was never taken in."""
-        rows = self._database.rows("all_progress")
-        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-
     def apply(self, topic: str, partition: int, records: Sequence[Record]) -> Applied:
         """Take in consecutive records of a partition; those taken in before change nothing.
 
@@ -106,14 +102,17 @@ class Materialiser:
         return events, unreadable
 
 
+def progress(database: Database) -> dict[tuple[str, int], int]:
+    """Next offset by topic and partition; what is not named was never taken in."""
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in database.rows("all_progress")}
+
+
 def _said_by(record: Record) -> str:
     found = [value for name, value in record.headers or () if name == "ce_source"]
     return found[0].decode(errors="replace") if found else "unknown"
 
 
 def _not_read(connection: Connection, place: dict[str, Any], offset: int, error: NotOurFormat) -> Fact:
-    from streams.control.run import now
-
     connection.execute(query("add_unreadable"), {**place, "offset": offset, "error": error.what})
     address = f"{place['topic']}/{place['partition']}/{offset}"
     return Fact(now(), "control", "record.unreadable", address, error.what, {}, address)

@@ -13,7 +13,9 @@ from streams.control.source import Event
 def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
     """Apply repair results of one partition; the facts for the audit trail."""
     with connection.cursor() as cursor:
-        cursor.executemany(query("put_repair"), [event.record for event in events])
+        # In one order everywhere: the results of a repair come in on several partitions at once.
+        records = sorted((event.record for event in events), key=lambda record: str(record["repair"]))
+        cursor.executemany(query("put_repair"), records)
         cursor.executemany(query("put_repair_item"), [event.record for event in events])
     return [_fact(event) for event in events]
 

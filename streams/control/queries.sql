@@ -220,3 +220,9 @@ SELECT id, replica, table_name AS table, topic, partition, "offset", recorded_at
 
 -- name: count_unreadable
 SELECT topic, count(*) AS count FROM holdtrue.unreadable GROUP BY topic
+
+-- name: count_unpublished
+SELECT count(*) AS count FROM holdtrue.audit WHERE sequence > (SELECT through FROM holdtrue.audit_published)
+
+-- name: count_dead_letters
+SELECT table_name AS table, replica, reason, count(*) AS count FROM holdtrue.dead_letters GROUP BY 1, 2, 3

@@ -39,7 +39,7 @@ class Writer(Protocol):
         """Queue one event."""
 
     def flush(self) -> None:
-        """Wait until everything sent is acknowledged."""  # fmt: skip
+        """Wait until everything sent is acknowledged."""
 
 
 def append(connection: Connection, facts: Sequence[Fact]) -> int:
@@ -47,11 +47,14 @@ def append(connection: Connection, facts: Sequence[Fact]) -> int:
     if not facts:
         return 0
     connection.execute(query("lock_audit"))
-    known = connection.execute(query("audit_known"), {"sources": [fact.source for fact in facts]}).fetchall()
-    have = {row["source"] for row in known}
+    fresh: dict[str, Fact] = {}
+    for fact in facts:
+        fresh.setdefault(fact.source, fact)
+    for row in connection.execute(query("audit_known"), {"sources": list(fresh)}).fetchall():
+        del fresh[row["source"]]
     tail = connection.execute(query("audit_tail")).fetchone()
     sequence, previous = (tail["sequence"], bytes(tail["hash"])) if tail else (0, NO_HASH)
-    made = chain((fact for fact in facts if fact.source not in have), sequence, previous)
+    made = chain(fresh.values(), sequence, previous)
     _insert(connection, made)
     return len(made)
 

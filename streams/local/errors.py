@@ -15,6 +15,12 @@ class StackError(HoldtrueError):
     """The embedded stack cannot do what was asked."""
 
 
+class NoStackError(StackError):
+    """There is no embedded stack in the data folder: none was ever started there."""
+
+    exit_code = 3
+
+
 class ArtifactError(StackError):
     """A download failed, or what arrived is not what the lock file says."""
 

@@ -13,7 +13,7 @@ from streams.local.connect import Connect
 from streams.local.disk import require_space
 from streams.local.dynamodb import DynamoDb
 from streams.local.endpoints import Endpoints
-from streams.local.errors import StackError, file_errors
+from streams.local.errors import NoStackError, StackError, file_errors
 from streams.local.exclusive import exclusive
 from streams.local.fetch import Cache
 from streams.local.kafka import Kafka
@@ -145,7 +145,7 @@ class Stack:
         return [each.status() for each in self._supervisors()] if self.exists else []
 
     def endpoints(self) -> Endpoints:
-        """Where the servers are, whether they run or not. Raises StackError before the first `up`."""
+        """Where the servers are, whether they run or not. Raises NoStackError before the first `up`."""
         services = {service.name: service for service in self._services(self._known_ports())}
         sot, replica, registry = services["sot"], services["replica"], services["registry"]
         assert isinstance(sot, Sot)
@@ -194,7 +194,7 @@ class Stack:
     def _known_ports(self) -> dict[str, int]:
         known = self._ports.known() if (self.data / _MARK).exists() else {}
         if not known:
-            raise StackError(f"There is no embedded stack in {self.data}.", "Start one: holdtrue up")
+            raise NoStackError(f"There is no embedded stack in {self.data}.", "Start one: holdtrue up")
         return known
 
     def _services(self, ports: dict[str, int]) -> list[Service]:

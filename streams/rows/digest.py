@@ -8,6 +8,7 @@ changes in O(1) with every write and does not depend on order (design, Version t
 from __future__ import annotations
 
 from hashlib import blake2b
+from zlib import crc32
 
 DIGEST_BYTES = 16
 BUCKETS = 1024
@@ -31,7 +32,7 @@ class Digester:
 
 def bucket_of(key: bytes) -> int:
     """The bucket of a key, the same on every run and machine."""
-    return int.from_bytes(blake2b(key, digest_size=2).digest(), "big") % BUCKETS
+    return crc32(key) % BUCKETS
 
 
 def shift(total: bytes, removed: bytes | None, added: bytes | None) -> bytes:

@@ -70,14 +70,15 @@ class Entry(NamedTuple):
 
     def encode(self) -> bytes:
         """Fixed part of 62 bytes, then 8 bytes per unproven transaction."""
-        position = self.position
-        flags = (
-            (_LIVE if self.digest is not None else 0)
-            | (_POSITIONED if position is not None else 0)
-            | (_REBUILT if self.rebuilt else 0)
-        )
-        fixed = _ENTRY.pack(flags, *self.token, *(position or (0, 0)), self.seen, self.digest or b"")
-        return fixed + struct.pack(f">{len(self.unproven)}Q", *self.unproven) if self.unproven else fixed
+        (epoch, offset, refresh), position, seen, unproven, digest, rebuilt = self
+        flags = _REBUILT if rebuilt else 0
+        if digest is not None:
+            flags |= _LIVE
+        if position is not None:
+            flags |= _POSITIONED
+        p_epoch, lsn = position or (0, 0)
+        fixed = _ENTRY.pack(flags, epoch, offset, refresh, p_epoch, lsn, seen, digest or b"")
+        return fixed + struct.pack(f">{len(unproven)}Q", *unproven) if unproven else fixed
 
     @classmethod
     def decode(cls, encoded: bytes) -> Entry:

@@ -99,16 +99,20 @@ class PartitionState:
         changelog_offset: int,
         *,
         suspected: Mapping[bytes, bytes] | None = None,
+        records: Sequence[tuple[bytes, bytes]] | None = None,
     ) -> None:
         """Make the moves ours, in one atomic write, after the changelog has acknowledged them.
 
         `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. A key that
-        moves is no longer suspected. The input offset never moves back.
+        moves is no longer suspected. `records`: what `changelog` gave for these moves, so that they are encoded once.
+        The input offset never moves back.
         """
         batch = WriteBatch(raw_mode=True)
+        # The last record is the input offset, which may have moved on since.
+        for key, value in (records or self.changelog(moves, input_offset))[: len(moves)]:
+            batch.put(key, value)
         touched: set[int] = set()
         for move in moves:
-            batch.put(ENTRY + move.key, move.new.encode())
             self._account(move, touched)
         self._suspect(batch, suspected or {}, moves)
         self.input_offset = max(self.input_offset, input_offset)
@@ -152,14 +156,19 @@ class PartitionState:
             self.suspected[key] = stored
 
     def _account(self, move: Move, touched: set[int]) -> None:
-        old = move.old.digest if move.old is not None else None
-        new = move.new.digest
+        key, old_entry, new_entry = move
+        old = old_entry.digest if old_entry is not None else None
+        new = new_entry.digest
         if old == new:
             return
-        self.live += (new is not None) - (old is not None)
-        self.turnover += (new is None) != (old is None)
-        bucket = bucket_of(move.key)
-        total = self._buckets[bucket] + int.from_bytes(new or b"", "big") - int.from_bytes(old or b"", "big")
+        bucket = bucket_of(key)
+        total = self._buckets[bucket]
+        if new is not None:
+            self.live += 1
+            total += int.from_bytes(new, "big")
+        if old is not None:
+            self.live -= 1
+            total -= int.from_bytes(old, "big")
         self._buckets[bucket] = total % _MODULUS
         touched.add(bucket)
 

@@ -13,7 +13,7 @@ from streams.local import disk
 from streams.local.artifacts import Artifact
 from streams.local.errors import ArtifactError, StackError
 from streams.local.fetch import ATTEMPTS, Cache
-from streams.local.progress import Silent
+from streams.local.progress import Bar, Silent
 
 from .conftest import Repository
 
@@ -104,6 +104,29 @@ def test_a_download_that_keeps_failing_ends_with_one_sentence_and_keeps_the_rest
         cache.ensure([good, bad], Silent())
     assert repository.asked.count("bad") == ATTEMPTS
     assert cache.path(good).exists()
+
+
+def test_one_failure_ends_the_other_downloads(cache: Cache, repository: Repository, tmp_path: Path) -> None:
+    """Nobody waits for a large file that will not be used; it is not in the cache either."""
+    slow, bad = repository.offer("slow", b"larger than the other"), repository.offer("bad", b"x")
+    real = repository.download
+
+    def endless_if_slow(artifact: Artifact, folder: Path, bar: Bar) -> Path:
+        if artifact == bad:
+            _await(lambda: "slow" in repository.asked)
+            repository.contents["bad"] = b"tampered"
+            return real(artifact, folder, bar)
+        file = real(artifact, folder, bar)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            bar.advance(0)
+        return file
+
+    repository.download = endless_if_slow  # type: ignore[method-assign]
+    with pytest.raises(ArtifactError, match="bad"):
+        cache.ensure([slow, bad], Silent())
+    assert not cache.path(slow).exists()
+    assert _incoming(tmp_path) == []
 
 
 def test_leftovers_of_a_killed_download_are_cleared(cache: Cache, repository: Repository, tmp_path: Path) -> None:

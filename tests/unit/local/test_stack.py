@@ -11,7 +11,7 @@ from streams.cli.doctor import Patient, examine
 from streams.local import packages, site
 from streams.local import stack as stack_module
 from streams.local.endpoints import Endpoints
-from streams.local.errors import StackError
+from streams.local.errors import NoStackError, StackError
 from streams.local.exclusive import exclusive
 from streams.local.findings import Finding, Outcome, judged
 from streams.local.stack import Stack
@@ -25,8 +25,9 @@ def stack(tmp_path: Path) -> Stack:
 
 def test_a_stack_that_never_was_says_how_to_start_one(stack: Stack) -> None:
     """No files are made by asking."""
-    with pytest.raises(StackError, match="no embedded stack") as caught:
+    with pytest.raises(NoStackError, match="no embedded stack") as caught:
         stack.endpoints()
+    assert caught.value.exit_code == 3
     assert "holdtrue up" in caught.value.hint
     assert stack.services() == []
     assert not stack.data.exists()

@@ -1,0 +1,109 @@
+"""The Faust app of control: one agent per topic it remembers, batches like a replica's, offsets committed by us."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import faust
+import uvloop
+from faust.types import TP
+
+from streams.agents.app import App
+from streams.agents.remember import Control
+from streams.errors import UsageError
+from streams.health import LOOPBACK, serve
+from streams.plan.model import Plan
+from streams.settings import settings
+from streams.transport.batches import BatchSchema
+
+# The name of control in place of a replica's, in its group and folder.
+NAME = "control"
+# Events are small; a fetch of 1 MiB is some thousands of them.
+FETCH_BYTES_MAX = 1 << 20
+# Fetches that may wait for the database before the consumer is held back.
+WAITING_BATCHES_MAX = 16
+PUBLISH_EVERY_SECONDS = 1.0
+MEASURE_EVERY_SECONDS = 10.0
+
+
+class ControlApp(App):
+    """Starts where the control database is; the rest is as in a replica's app."""
+
+    control: Control
+
+    def start_offset(self, tp: TP, committed: int | None) -> int | None:
+        """Where to start reading a partition: what the group committed only says what was taken in once."""
+        return self.control.start_offset(tp)
+
+
+def control_app(plan: Plan, *, instance: str, folder: Path) -> ControlApp:
+    """The app. Connects to nothing yet. Raises UsageError for a plan with a replica of the same name."""
+    if NAME in plan.replicas:
+        raise UsageError(f"A replica cannot be named {NAME}.", "Rename it in the plan: control has a group of its own.")
+    app = ControlApp(
+        plan.group(NAME),
+        broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
+        datadir=str(folder / "faust"),
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{plan.group(NAME)}.{instance}",
+        consumer_max_fetch_size=FETCH_BYTES_MAX,
+        stream_buffer_maxsize=WAITING_BATCHES_MAX,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=30.0,
+    )
+    app.control = Control(app, plan, instance=instance)
+    _agents(app, plan)
+    _timers(app)
+    return app
+
+
+def _agents(app: ControlApp, plan: Plan) -> None:
+    """The agents that `faust agents` lists: one per topic, named after it."""
+    for name in app.control.topics:
+        topic = app.topic(name, schema=BatchSchema(), acks=False, key_type=bytes, value_type=bytes)
+        app.agent(topic, name=name.removeprefix(plan.own_topic("")))(_taker(app))
+
+
+def _taker(app: ControlApp) -> Any:
+    async def take(batches: Any) -> None:
+        """Take the topic into the control database."""
+        async for batch in batches:
+            try:
+                await app.control.take(batch)
+            except Exception as error:  # Faust would acknowledge the batch and go on with the next
+                await app.crash(error)
+
+    return take
+
+
+def _timers(app: ControlApp) -> None:
+    @app.timer(PUBLISH_EVERY_SECONDS, name="publish")  # type: ignore[untyped-decorator]
+    async def publish() -> None:
+        await app.control.publish()
+
+    @app.timer(MEASURE_EVERY_SECONDS, name="measure", on_leader=False)  # type: ignore[untyped-decorator]
+    async def measure() -> None:
+        await app.control.measure()
+
+
+def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
+    """Run until a signal ends it. Exits with 1 when it crashed; raises what preparing and the port raise."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    folder = settings().worker_data_dir / plan.name / NAME / instance
+    folder.mkdir(parents=True, exist_ok=True)
+    app = control_app(plan, instance=instance, folder=folder)
+    app.control.prepare()
+    port = serve(metrics_port, live=app.control.live, ready=app.control.ready)
+    sys.stderr.write(f"holdtrue control/{instance}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+    worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
+    worker.execute_from_commandline()

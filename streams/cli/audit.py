@@ -1,0 +1,58 @@
+"""`holdtrue audit`: the trail, and the proof that it is whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from streams.cli.context import context
+from streams.errors import NotReady
+
+COLUMNS: Final = ("sequence", "at", "who", "what", "object", "why")
+FLAWS: Final = ("wrong", "where", "sequence", "sentence")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="The append-only trail of what was done and found.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command("verify")(verify)
+    app.add_typer(group, name="audit")
+
+
+def list_(
+    ctx: typer.Context, limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100
+) -> None:
+    """List the newest entries, oldest of them first."""
+    from streams.control.view import opened, plain
+    from streams.plan.check import load_plan
+
+    call = context(ctx)
+    with opened(load_plan(call.plan_path)) as database:
+        rows = database.rows("audit_newest", {"limit": limit}) if database else []
+    call.out.rows("entries", plain(rows[::-1]), COLUMNS)
+
+
+def verify(ctx: typer.Context) -> None:
+    """Recompute the chain of hashes and compare it with the audit topic. Exit 3 when anything is wrong."""
+    from streams.control import trail
+    from streams.control.audit import verify as flaws_of
+    from streams.control.topic import audit_entries
+    from streams.control.view import opened_with_schema
+    from streams.kafka.registry import Registry
+    from streams.plan.check import load_plan
+
+    call = context(ctx)
+    plan = load_plan(call.plan_path)
+    with opened_with_schema(plan) as database:
+        # In this order: what the mark covers is on the topic, and what the topic has is in the database.
+        published = trail.published_through(database)
+        topic = audit_entries(plan, Registry(plan.kafka.registry.resolve()))
+        entries = trail.read(database)
+    found = [flaw._asdict() for flaw in flaws_of(entries, topic, published)]
+    counts: dict[str, Any] = {"entries": len(entries), "published": published, "whole": not found}
+    call.out.rows("flaws", found, FLAWS, **counts)
+    if found:
+        raise NotReady(f"The audit trail is not whole: {len(found)} flaws.", "See docs/operations.md, Audit trail.")
+    call.out.note(f"{len(entries)} entries, whole, and the same on the topic")

@@ -1,0 +1,135 @@
+"""`holdtrue drift`: what is not as the plan says, from the control database; and the drift topic as it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import typer
+
+from streams.cli.context import Context, context
+from streams.cli.output import Format
+from streams.errors import UsageError
+
+COLUMNS: Final = ("id", "table", "replica", "key", "kind", "cause", "state", "first_seen", "times_seen")
+HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "said_by")
+WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
+ANY_OPEN: Final = "open-all"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Keys, tables and schemas that are not what the plan says.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("watch")(watch)
+    group.command("accept")(accept)
+    app.add_typer(group, name="drift")
+
+
+def list_(
+    ctx: typer.Context,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="Only this state; may be repeated. open-all: open, repairing and repaired."),
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind, such as missing.")] = None,
+    table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
+    replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, oldest first.")] = 1000,
+) -> None:
+    """List drift, oldest first. Exit 0 also when some is open: a list is an answer (see `status` for exit 3)."""
+    from streams.control.view import drift_row, opened
+    from streams.plan.check import load_plan
+
+    call = context(ctx)
+    filters = {"states": _states(state), "kind": kind, "table": table, "replica": replica, "limit": limit}
+    with opened(load_plan(call.plan_path)) as database:
+        rows = database.rows("list_drift", filters) if database else []
+    call.out.rows("drift", [drift_row(row) for row in rows], COLUMNS)
+    if len(rows) == limit:
+        call.out.note(f"only the first {limit} are shown; see --limit")
+
+
+def _states(asked: list[str] | None) -> list[str] | None:
+    from streams.drift.lifecycle import OPEN, State
+
+    if not asked:
+        return None
+    unknown = [word for word in asked if word not in {*State, ANY_OPEN}]
+    if unknown:
+        raise UsageError(f"There is no state {unknown[0]}.", f"There are: {', '.join(State)}, {ANY_OPEN}.")
+    return [word for word in asked if word != ANY_OPEN] + ([*OPEN] if ANY_OPEN in asked else [])
+
+
+def show(ctx: typer.Context, drift: Annotated[str, typer.Argument(metavar="ID", help="Id of the drift.")]) -> None:
+    """Show one drift with its whole history."""
+    from streams.control.view import drift_row, opened_with_schema, plain
+    from streams.plan.check import load_plan
+
+    call = context(ctx)
+    with opened_with_schema(load_plan(call.plan_path)) as database:
+        found = database.rows("show_drift", {"id": drift})
+        history = plain(database.rows("drift_history", {"id": drift}))
+    if not found:
+        raise UsageError(f"There is no drift {drift}.", "holdtrue drift list shows the ids.")
+    if call.out.fmt is Format.table:
+        call.out.rows("drift", [{"field": name, "value": value} for name, value in drift_row(found[0]).items()],
+                      ("field", "value"))  # fmt: skip
+        call.out.rows("history", history, HISTORY)
+    else:
+        call.out.document({**drift_row(found[0]), "history": history})
+
+
+def watch(
+    ctx: typer.Context,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Also what the topic has already.")] = False,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many events.")] = None,
+) -> None:
+    """Follow the drift topic; one line per event (JSON with --format json or jsonl). Ends with Ctrl-C, exit 0."""
+    from streams.control.topic import TopicReader
+    from streams.kafka.registry import Registry
+    from streams.plan.check import load_plan
+
+    call = context(ctx)
+    plan = load_plan(call.plan_path)
+    registry = Registry(plan.kafka.registry.resolve())
+    reader = TopicReader(plan.kafka.bootstrap.resolve(), plan.own_topic("drift"), "drift", registry)
+    try:
+        _follow(call, reader.follow(from_beginning=from_beginning), maximum)
+    except KeyboardInterrupt:
+        call.out.note("ended")
+    finally:
+        reader.close()
+
+
+def _follow(call: Context, events: Iterator[dict[str, Any] | None], maximum: int | None) -> None:
+    shown = 0
+    for event in events:
+        if event is None:
+            continue
+        call.out.text(_line(event, call.out.fmt))
+        shown += 1
+        if shown == maximum:
+            return
+
+
+def _line(event: dict[str, Any], fmt: Format) -> str:
+    from streams.control.view import drift_row
+
+    row = drift_row(event)
+    if fmt is not Format.table:
+        return json.dumps(row, default=str)
+    return "  ".join(_word(row[name]) for name in WATCHED)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={text}" for name, text in value.items())
+    return "-" if value is None else str(value)
+
+
+def accept() -> None:
+    """Not built yet: accept a drift, with a reason and an end date."""
+    raise UsageError("drift accept is not built yet.", "Until then repair the drift, or leave it open.")

@@ -1,0 +1,108 @@
+"""What control measures for everybody: from its database, from Kafka's offsets and from the SOT's slot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prometheus_client import Gauge
+
+from streams.connectors.source import Slot
+from streams.control.database import Database
+from streams.control.lag import Lag
+from streams.drift.lifecycle import OPEN
+from streams.metrics import (
+    CONSISTENCY_RATIO,
+    DRIFT_OPEN,
+    HELD,
+    LAG_EVENTS,
+    LAG_SECONDS,
+    REVIEWS_OPEN,
+    SOURCE_LAG_BYTES,
+    VERIFIED_AGE_SECONDS,
+)
+from streams.plan.model import Plan
+
+LAG_BOUND_SECONDS: Final = Gauge(
+    "holdtrue_lag_bound_seconds", "The plan's bound on the lag; absent where there is none.", ("table", "replica")
+)
+# The workers' counter starts at its first dead letter, which Prometheus cannot tell from none; this one can be compared.
+DEAD_LETTERS_KEPT: Final = Gauge(
+    "holdtrue_dead_letters_kept", "Changes that could not be applied and wait.", ("table", "replica", "reason")
+)
+UNREADABLE: Final = Gauge("holdtrue_unreadable_records", "Records on our own topics that cannot be read.", ("topic",))
+UNPUBLISHED: Final = Gauge("holdtrue_audit_unpublished", "Audit entries that the audit topic does not have yet.")
+SLOT_AT_RISK: Final = Gauge(
+    "holdtrue_slot_at_risk", "1 when the slot is gone or the server may remove WAL it needs.", ("slot",)
+)
+SLOT_SAFE_BYTES: Final = Gauge(
+    "holdtrue_slot_safe_bytes", "WAL that may still be written before the slot is lost; absent: no limit.", ("slot",)
+)
+# extended: more WAL is kept than was planned for; still whole.
+_SAFE: Final = frozenset({"reserved", "extended"})
+
+
+def from_plan(plan: Plan) -> None:
+    """The bounds the alerts compare with; and nothing is open before reviews are built."""
+    for replica, spec in plan.replicas.items():
+        for table, mapping in spec.tables.items():
+            if mapping.lag_max is not None:
+                LAG_BOUND_SECONDS.labels(table, replica).set(mapping.lag_max.total_seconds())
+    REVIEWS_OPEN.set(0)
+
+
+class DatabaseGauges:
+    """Sets gauges from the control database; what is there no longer is set to 0, not left as it was."""
+
+    def __init__(self) -> None:
+        self._shown: dict[Gauge, set[tuple[str, ...]]] = {}
+
+    def measure(self, database: Database) -> None:
+        """Bring all of them up to date. Raises what the database raises."""
+        counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
+        self._set(DRIFT_OPEN, {(row["table"], row["replica"], row["kind"]): row["count"] for row in counts})
+        self._set(HELD, {(row["table"], row["replica"]): 1 for row in database.rows("holds")})
+        letters = database.rows("count_dead_letters")
+        self._set(DEAD_LETTERS_KEPT, {(row["table"], row["replica"], row["reason"]): row["count"] for row in letters})
+        self._set(UNREADABLE, {(row["topic"],): row["count"] for row in database.rows("count_unreadable")})
+        for run in database.rows("newest_runs"):
+            CONSISTENCY_RATIO.labels(run["table"], run["replica"]).set(ratio(run))
+        for mark in database.rows("verified_through"):
+            age = time.time() - mark["at"].timestamp()
+            VERIFIED_AGE_SECONDS.labels(mark["table"], mark["replica"]).set(max(0.0, age))
+        UNPUBLISHED.set(database.rows("count_unpublished")[0]["count"])
+
+    def _set(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+        gone = self._shown.get(gauge, set()) - values.keys()
+        for labels in gone:
+            gauge.labels(*labels).set(0)
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        self._shown[gauge] = set(values) | gone
+
+
+def ratio(run: Mapping[str, Any]) -> float:
+    """Share of a run's keys that were verified: what was not checked counts as not verified."""
+    verified: int = run["verified"]
+    total: int = verified + sum(run[name] for name in ("superseded", "skipped", "failed", "drift_found"))
+    if total == 0:
+        return 1.0 if run["outcome"] == "correct" else 0.0
+    return verified / total
+
+
+def from_lags(replica: str, lags: Mapping[str, Lag]) -> None:
+    """Lag as Kafka shows it: it is there also when the replica's workers are not."""
+    for table, lag in lags.items():
+        LAG_SECONDS.labels(table, replica).set(lag.seconds)
+        LAG_EVENTS.labels(table, replica).set(lag.events)
+
+
+def from_slot(name: str, found: Slot | None) -> None:
+    """The replication slot; one that is not there is at risk: changes are being lost or the connector never ran."""
+    SLOT_AT_RISK.labels(name).set(0 if found is not None and found.wal_status in _SAFE else 1)
+    if found is None:
+        return
+    SOURCE_LAG_BYTES.labels(name).set(found.lag_bytes or 0)
+    if found.safe_wal_size is not None:
+        SLOT_SAFE_BYTES.labels(name).set(found.safe_wal_size)

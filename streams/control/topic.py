@@ -1,0 +1,102 @@
+"""Reading one of our topics as it is: to its present end, or on and on. Joins no group and commits nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.control.audit import Entry
+from streams.control.offsets import TopicMissing
+from streams.control.trail import SCHEMA, entry_of
+from streams.kafka.admin import KafkaUnavailable
+from streams.kafka.wire import Decoder, Schemas
+from streams.plan.model import Plan
+
+TIMEOUT_SECONDS: Final = 15.0
+# A reader that gets nothing for this long while the end is ahead of it gives up.
+SILENCE_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.5
+
+
+class TopicReader:
+    """Reads the records of one topic. Raises KafkaUnavailable, TopicMissing, and what decoding raises."""
+
+    def __init__(self, bootstrap: str, topic: str, schema: str, schemas: Schemas) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._decoder = Decoder(schema, schemas)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": "holdtrue-reader",
+                "group.id": "holdtrue-reader",  # never joined
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "log_level": 0,
+            }
+        )
+
+    def to_end(self) -> Iterator[dict[str, Any]]:
+        """Every record up to where the topic's partitions end now."""
+        open_partitions = self._assign(OFFSET_BEGINNING)
+        heard = time.monotonic()
+        while open_partitions:
+            message = self._consumer.poll(POLL_SECONDS)
+            if message is None:
+                if time.monotonic() - heard > SILENCE_SECONDS:
+                    raise self._unavailable(f"nothing came for {SILENCE_SECONDS:.0f} s")
+                continue
+            heard = time.monotonic()
+            if self._at_end(message):
+                open_partitions.discard(message.partition())
+            elif message.value() is not None:
+                yield self._decoder.decode(message.value())
+
+    def follow(self, *, from_beginning: bool) -> Iterator[dict[str, Any] | None]:
+        """Every record from now on (or from the beginning), without end; None when none came for a moment."""
+        self._assign(OFFSET_BEGINNING if from_beginning else OFFSET_END)
+        while True:
+            message = self._consumer.poll(POLL_SECONDS)
+            if message is None or self._at_end(message) or message.value() is None:
+                yield None
+            else:
+                yield self._decoder.decode(message.value())
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._consumer.close()
+
+    def _assign(self, offset: int) -> set[int]:
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=TIMEOUT_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            raise self._unavailable(error.args[0].str()) from None
+        if metadata.error is not None or not metadata.partitions:
+            raise TopicMissing(f"The topic {self._topic} is not there.", "Run: holdtrue topics apply")
+        self._consumer.assign([TopicPartition(self._topic, number, offset) for number in metadata.partitions])
+        return set(metadata.partitions)
+
+    def _at_end(self, message: Any) -> bool:
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise self._unavailable(error.str())
+        return error is not None
+
+    def _unavailable(self, reason: str) -> KafkaUnavailable:
+        return KafkaUnavailable(
+            f"Kafka at {self._bootstrap} did not give the records of {self._topic}: {reason}.",
+            "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
+        )
+
+
+def audit_entries(plan: Plan, schemas: Schemas) -> list[Entry]:
+    """The whole audit topic, in its order, repeats included."""
+    reader = TopicReader(plan.kafka.bootstrap.resolve(), plan.own_topic("audit"), SCHEMA, schemas)
+    try:
+        return [entry_of(record) for record in reader.to_end()]
+    finally:
+        reader.close()

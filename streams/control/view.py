@@ -1,0 +1,89 @@
+"""What the command line shows of the control database. Reads only, and works before control has ever started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from streams.control.database import ControlUnavailable, Database, Row
+from streams.drift.lifecycle import OPEN
+from streams.plan.model import Plan
+
+Place = tuple[str, str]  # (table, replica)
+LIST_MAX: Final = 100_000
+APPLICATION: Final = "holdtrue command line"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What control knows per table × replica; a place that is not named has none. `held` is the reason."""
+
+    verified: Mapping[Place, Row] = field(default_factory=dict)
+    drift_open: Mapping[Place, int] = field(default_factory=dict)
+    held: Mapping[Place, str] = field(default_factory=dict)
+
+
+@contextmanager
+def opened(plan: Plan) -> Iterator[Database | None]:
+    """The control database, or None where control has never started."""
+    database = Database(plan.control.dsn.resolve(), application=APPLICATION)
+    try:
+        yield database if database.has_schema() else None
+    finally:
+        database.close()
+
+
+@contextmanager
+def opened_with_schema(plan: Plan) -> Iterator[Database]:
+    """The control database. Raises ControlUnavailable where control has never started."""
+    with opened(plan) as database:
+        if database is None:
+            raise ControlUnavailable("The control database is empty.", "Start control: holdtrue worker --control")
+        yield database
+
+
+def remembered(plan: Plan) -> Remembered:
+    """What `status` needs."""
+    with opened(plan) as database:
+        if database is None:
+            return Remembered()
+        marks = database.rows("verified_through")
+        counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
+        holds = database.rows("holds")
+    drift: dict[Place, int] = {}
+    for row in counts:
+        place = (row["table"], row["replica"])
+        drift[place] = drift.get(place, 0) + row["count"]
+    return Remembered(
+        {(row["table"], row["replica"]): row for row in marks},
+        drift,
+        {(row["table"], row["replica"]): row["reason"] for row in holds},
+    )
+
+
+def drift_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `drift`, as JSON shows it: keys as the plan lets them be seen, tokens and digests in hex."""
+    shown = {name: _text(value) for name, value in row.items() if name not in ("key_bytes", "key_hidden")}
+    return {**shown, "key": shown_key(row)}
+
+
+def shown_key(row: Mapping[str, Any]) -> Any:
+    """Column → text; where the plan hides keys their HMAC; None for a drift that is not of one key."""
+    if row["key"] is not None and not row["key_hidden"]:
+        return row["key"]
+    hidden = row["key_bytes"]
+    return f"hmac:{bytes(hidden).hex()}" if row["key_hidden"] and hidden is not None else None
+
+
+def plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as JSON shows them: bytes in hex, times in ISO 8601."""
+    return [{name: _text(value) for name, value in row.items()} for row in rows]
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return value.isoformat() if isinstance(value, datetime) else value

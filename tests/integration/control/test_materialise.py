@@ -1,0 +1,261 @@
+"""Our topics in the control database: each record once, whatever is sent again, by whomever."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from streams.control import trail
+from streams.control.audit import flaws
+from streams.control.database import ControlRefused, ControlUnavailable, Database
+from streams.control.materialise import HANDLERS, Materialiser
+from streams.plan.model import Plan
+from tests.integration.control.records import (
+    DRIFT,
+    LETTERS,
+    REPAIRS,
+    SCHEMAS,
+    SIGNALS,
+    TABLE,
+    Record,
+    at,
+    drift,
+    letter,
+    repaired,
+    signal,
+)
+from tests.unit.control.test_run import RUN
+
+pytestmark = pytest.mark.stack
+LIFE = [drift(0, "suspected"), drift(1, "open"), drift(2, "repairing", repair="r1"), drift(3, "repaired"),
+        drift(4, "resolved")]  # fmt: skip
+TABLES = ("drift", "drift_events", "runs", "repairs", "repair_items", "signals", "holds", "dead_letters", "audit",
+          "unreadable", "progress")  # fmt: skip
+
+
+def content(dsn: str) -> dict[str, list[Any]]:
+    """Everything in the control database."""
+    with psycopg.connect(dsn) as connection:
+        return {
+            name: connection.execute(f"SELECT t::text FROM holdtrue.{name} t ORDER BY 1").fetchall()  # type: ignore[arg-type]
+            for name in TABLES
+        }
+
+
+def everything(materialiser: Materialiser) -> None:
+    """One of everything that is sent."""
+    materialiser.apply(DRIFT, 0, [*LIFE, drift(5, "open", drift="d2")])
+    materialiser.apply(SIGNALS, 1, [signal(0, "table-held", {"reason": "odd", "partition": "2", "offset": "40"}),
+                                    signal(1, "sync-updated", {}), run_record(2)])  # fmt: skip
+    materialiser.apply(LETTERS, 0, [letter(0, 40), letter(1, 41)])
+    materialiser.apply(REPAIRS, 3, [repaired(0, "failed"), repaired(1, "repaired")])
+
+
+def run_record(offset: int, **fields: Any) -> Record:
+    """The signal of a run that was correct."""
+    made = RUN.signal()
+    return signal(offset, made["type"], made["detail"] | fields, run="r1", position=made["position"], table="public.t")
+
+
+def audited(database: Database) -> list[tuple[str, str]]:
+    """What the trail says, in order."""
+    return [(entry.what, entry.object) for entry in trail.read(database)]
+
+
+def test_a_life_is_the_state_of_the_drift_and_its_history(materialiser: Materialiser, database: Database) -> None:
+    """The drift as it is now, and every step on the way."""
+    materialiser.apply(DRIFT, 0, LIFE)
+    (row,) = database.rows("show_drift", {"id": "d1"})
+    assert (row["state"], row["first_seen"], row["last_seen"], row["times_seen"]) == ("resolved", at(0), at(1), 2)
+    assert row["repair"] == "r1"
+    history = database.rows("drift_history", {"id": "d1"})
+    assert [(step["before"], step["state"], step["verdict"]) for step in history] == [
+        (None, "suspected", "began"),
+        ("suspected", "open", "moved"),
+        ("open", "repairing", "moved"),
+        ("repairing", "repaired", "moved"),
+        ("repaired", "resolved", "moved"),
+    ]
+    assert audited(database) == [(f"drift.{step}", "d1") for step in ("open", "repairing", "resolved")]
+
+
+def test_taking_everything_in_again_changes_nothing(materialiser: Materialiser, database: Database, dsn: str) -> None:
+    """A group offset that was never committed: the records come again, as a whole or from the middle."""
+    everything(materialiser)
+    before = content(dsn)
+    assert [name for name, rows in before.items() if not rows] == ["unreadable"]
+    everything(materialiser)
+    materialiser.apply(DRIFT, 0, LIFE[2:])
+    assert content(dsn) == before
+
+
+def test_a_step_that_does_not_follow_is_kept_and_never_applied(materialiser: Materialiser, database: Database) -> None:
+    """An open drift cannot be repaired without a repair: the event is history, and in the trail."""
+    materialiser.apply(DRIFT, 0, [drift(0, "open"), drift(1, "repaired", reason="odd")])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
+    assert database.rows("drift_history", {"id": "d1"})[1]["verdict"] == "refused"
+    assert audited(database) == [("drift.open", "d1"), ("drift.refused", "d1")]
+
+
+def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:
+    """A repair does not know the tokens and columns that the check saw."""
+    found = drift(0, "open", entry_token=b"e" * 16, columns=["a"], run="r1")
+    materialiser.apply(DRIFT, 0, [found, drift(1, "repairing", key=None, key_bytes=None, repair="p1")])
+    row = database.rows("show_drift", {"id": "d1"})[0]
+    assert (row["key"], bytes(row["entry_token"]), row["columns"], row["run"], row["repair"]) == (
+        {"aid": "7"}, b"e" * 16, ["a"], "r1", "p1",
+    )  # fmt: skip
+
+
+def test_a_new_life_keeps_nothing_of_the_last_one(materialiser: Materialiser, database: Database) -> None:
+    """The repair of the life before did not repair this one."""
+    materialiser.apply(DRIFT, 0, [*LIFE, drift(5, "open")])
+    row = database.rows("show_drift", {"id": "d1"})[0]
+    assert (row["state"], row["repair"], row["first_seen"], row["times_seen"], row["lives"]) == (
+        "open", None, at(5), 1, 2,
+    )  # fmt: skip
+
+
+def test_row_values_do_not_enter_the_database(materialiser: Materialiser, dsn: str) -> None:
+    """They are on the topic where the plan opts in, and nowhere else; nor are the bytes of dead letters."""
+    materialiser.apply(DRIFT, 0, [drift(0, "open", sot_row={"abalance": "hush"}, replica_row={"abalance": "hush"})])
+    materialiser.apply(LETTERS, 0, [letter(0, 40)])
+    stored = str(content(dsn))
+    assert "hush" not in stored
+    assert "secret" not in stored
+    assert b"secret".hex() not in stored
+
+
+def test_runs_are_kept_with_their_mark(materialiser: Materialiser, database: Database) -> None:
+    """All figures of a run; a signal that is no run is in the trail and not among the runs."""
+    materialiser.apply(SIGNALS, 0, [run_record(0), run_record(1, outcome="fine")])
+    (run,) = database.rows("newest_runs")
+    assert (run["table"], run["verified"], run["outcome"]) == ("public.t", 10, "correct")
+    (mark,) = database.rows("verified_through")
+    assert (mark["position"], mark["at"]) == (RUN.verified_through, RUN.verified_through_at)
+    assert [what for what, _ in audited(database)] == ["run", "run.refused"]
+
+
+def test_holds_last_until_they_are_released_or_passed(materialiser: Materialiser, database: Database) -> None:
+    """By a signal, or by the group's committed offset moving past the record that held."""
+    holds = [signal(n, "table-held", {"reason": "odd", "partition": str(n), "offset": "40"}) for n in range(3)]
+    materialiser.apply(SIGNALS, 0, [*holds, signal(3, "table-released", {"partition": "0"})])
+    assert [hold["partition"] for hold in database.rows("holds")] == [1, 2]
+    place = {"replica": "cache", "table": TABLE, "partition": 1}
+    assert database.rows("end_passed_hold", {**place, "committed": 40}) == []
+    assert database.rows("end_passed_hold", {**place, "committed": 41}) == [{"reason": "odd", "offset": 40}]
+    materialiser.apply(SIGNALS, 0, [signal(4, "table-released", {})])
+    assert database.rows("holds") == []
+
+
+def test_a_dead_letter_sent_again_is_the_same_letter(materialiser: Materialiser, database: Database) -> None:
+    """A worker that was killed after it published says it once more, under another id."""
+    materialiser.apply(LETTERS, 0, [letter(0, 40), letter(1, 40)])
+    (row,) = database.rows("show_dead_letter", {"id": "l0"})
+    assert (row["times"], row["offset"], row["value_bytes"], row["header_names"]) == (2, 40, 10, ["h"])
+    assert audited(database) == [("dead-letter", "l0")]
+
+
+def test_the_last_outcome_of_a_repair_counts(materialiser: Materialiser, database: Database) -> None:
+    """Each attempt is in the trail."""
+    materialiser.apply(REPAIRS, 0, [repaired(0, "failed"), repaired(1, "repaired")])
+    assert [what for what, _ in audited(database)] == ["repair", "repair"]
+    with database.transaction() as connection:
+        rows = connection.execute("SELECT outcome FROM holdtrue.repair_items").fetchall()
+    assert rows == [{"outcome": "repaired"}]
+
+
+def test_a_record_that_is_not_ours_is_kept_and_stops_nothing(materialiser: Materialiser, database: Database) -> None:
+    """Bytes of somebody else on our topic, and a compaction marker."""
+    done = materialiser.apply(DRIFT, 0, [Record(0, b"nonsense"), Record(1, None), drift(2, "open")])
+    assert (done.next_offset, done.taken, done.unreadable) == (3, 1, 1)
+    assert database.rows("count_unreadable") == [{"topic": DRIFT, "count": 1}]
+    assert audited(database) == [("drift.open", "d1"), ("record.unreadable", f"{DRIFT}/0/0")]
+
+
+def test_workers_side_by_side_write_one_chain(plan: Plan, dsn: str, database: Database) -> None:
+    """Partitions are taken in by different processes: the trail has every entry once, without gap."""
+
+    def work(partition: int) -> None:
+        mine = Database(dsn, application=f"tests {partition}")
+        taker = Materialiser(mine, plan, SCHEMAS)
+        for n in range(20):
+            taker.apply(DRIFT, partition, [drift(n, "open", drift=f"{partition}-{n}")])
+        mine.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    entries = trail.read(database)
+    assert [entry.sequence for entry in entries] == list(range(1, 81))
+    assert flaws(entries, "database") == []
+
+
+def test_migrating_at_once_from_many_processes_makes_one_schema(dsn: str, plan: Plan) -> None:
+    """Control workers that start together."""
+
+    def start(_: int) -> int:
+        mine = Database(dsn, application="tests")
+        version = mine.migrate(plan.name)
+        mine.close()
+        return version
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(start, range(4))) == {1}
+
+
+def test_the_database_of_another_plan_is_refused(database: Database) -> None:
+    """Two plans in one database would mix what they remember."""
+    with pytest.raises(ControlRefused, match="belongs to the plan bank"):
+        database.migrate("shop")
+
+
+def test_a_database_of_a_newer_version_is_refused(database: Database, plan: Plan) -> None:
+    """An old process must not write into what it does not know."""
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO holdtrue.meta (version, plan) VALUES (99, 'bank')")
+    with pytest.raises(ControlRefused, match="newer"):
+        database.migrate(plan.name)
+
+
+def test_the_trail_cannot_be_changed_by_a_statement(materialiser: Materialiser, database: Database) -> None:
+    """Append-only is also what the database itself enforces."""
+    everything(materialiser)
+    for statement in (b"UPDATE holdtrue.audit SET why = ''", b"DELETE FROM holdtrue.audit", b"TRUNCATE holdtrue.audit"):
+        with pytest.raises(ControlRefused, match="append-only"), database.transaction() as connection:
+            connection.execute(statement)
+
+
+def test_a_server_that_is_away_is_named_without_its_password() -> None:
+    """Nothing listens there."""
+    with pytest.raises(ControlUnavailable) as caught:
+        Database("postgresql://me:hunter2@127.0.0.1:1/control", application="tests").has_schema()
+    assert "127.0.0.1:1/control" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_lost_connection_is_opened_again(database: Database, dsn: str) -> None:
+    """The server ends the session: the call in hand fails as unavailable, the next one works."""
+    pid = database.rows("schema_version") and backend(database)
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [pid])
+    with pytest.raises(ControlUnavailable):
+        database.has_schema()
+    assert database.has_schema()
+
+
+def backend(database: Database) -> int:
+    """The server process of our session."""
+    with database.transaction() as connection:
+        return connection.info.backend_pid
+
+
+def test_every_own_topic_that_is_taken_in_exists(plan: Plan, materialiser: Materialiser) -> None:
+    """`topics apply` makes what control reads."""
+    from streams.kafka.topics import topics_of
+
+    made = {topic.name: topic.schema for topic in topics_of(plan)}
+    assert {plan.own_topic(name): schema for name, (schema, _) in HANDLERS.items()}.items() <= made.items()
+    assert set(materialiser.topics) <= made.keys()

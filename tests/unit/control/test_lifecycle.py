@@ -1,0 +1,101 @@
+"""The life of a drift: every pair of states, and what is counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from streams.drift.lifecycle import BEGINNINGS, ENDED, OPEN, Seen, State, Verdict, allowed, follow
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LEGAL = {
+    ("suspected", "open"), ("suspected", "resolved"), ("suspected", "superseded"),
+    ("open", "repairing"), ("open", "resolved"), ("open", "superseded"), ("open", "accepted"),
+    ("repairing", "repaired"), ("repairing", "open"), ("repairing", "resolved"), ("repairing", "superseded"),
+    ("repaired", "resolved"), ("repaired", "open"), ("repaired", "superseded"),
+    ("accepted", "open"), ("accepted", "resolved"), ("accepted", "superseded"),
+    ("resolved", "suspected"), ("resolved", "open"), ("superseded", "suspected"), ("superseded", "open"),
+}  # fmt: skip
+PAIRS = list(product(State, State))
+
+
+def seen(state: str, minute: int = 0, *, first: int = 0, times: int = 1, lives: int = 1) -> Seen:
+    return Seen(State(state), NOON + timedelta(minutes=first), NOON + timedelta(minutes=minute), times, lives)
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS, ids=[f"{a}-{b}" for a, b in PAIRS])
+def test_each_step_is_taken_or_refused_as_the_design_says(before: State, after: State) -> None:
+    """Every pair of states: a legal step is applied, a repetition is one, any other changes nothing."""
+    current = seen(before, 1)
+    step = follow(current, seen(after, 2))
+    if before is after:
+        assert step.verdict is Verdict.repeated
+    elif (before.value, after.value) not in LEGAL:
+        assert step == (current, Verdict.refused)
+    else:
+        assert step.verdict is (Verdict.began if before in ENDED else Verdict.moved)
+        assert step.seen is not None
+        assert step.seen.state is after
+
+
+def test_the_table_of_steps_names_every_state() -> None:
+    """No state is a dead end: an ended drift may begin again, every other can end."""
+    assert all(any(allowed(state, then) for then in State if then is not state) for state in State)
+    assert OPEN.isdisjoint(ENDED)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_the_first_event_begins_a_life_or_is_adopted_from_a_compacted_topic(state: State) -> None:
+    """What begins in the middle of a life is taken, and told apart from a beginning."""
+    step = follow(None, seen(state, 3, first=1, times=4))
+    assert step.verdict is (Verdict.began if state in BEGINNINGS else Verdict.adopted)
+    assert step.seen == seen(state, 3, first=1, times=4)
+
+
+def test_each_later_sighting_is_counted_and_moves_last_seen() -> None:
+    """A sender that sees a drift once says times_seen 1 each time: control counts."""
+    current = seen("open", 1)
+    for minute in (2, 3):
+        step = follow(current, seen("open", minute, first=minute))
+        assert step.seen is not None
+        current = step.seen
+    assert current == seen("open", 3, times=3)
+
+
+def test_the_same_sighting_again_is_not_counted() -> None:
+    """A sighting with the same last_seen, as after a kill of its sender, is one sighting."""
+    assert follow(seen("open", 1), seen("open", 1)).seen == seen("open", 1)
+
+
+def test_an_older_sighting_does_not_move_last_seen_back() -> None:
+    """Clocks of two senders differ: the topic's order decides the state, the larger time stays."""
+    assert follow(seen("suspected", 5, first=5), seen("open", 2, first=2)).seen == seen("open", 5, first=2)
+
+
+def test_steps_that_see_nothing_keep_the_count() -> None:
+    """Repairing, repaired, resolved and accepted say something of a difference already seen."""
+    current = seen("open", 1, times=2)
+    for state in ("repairing", "repaired", "resolved"):
+        step = follow(current, seen(state, 9))
+        assert step.seen is not None
+        current = step.seen
+    assert current == seen("resolved", 1, times=2)
+
+
+def test_a_sender_that_counted_more_is_believed() -> None:
+    """times_seen of a sender that remembers is not lost."""
+    assert follow(seen("suspected", 1), seen("open", 2, times=7)).seen == seen("open", 2, times=7)
+
+
+def test_a_new_life_starts_its_counts_again() -> None:
+    """The same key in drift again after it was resolved: same id, next life, its own first and times."""
+    step = follow(seen("resolved", 5, times=8), seen("open", 9, first=9, times=1))
+    assert step.seen == seen("open", 9, first=9, lives=2)
+
+
+def test_a_new_life_does_not_take_over_the_first_sight_of_the_old_one() -> None:
+    """A sender that never heard of the end sends the old first_seen."""
+    step = follow(seen("resolved", 5, times=8), seen("open", 9, first=0, times=9))
+    assert step.seen == seen("open", 9, first=9, lives=2)
