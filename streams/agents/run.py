@@ -9,14 +9,12 @@ from pathlib import Path
 
 import faust
 import uvloop
-from prometheus_client import start_http_server
 
 from streams.agents.app import App, create_app
 from streams.errors import UsageError
+from streams.health import LOOPBACK, serve
 from streams.plan.model import Plan
 from streams.settings import settings
-
-LOOPBACK = "127.0.0.1"
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) ->
     asyncio.set_event_loop(loop)
     app = worker_app(plan, replica, instance)
     app.replica.prepare()
-    server, _ = start_http_server(metrics_port, LOOPBACK)
-    sys.stderr.write(f"holdtrue worker {replica}/{instance}: metrics on http://{LOOPBACK}:{server.server_port}/metrics\n")
+    port = serve(metrics_port, live=app.replica.live, ready=app.replica.ready)
+    sys.stderr.write(f"holdtrue worker {replica}/{instance}: metrics on http://{LOOPBACK}:{port}/metrics\n")
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -100,6 +101,12 @@ class TableWork:
     def labels(self) -> tuple[str, str]:
         """Labels of this table's metrics, in their order."""
         return (self.table, self.replica)
+
+    @property
+    def lag_bound_seconds(self) -> float:
+        """The lag the plan allows this table here; without end where the plan promises no bound."""
+        bound = self.mapping.lag_max
+        return bound.total_seconds() if bound is not None else math.inf
 
     async def load_decoders(self, schema_ids: Iterable[int], offset: int) -> None:
         """Have a decoder for each id. Raises Held when the registry does not know one within the bounded time."""

@@ -16,6 +16,7 @@ from streams.agents.apply import Applier
 from streams.agents.events import Events
 from streams.agents.owner import Owner
 from streams.agents.table import Held, TableWork
+from streams.health import stalled
 from streams.metrics import HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
 from streams.transport.batches import Batch
 
@@ -37,6 +38,8 @@ class ReplicaWorker:
         self._events = events
         self._owners: dict[TP, Owner] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
+        self._progress_at = time.time()
+        self._behind = False
 
     def prepare(self) -> None:
         """Have every store ready to be written; raises what the stores raise."""
@@ -104,8 +107,26 @@ class ReplicaWorker:
         """Commit the input offset of a partition."""
         done: bool = await self._app.consumer.commit_done({tp: last_offset})
         if done:
-            PROGRESS_SECONDS.set(time.time())
+            self._progressed()
         return done
+
+    def _progressed(self) -> None:
+        self._progress_at = time.time()
+        PROGRESS_SECONDS.set(self._progress_at)
+
+    def live(self) -> str | None:
+        """Why this worker should be restarted; None when it moves, or has nothing to do."""
+        return stalled(self._progress_at, behind=self._behind)
+
+    def ready(self) -> str | None:
+        """Why this worker does not keep its replica within the plan's bound yet; None when it does."""
+        if not self._owners:
+            return "no partition is assigned and recovered yet"
+        for work in self._tables.values():
+            if work.held is not None:
+                return f"{work.table} is held"
+        late = [o.work.table for o in self.owners if o.lag_seconds > o.work.lag_bound_seconds]
+        return f"{late[0]} is behind its bound" if late else None
 
     def measure(self) -> None:
         """Bring the lag gauges up to date."""
@@ -118,8 +139,9 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
-        if not any(events.values()):
-            PROGRESS_SECONDS.set(time.time())
+        self._behind = any(events.values())
+        if not self._behind:
+            self._progressed()
 
     async def _run(self, owner: Owner) -> None:
         try:

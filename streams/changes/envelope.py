@@ -1,10 +1,11 @@
 """Reading only what is needed of a Debezium envelope.
 
 Avro has no field index: to read a field, all before it must be read. Everything needed lies before `source.lsn`, so a
-writer schema cut off there reads a prefix of the record and leaves the rest. Within `source` most strings are the same
-in every record; read as one fixed run of bytes and compared with the expected ones, they cost one field instead of six.
-A record without `before` and with `after` (every insert, read and, under the default replica identity, update) is told
-by its first two bytes and read as one flat record, without unions and nested records.
+writer schema cut off there reads a prefix of the record and leaves the rest. Within `source` most fields are the same
+in every record or not needed; a run of them is read as one field of fixed size, with its constants compared to what
+they must be, so that it costs one field instead of up to six. A record without `before` and with `after` (every insert,
+read and, under the default replica identity, update) is told by its first two bytes and read as one flat record,
+without unions and nested records.
 Measured against reading the whole envelope: docs/decisions/0003-prefix-decoding.md.
 """
 
@@ -21,6 +22,7 @@ from streams.errors import HoldtrueError
 
 WIRE_HEADER_BYTES = 5
 _LAST_NEEDED = "lsn"
+_NEEDED = frozenset({"ts_ms", "snapshot", "txId", "lsn"})
 _CONSTANT = frozenset({"version", "connector", "name", "db", "schema", "table"})
 _STREAMED = frozenset({None, "false"})
 # The Avro union branches of `before` and `after`, one byte each: null, then the row.
@@ -48,6 +50,38 @@ class Envelope(NamedTuple):
     lsn: int
 
 
+class _Run(NamedTuple):
+    """Neighbouring fields of the source, read as one: constants at the end, and perhaps others before them.
+
+    The constants prove that everything is where it is expected: were a field before them longer or shorter, they would
+    stand elsewhere.
+    """
+
+    name: str
+    start: bytes
+    end: bytes
+    size: int
+
+    @classmethod
+    def of(cls, fields: list[Mapping[str, Any]], source: Mapping[str, Any]) -> _Run:
+        """The run as this record has it."""
+        constant = [_is_constant(field) for field in fields]
+        parts = [_encoded(field, source[field["name"]]) for field in fields]
+        first = (*constant, False).index(False)
+        last = len(parts) - (*reversed(constant), False).index(False)
+        return cls("run_" + fields[0]["name"], b"".join(parts[:first]), b"".join(parts[last:]), len(b"".join(parts)))
+
+    @property
+    def field(self) -> dict[str, Any]:
+        """The Avro field that reads it."""
+        return {"name": self.name, "type": {"type": "fixed", "name": self.name, "size": self.size}}
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether the constants are where and what they were."""
+        found: bytes = record[self.name]
+        return found.startswith(self.start) and found.endswith(self.end)
+
+
 class EnvelopeReader:
     """Reads records of one writer schema."""
 
@@ -61,9 +95,8 @@ class EnvelopeReader:
         self._plain = self._prefix(list(_until_last(self._source_fields())))
         self._fused: Any = None
         self._flat: Any = None
-        # The constant runs as they must be: in nested records, and in flat ones.
-        self._expected: dict[str, bytes] = {}
-        self._expected_flat: list[tuple[str, bytes]] = []
+        self._runs: list[_Run] = []
+        self._runs_flat: list[_Run] = []
         self._null_first = all(self._branches(name)[0] == "null" for name in ("before", "after"))
 
     @property
@@ -75,58 +108,65 @@ class EnvelopeReader:
     def read(self, value: bytes) -> Envelope:
         """One record in Confluent wire format; raises Undecodable when the bytes do not fit the schema."""
         try:
-            return self._read(value)
-        except Exception as error:  # fastavro raises EOFError, IndexError, UnicodeDecodeError and others alike
-            raise Undecodable(
-                f"The record's bytes do not fit its schema ({type(error).__name__}).",
-                "Look at it with `holdtrue dlq show`; if the producer is not Debezium, use another topic.",
-            ) from error
-
-    def _read(self, value: bytes) -> Envelope:
-        try:
             envelope = self._read_expecting(value)
         except Exception:
             # Constants of another length shift all that follows, which can then look like anything.
             envelope = None
         if envelope is not None:
             return envelope
+        try:
+            return self._read_plain(value)
+        except Exception as error:  # fastavro raises EOFError, IndexError, UnicodeDecodeError and others alike
+            raise Undecodable(
+                f"The record's bytes do not fit its schema ({type(error).__name__}).",
+                "Look at it with `holdtrue dlq show`; if the producer is not Debezium, use another topic.",
+            ) from error
+
+    def _read_plain(self, value: bytes) -> Envelope:
         stream = io.BytesIO(value)
         stream.seek(WIRE_HEADER_BYTES)
         record = schemaless_reader(stream, self._plain, None)
+        envelope = _envelope(record)
         self._learn(record["source"])
-        return _envelope(record)
+        return envelope
 
     def _read_expecting(self, value: bytes) -> Envelope | None:
         """The record if its constants are those of the record before, which is the case for nearly all."""
+        if self._flat is None or not value.startswith(_ONLY_AFTER, WIRE_HEADER_BYTES):
+            return self._read_fused(value)
+        stream = io.BytesIO(value)
+        stream.seek(_FLAT_FROM)
+        record = schemaless_reader(stream, self._flat, None)
+        for name, start, end, _ in self._runs_flat:
+            found = record[name]
+            if not (found.startswith(start) and found.endswith(end)):
+                return None
+        read = record["source.snapshot"] not in _STREAMED
+        return Envelope(
+            None, record, read, record["source.ts_ms"], record["source.txId"] or 0, record["source.lsn"] or 0
+        )
+
+    def _read_fused(self, value: bytes) -> Envelope | None:
         if self._fused is None:
             return None
         stream = io.BytesIO(value)
-        if self._flat is not None and value.startswith(_ONLY_AFTER, WIRE_HEADER_BYTES):
-            stream.seek(_FLAT_FROM)
-            record = schemaless_reader(stream, self._flat, None)
-            for name, expected in self._expected_flat:
-                if record[name] != expected:
-                    return None
-            return _flat_envelope(record)
         stream.seek(WIRE_HEADER_BYTES)
         record = schemaless_reader(stream, self._fused, None)
-        source = record["source"]
-        return _envelope(record) if all(source[name] == each for name, each in self._expected.items()) else None
+        return _envelope(record) if all(run.holds(record["source"]) for run in self._runs) else None
 
     def _learn(self, source: Mapping[str, Any]) -> None:
-        """From now on, expect the constant strings that this record has."""
+        """From now on, expect the constants that this record has, and its lengths."""
         fields: list[Mapping[str, Any]] = []
-        self._expected = {}
+        self._runs = []
         for run in _runs(_until_last(self._source_fields())):
-            if not _is_constant(run[0]):
+            if not _is_constant(run[-1]):
                 fields.extend(run)
                 continue
-            expected = b"".join(_avro_string(source[field["name"]]) for field in run)
-            name = "fixed_" + run[0]["name"]
-            self._expected[name] = expected
-            fields.append({"name": name, "type": {"type": "fixed", "name": name, "size": len(expected)}})
+            learned = _Run.of(run, source)
+            self._runs.append(learned)
+            fields.append(learned.field)
+        self._runs_flat = [run._replace(name=_SOURCE + run.name) for run in self._runs]
         self._fused = self._prefix(fields)
-        self._expected_flat = [(_SOURCE + name, expected) for name, expected in self._expected.items()]
         self._flat = self._flat_prefix(fields) if self._null_first else None
 
     def _branches(self, name: str) -> list[Any]:
@@ -161,17 +201,6 @@ def _envelope(record: Mapping[str, Any]) -> Envelope:
     )
 
 
-def _flat_envelope(record: dict[str, Any]) -> Envelope:
-    return Envelope(
-        None,
-        record,
-        record["source.snapshot"] not in _STREAMED,
-        record["source.ts_ms"],
-        record["source.txId"] or 0,
-        record["source.lsn"] or 0,
-    )
-
-
 def _until_last(fields: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for field in fields:
         yield field
@@ -188,19 +217,22 @@ def _is_constant(field: Mapping[str, Any]) -> bool:
 
 
 def _runs(fields: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Runs of fields that are not needed, each to its last constant, and the other fields one by one."""
     run: list[Mapping[str, Any]] = []
     for field in fields:
-        if run and _is_constant(field) != _is_constant(run[-1]):
-            yield run
-            run = []
         run.append(field)
-    if run:
-        yield run
+        if field["name"] in _NEEDED:
+            constants = [place for place, each in enumerate(run) if _is_constant(each)]
+            cut = constants[-1] + 1 if constants else 0
+            if cut:
+                yield run[:cut]
+            yield from ([each] for each in run[cut:])
+            run = []
 
 
-def _avro_string(text: str) -> bytes:
+def _encoded(field: Mapping[str, Any], value: Any) -> bytes:
     buffer = io.BytesIO()
-    fastavro.schemaless_writer(buffer, "string", text)
+    fastavro.schemaless_writer(buffer, _bare(field["type"]), value)
     return buffer.getvalue()
 
 

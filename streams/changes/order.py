@@ -105,7 +105,7 @@ def _next_in_order(entry: Entry | None, record: Record, epoch: int, digest: Dige
             return None
         return Store(Entry(Token(epoch, offset, 0), Position(epoch, lsn), txid, (txid,), content), row, line)
     token, position, seen, unproven, _, rebuilt = entry
-    if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token.record:
+    if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
         return None
     follows = not rebuilt if position is None else position.epoch == epoch and lsn > position.lsn
     if not follows:

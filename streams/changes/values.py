@@ -42,9 +42,10 @@ def decimal(scale: int, unscaled: bytes) -> str:
     value = int.from_bytes(unscaled, "big", signed=True)
     if scale <= 0:
         return str(value * 10**-scale)
-    whole, fraction = divmod(abs(value), 10**scale)
-    text = f"{whole}.{fraction:0{scale}}".rstrip("0") if fraction else str(whole)
-    return f"-{text}" if value < 0 else text
+    digits = str(abs(value)).rjust(scale + 1, "0")
+    fraction = digits[-scale:].rstrip("0")
+    whole = digits[:-scale] if value >= 0 else "-" + digits[:-scale]
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def variable_decimal(value: Mapping[str, Any]) -> str:

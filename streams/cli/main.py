@@ -24,6 +24,7 @@ VERBS = (
     "schemas",
     "worker",
     "validate",
+    "repair",
     "bench",
     "status",
     "drift",
@@ -72,3 +73,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

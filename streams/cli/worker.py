@@ -1,4 +1,4 @@
-"""`holdtrue worker`: run the Faust worker of one replica."""
+"""`holdtrue worker`: run the Faust worker of a replica, of control, or of all, one process each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.context import context
+from streams.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -18,8 +19,10 @@ def register(app: typer.Typer) -> None:
 def worker(
     ctx: typer.Context,
     replica: Annotated[
-        str, typer.Option("--replica", envvar="HOLDTRUE_REPLICA", show_envvar=True, help="The replica to keep.")
-    ],
+        str | None, typer.Option("--replica", envvar="HOLDTRUE_REPLICA", show_envvar=True, help="The replica to keep.")
+    ] = None,
+    control: Annotated[bool, typer.Option("--control", help="Remember drift, runs, repairs, the audit trail.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="One process per replica, and control.")] = False,
     instance: Annotated[
         str,
         typer.Option(
@@ -32,10 +35,26 @@ def worker(
                           help="Port of /metrics, /livez and /readyz on the loopback; 0 takes a free one.")
     ] = 0,
 ) -> None:  # fmt: skip
-    """Keep one replica in step: apply changes, answer checks, carry out repairs."""
-    from streams.agents.run import run_worker
+    """Keep replicas in step: apply changes, answer checks, carry out repairs."""
     from streams.plan.check import load_plan
 
     plan_path = context(ctx).plan_path
-    os.environ["HOLDTRUE_PLAN"] = str(plan_path)
-    run_worker(load_plan(plan_path), replica, instance=instance, metrics_port=metrics_port)
+    plan = load_plan(plan_path)
+    os.environ["HOLDTRUE_PLAN"] = str(plan_path.resolve())
+    if control or everything:
+        # HOLDTRUE_REPLICA may be set for Faust's own command; what was typed wins.
+        replica = None
+    if [replica is not None, control, everything].count(True) != 1:
+        raise UsageError("A worker needs to know what to run.", "Give one of --replica NAME, --control and --all.")
+    if everything:
+        from streams.cli.workers import run_all
+
+        raise typer.Exit(run_all(plan, plan_path, instance=instance))
+    if control:
+        from streams.agents.control import run_control
+
+        run_control(plan, instance=instance, metrics_port=metrics_port)
+    else:
+        from streams.agents.run import run_worker
+
+        run_worker(plan, str(replica), instance=instance, metrics_port=metrics_port)

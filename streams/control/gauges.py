@@ -27,7 +27,7 @@ from streams.plan.model import Plan
 LAG_BOUND_SECONDS: Final = Gauge(
     "holdtrue_lag_bound_seconds", "The plan's bound on the lag; absent where there is none.", ("table", "replica")
 )
-# The workers' counter starts at its first dead letter, which Prometheus cannot tell from none; this one can be compared.
+# A worker's counter begins at its first dead letter, which Prometheus cannot tell from none; a gauge can be compared.
 DEAD_LETTERS_KEPT: Final = Gauge(
     "holdtrue_dead_letters_kept", "Changes that could not be applied and wait.", ("table", "replica", "reason")
 )

@@ -1,12 +1,11 @@
-"""One validation run of one table × replica, and how it travels: as a signal that control remembers."""
+"""One validation run of one table × replica, as the signal at its end tells of it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 
@@ -14,8 +13,8 @@ from streams.errors import HoldtrueError
 
 # The signal others wait for: every key was checked and is right. A run that ends otherwise says only that it ended.
 VALIDATED: Final = "consistency-validated"
-ENDED: Final = "run-ended"
-TYPES: Final = frozenset({VALIDATED, ENDED})
+FINISHED: Final = "run-finished"
+TYPES: Final = frozenset({VALIDATED, FINISHED})
 OUTCOMES: Final = frozenset({"correct", "drifted", "incomplete"})
 _POSITION: Final = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 
@@ -27,8 +26,8 @@ class NotARun(HoldtrueError):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of `validate` (interface document), and what control keeps beside them. Times are UTC.
 
-    scope: what was checked, such as `table` or `bounds aid 1..1000`. verified_through: position X/Y the mark moved to,
-    reached at `verified_through_at`; None where coverage did not allow it to move. error: why a run was incomplete.
+    scope: what was checked, such as `table`. verified_through: position X/Y the mark moved to, reached at
+    `verified_through_at`; None where coverage did not allow it to move. error: why a run was incomplete.
     """
 
     run: str
@@ -52,29 +51,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     verified_through_at: datetime | None = None
     error: str | None = None
 
-    def signal(self) -> dict[str, Any]:
-        """The record for the signals topic (schemas/signal.avsc)."""
-        fields = msgspec.to_builtins(self)
-        detail = {name: str(value) for name, value in fields.items() if value is not None and name not in _OUTSIDE}
-        return {
-            "id": str(uuid4()),
-            "type": VALIDATED if self.outcome == "correct" else ENDED,
-            "replica": self.replica,
-            "table": self.table,
-            "position": self.verified_through,
-            "run": self.run,
-            "detail": detail,
-            "at": self.finished,
-        }
-
-
-_OUTSIDE: Final = frozenset({"run", "table", "replica", "verified_through"})
-
 
 def run_of(signal: Mapping[str, Any]) -> Run:
-    """The run a signal tells of. Raises NotARun."""
-    fields = {**signal["detail"], "verified_through": signal["position"]}
-    fields |= {"run": signal["run"], "table": signal["table"], "replica": signal["replica"]}
+    """The run a signal tells of: its `detail` holds the fields of `validate` as text. Raises NotARun."""
+    detail: Mapping[str, str] = signal["detail"]
+    # `verified_through` is a position with the time it was reached: `X/Y at 2026-05-01T12:00:00+00:00`.
+    through, _, reached = detail.get("verified_through", "").partition(" at ")
+    fields = {
+        **detail,
+        "fence_lsn": detail.get("fence_lsn") or None,
+        "verified_through": through or None,
+        "verified_through_at": reached or None,
+        "error": detail.get("reason"),
+        "finished": signal["at"],
+        "started": signal["at"],
+        **{name: signal[name] for name in ("run", "table", "replica")},
+    }
     try:
         run = msgspec.convert(fields, Run, strict=False)
     except msgspec.ValidationError as error:
@@ -82,7 +74,7 @@ def run_of(signal: Mapping[str, Any]) -> Run:
     positions = (run.fence_lsn, run.verified_through)
     if run.outcome not in OUTCOMES or not all(p is None or _POSITION.match(p) for p in positions):
         raise NotARun(f"The signal {signal['id']} has no known outcome or position.", "Upgrade control.")
-    return run
+    return msgspec.structs.replace(run, started=run.finished - timedelta(seconds=run.seconds))
 
 
 def now() -> datetime:

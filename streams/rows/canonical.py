@@ -37,7 +37,7 @@ def encode(row: Sequence[str | None]) -> bytes:
     try:
         line = "\t".join(row)  # type: ignore[arg-type]  # raises on None
     except TypeError:
-        nulls = sum(value is None for value in row)
+        nulls = row.count(None)
         line = "\t".join([NULL if value is None else value for value in row])
     # Nothing to escape: no tab but the separators, no backslash but those of NULLs.
     if line.count("\t") == len(row) - 1 and line.count("\\") == nulls and not _has_control(line):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.errors import StoreUnavailable
 from streams.kafka.events import EventWriter
@@ -47,6 +48,7 @@ class Exchange:
                 "log_level": 0,
             }
         )
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         self._listen()
 
     def _listen(self) -> None:
@@ -65,13 +67,15 @@ class Exchange:
 
     def ends(self, topic: str, partitions: int) -> list[int]:
         """End offsets of a topic, by partition: what is before them was in Kafka before this call returned."""
-        ends = []
-        for partition in range(partitions):
-            answer = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_SECONDS)
-            if answer is None:
-                raise StoreUnavailable(f"Kafka did not tell the end of {topic}[{partition}].", "See whether it is up.")
-            ends.append(answer[1])
-        return ends
+        # Not the consumer's: its connection may be busy with a fetch that waits for answers.
+        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+        try:
+            found = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
+            return [found[partition].result(KAFKA_SECONDS).offset for partition in wanted]
+        except (KafkaException, TimeoutError) as error:
+            raise StoreUnavailable(
+                f"Kafka did not tell the ends of {topic}: {type(error).__name__}.", "See whether it is up."
+            ) from None
 
     def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float) -> None:
         """Queue one request for the owner of a partition; it may answer until the deadline."""
@@ -92,12 +96,14 @@ class Exchange:
     def answers(self, identity: str, deadline: float) -> Iterator[Answer]:
         """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`)."""
         while (left := deadline - time.monotonic()) > 0:
-            for message in self._consumer.consume(500, timeout=min(left, POLL_SECONDS)):
-                if (error := message.error()) is not None:
-                    raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
-                answer = self._decoder.decode(message.value())
-                if answer[self._channel.id_field] == identity:
-                    yield answer
+            message = self._consumer.poll(min(left, POLL_SECONDS))
+            if message is None:
+                continue
+            if (error := message.error()) is not None:
+                raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
+            answer = self._decoder.decode(message.value())
+            if answer[self._channel.id_field] == identity:
+                yield answer
 
     def close(self) -> None:
         """Leave Kafka."""

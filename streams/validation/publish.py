@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from streams.control.view import LIST_MAX, opened
 from streams.drift.identity import drift_id
 from streams.kafka.wire import cloud_event
 from streams.rows.canonical import decode
@@ -18,9 +19,30 @@ CAUSES = {"mismatch": "rogue write"}
 def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
     """Put the report's drift on the drift topic and the run on the signals topic; returns when Kafka has them."""
     for drifted in report.drift:
-        _send(opener, "drift", drift_event(opener, pair, drifted, "open", run=report.run))
-    _send(opener, "signals", _signal(pair, report))
+        send_event(opener, "drift", drift_event(opener, pair, drifted, "open", run=report.run))
+    if report.covers_all:
+        _publish_ended(opener, pair, report)
+    send_event(opener, "signals", _signal(pair, report))
     opener.writer.flush()
+
+
+def _publish_ended(opener: Opener, pair: Pair, report: Report) -> None:
+    """Drift that was open and that this run found right: every key was looked at, and these are not among the wrong."""
+    still = {drifted.key for drifted in report.drift}
+    for row in _known_open(opener, pair):
+        key = bytes(row["key_bytes"]) if row["key_bytes"] is not None else None
+        if key is None or key in still:
+            continue
+        state = "resolved" if row["state"] == "repaired" else "superseded"
+        send_event(opener, "drift", drift_event(opener, pair, Drifted(key, row["kind"]), state, run=report.run))
+
+
+def _known_open(opener: Opener, pair: Pair) -> list[dict[str, Any]]:
+    filters = {
+        "states": ["open", "repaired"], "kind": None, "table": pair.table, "replica": pair.replica, "limit": LIST_MAX,
+    }  # fmt: skip
+    with opened(opener.plan) as database:
+        return database.rows("list_drift", filters) if database is not None else []
 
 
 def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more: Any) -> dict[str, Any]:
@@ -47,7 +69,8 @@ def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more
     }
 
 
-def _send(opener: Opener, topic: str, record: dict[str, Any]) -> None:
+def send_event(opener: Opener, topic: str, record: dict[str, Any]) -> None:
+    """Queue a drift event or a signal; it is written when `opener.writer.flush` has returned."""
     schema = "drift" if topic == "drift" else "signal"
     headers = cloud_event(f"holdtrue.{schema}", opener.source)
     opener.writer.send(opener.plan.own_topic(topic), record["id"], schema, record, headers)

@@ -53,6 +53,12 @@ class Report:
         uncovered = self.superseded or self.skipped or self.failed or self.reason
         return "incomplete" if uncovered else "correct"
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether every key of the table was compared and decided."""
+        uncovered = self.superseded or self.skipped or self.failed or self.reason or self.count_differs
+        return self.depth == "checksums" and not uncovered
+
     def document(self) -> dict[str, Any]:
         """The JSON of the interface document, with the run's id and the reason of an incomplete run added."""
         return {

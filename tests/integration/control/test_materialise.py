@@ -27,7 +27,7 @@ from tests.integration.control.records import (
     repaired,
     signal,
 )
-from tests.unit.control.test_run import RUN
+from tests.unit.control.test_run import REACHED, REPORT, signal_of
 
 pytestmark = pytest.mark.stack
 LIFE = [drift(0, "suspected"), drift(1, "open"), drift(2, "repairing", repair="r1"), drift(3, "repaired"),
@@ -56,7 +56,7 @@ def everything(materialiser: Materialiser) -> None:
 
 def run_record(offset: int, **fields: Any) -> Record:
     """The signal of a run that was correct."""
-    made = RUN.signal()
+    made = signal_of(REPORT)
     return signal(offset, made["type"], made["detail"] | fields, run="r1", position=made["position"], table="public.t")
 
 
@@ -135,7 +135,7 @@ def test_runs_are_kept_with_their_mark(materialiser: Materialiser, database: Dat
     (run,) = database.rows("newest_runs")
     assert (run["table"], run["verified"], run["outcome"]) == ("public.t", 10, "correct")
     (mark,) = database.rows("verified_through")
-    assert (mark["position"], mark["at"]) == (RUN.verified_through, RUN.verified_through_at)
+    assert (mark["position"], mark["at"]) == ("0/16B3748", REACHED)
     assert [what for what, _ in audited(database)] == ["run", "run.refused"]
 
 

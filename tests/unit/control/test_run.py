@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from streams.control.run import ENDED, VALIDATED, NotARun, Run, run_of
+from streams.control.run import FINISHED, VALIDATED, NotARun, run_of
+from streams.validation.report import Report
 
-RUN = Run(
-    run="r1", table="public.t", replica="cache", depth="checksums", outcome="correct", sot_rows=10, replica_rows=10,
-    verified=10, fence_lsn="0/16B3748", verified_through="0/16B3748",
-    verified_through_at=datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC), seconds=1.25,
-    started=datetime(2026, 5, 1, 11, tzinfo=UTC), finished=datetime(2026, 5, 1, 12, tzinfo=UTC),
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+REACHED = datetime(2026, 5, 1, 11, 59, 0, 5, tzinfo=UTC)
+REPORT = Report(
+    "r1", "public.t", "cache", "checksums", sot_rows=10, replica_rows=10, verified=10, fence_lsn="0/16B3748",
+    verified_through=f"0/16B3748 at {REACHED.isoformat()}", seconds=60.0,
 )  # fmt: skip
 
 
-def test_a_run_comes_back_as_it_was_sent() -> None:
-    """Every field, times to the microsecond."""
-    assert run_of(RUN.signal()) == RUN
+def signal_of(report: Report) -> dict[str, Any]:
+    """The signal `validate` sends, but for its time."""
+    detail = {name: str(value) for name, value in report.document().items() if value is not None}
+    type_ = VALIDATED if report.outcome == "correct" else FINISHED
+    return {
+        "id": "s",
+        "type": type_,
+        "replica": report.replica,
+        "table": report.table,
+        "position": report.fence_lsn or None,
+        "run": report.run,
+        "detail": detail,
+        "at": AT,
+    }
 
 
-@pytest.mark.parametrize(("outcome", "type_"), [("correct", VALIDATED), ("drifted", ENDED), ("incomplete", ENDED)])
-def test_only_a_correct_run_says_validated(outcome: str, type_: str) -> None:
-    """Nobody who waits for the signal goes on after a run that could not check."""
-    fields = {name: getattr(RUN, name) for name in RUN.__struct_fields__} | {"outcome": outcome}
-    assert Run(**fields).signal()["type"] == type_
+def test_every_figure_of_a_report_is_in_the_run() -> None:
+    """Counts, positions, and the time the mark was reached."""
+    run = run_of(signal_of(REPORT))
+    same = ("run", "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "superseded",
+            "skipped", "failed", "drift_found", "fence_lsn", "seconds")  # fmt: skip
+    assert {name: getattr(run, name) for name in same} == {name: REPORT.document()[name] for name in same}
+    assert (run.verified_through, run.verified_through_at) == ("0/16B3748", REACHED)
+    assert (run.started, run.finished, run.error) == (AT - timedelta(seconds=60), AT, None)
+
+
+def test_an_incomplete_run_says_why_and_has_no_mark() -> None:
+    """No fence was passed: the fields are absent, not empty."""
+    run = run_of(signal_of(Report("r2", "public.t", "cache", "counts", reason="held")))
+    assert (run.outcome, run.error, run.fence_lsn, run.verified_through) == ("incomplete", "held", None, None)
 
 
 @pytest.mark.parametrize(
-    "broken", [{"outcome": "fine"}, {"seconds": "soon"}, {"fence_lsn": "12345"}, {"started": "yesterday"}]
+    "broken",
+    [{"outcome": "fine"}, {"seconds": "soon"}, {"fence_lsn": "12345"}, {"verified_through": "0/1 at noon"}],
 )
 def test_a_signal_that_is_no_run_is_named(broken: dict[str, str]) -> None:
     """What else writes to the topic does not become a run."""
-    signal: dict[str, Any] = RUN.signal()
+    signal = signal_of(REPORT)
     signal["detail"] |= broken
     with pytest.raises(NotARun):
         run_of(signal)
@@ -43,4 +65,4 @@ def test_a_signal_that_is_no_run_is_named(broken: dict[str, str]) -> None:
 def test_a_signal_without_its_fields_is_named() -> None:
     """No detail at all."""
     with pytest.raises(NotARun):
-        run_of(RUN.signal() | {"detail": {}})
+        run_of(signal_of(REPORT) | {"detail": {}})

@@ -1,0 +1,158 @@
+"""Carrying out a repair plan: ordered from the owners, checked again after it, every step on the drift topic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from uuid import uuid4
+
+from streams.errors import NotReady, UsageError
+from streams.repair.file import Item, RepairPlan
+from streams.validation.exchange import Answer
+from streams.validation.open import Opener, Pair, repair_channel
+from streams.validation.publish import drift_event, send_event
+from streams.validation.report import Drifted
+from streams.validation.run import validate_keys
+from streams.validation.target import Target
+
+REQUEST_ITEMS = 100
+ANSWER_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who ordered a repair, why, and from which file."""
+
+    by: str
+    reason: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one pair's repairs. resolved: repaired, and found right by two further looks."""
+
+    repair: str
+    replica: str
+    table: str
+    ordered: int
+    repaired: int
+    resolved: int
+    failed: int
+
+
+def apply_plan(
+    opener: Opener, repairs: RepairPlan, by: str, reason: str, *, above_threshold: bool
+) -> Iterator[Outcome]:
+    """Repair pair after pair. Raises UsageError before anything is done when a plan's threshold forbids it."""
+    if repairs.plan != opener.plan.name:
+        raise UsageError(f"The repair plan is of {repairs.plan}, not of {opener.plan.name}.", "Name it with --plan.")
+    by_pair = groupby(repairs.items, key=lambda item: Pair(item.replica, item.table))
+    groups = [(pair, list(items)) for pair, items in by_pair]
+    for pair, items in groups:
+        _refuse_storm(opener, pair, len(items), above_threshold=above_threshold)
+    order = Order(by, reason, repairs.hash)
+    for pair, items in groups:
+        yield _repair_pair(opener, pair, items, order)
+
+
+def _refuse_storm(opener: Opener, pair: Pair, count: int, *, above_threshold: bool) -> None:
+    declared = opener.plan.replicas.get(pair.replica)
+    if declared is None or pair.table not in declared.tables:
+        raise UsageError(f"The plan does not copy {pair.table} to {pair.replica}.", "Make a new repair plan.")
+    limit = declared.tables[pair.table].repair.stop_above
+    if count > limit and not above_threshold:
+        raise UsageError(
+            f"{count} keys of {pair.table} in {pair.replica} would be repaired; the plan stops above {limit}.",
+            "Find out why so many differ. If they are to be repaired all the same, add --above-threshold.",
+        )
+
+
+def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order) -> Outcome:
+    repair = f"repair-{uuid4()}"
+    known = {bytes.fromhex(item.key): item for item in items}
+    with opener.target(pair) as target:
+        _publish(opener, pair, known, known, "repairing", repair, reason=order.reason or None)
+        answers = _ask_owners(opener, target, pair, repair, items, order)
+        done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
+        _publish(opener, pair, known, done, "repaired", repair)
+        _publish_failed(opener, pair, known, answers, repair)
+        report = validate_keys(target, done) if done else None
+    wrong = {drifted.key for drifted in report.drift} if report else set()
+    proven = [key for key in done if key not in wrong] if report and not report.reason and not report.superseded else []
+    run = report.run if report else None
+    _publish(opener, pair, known, proven, "resolved", repair, run=run)
+    _publish(opener, pair, known, wrong, "open", repair, run=run, reason="found wrong again after the repair")
+    return Outcome(repair, pair.replica, pair.table, len(items), len(done), len(proven), len(items) - len(done))
+
+
+def _ask_owners(
+    opener: Opener, target: Target, pair: Pair, repair: str, items: Sequence[Item], order: Order
+) -> dict[bytes, Answer]:
+    """The owners' answers by key. Raises NotReady when one does not come in time: what was done stays `repairing`."""
+    exchange = opener.exchange(repair_channel(opener.plan, pair))
+    try:
+        for partition, mine in _by_partition(target, items).items():
+            for start in range(0, len(mine), REQUEST_ITEMS):
+                request = _request(pair, repair, mine[start : start + REQUEST_ITEMS], order)
+                exchange.ask(partition, request, ANSWER_SECONDS)
+        exchange.flush()
+        answers: dict[bytes, Answer] = {}
+        for answer in exchange.answers(repair, time.monotonic() + ANSWER_SECONDS):
+            answers[answer["key"]] = answer
+            if len(answers) == len(items):
+                return answers
+    finally:
+        exchange.close()
+    raise NotReady(
+        f"Only {len(answers)} of {len(items)} keys of {pair.table} were answered by the workers of {pair.replica}.",
+        f"Is `holdtrue worker --replica {pair.replica}` running? Apply the file again: repairing twice is safe.",
+    )
+
+
+def _by_partition(target: Target, items: Sequence[Item]) -> dict[int, list[Item]]:
+    grouped: dict[int, list[Item]] = {}
+    for item in items:
+        grouped.setdefault(target.partitioner.partition(bytes.fromhex(item.key)), []).append(item)
+    return grouped
+
+
+def _request(pair: Pair, repair: str, items: Sequence[Item], order: Order) -> dict[str, Any]:
+    return {
+        "repair": repair,
+        "replica": pair.replica,
+        "table": pair.table,
+        "items": [
+            {
+                "drift": item.drift,
+                "key": bytes.fromhex(item.key),
+                "kind": item.kind,
+                "replica_token": bytes.fromhex(item.replica_token) if item.replica_token else None,
+            }
+            for item in items
+        ],
+        "hash": order.hash,
+        "ordered_by": order.by,
+        "reason": order.reason,
+    }
+
+
+def _publish_failed(
+    opener: Opener, pair: Pair, known: dict[bytes, Item], answers: dict[bytes, Answer], repair: str
+) -> None:
+    for key, answer in answers.items():
+        if answer["outcome"] != "repaired":
+            reason = f"the repair {answer['outcome']}: {answer['reason'] or 'no reason given'}"
+            _publish(opener, pair, known, [key], "open", repair, reason=reason)
+
+
+def _publish(
+    opener: Opener, pair: Pair, known: dict[bytes, Item], keys: Any, state: str, repair: str, **more: Any
+) -> None:
+    for key in keys:
+        drifted = Drifted(key, known[key].kind)
+        send_event(opener, "drift", drift_event(opener, pair, drifted, state, repair=repair, **more))
+    opener.writer.flush()

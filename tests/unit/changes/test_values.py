@@ -1,0 +1,117 @@
+"""Avro values become the text that Postgres prints."""
+
+from __future__ import annotations
+
+import struct
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.changes import values
+from streams.changes.values import UnknownType, converter
+
+
+def named(name: str, avro: str = "long", **more: object) -> dict[str, object]:
+    return {"type": avro, "connect.name": name, **more}
+
+
+DECIMAL = named("org.apache.kafka.connect.data.Decimal", "bytes", scale=2, logicalType="decimal")
+
+
+@pytest.mark.parametrize(
+    ("avro", "value", "text"),
+    [
+        ("int", -7, "-7"),
+        ("long", 9223372036854775807, "9223372036854775807"),
+        ("boolean", True, "t"),
+        ("boolean", False, "f"),
+        ("string", "as it is\t", "as it is\t"),
+        ("bytes", b"\x00\xff", "\\x00ff"),
+        (DECIMAL, (12345).to_bytes(2, "big"), "123.45"),
+        (DECIMAL, (12340).to_bytes(2, "big"), "123.4"),
+        (DECIMAL, (12300).to_bytes(2, "big"), "123"),
+        (DECIMAL, (5).to_bytes(1, "big"), "0.05"),
+        (DECIMAL, (-5).to_bytes(1, "big", signed=True), "-0.05"),
+        (DECIMAL, (-12300).to_bytes(3, "big", signed=True), "-123"),
+        (DECIMAL, b"\x00", "0"),
+        ({**DECIMAL, "scale": 0}, b"\x0a", "10"),
+        ({**DECIMAL, "scale": -2}, b"\x0a", "1000"),
+        (named("io.debezium.data.VariableScaleDecimal", "record"), {"scale": 3, "value": b"\x04\xd2"}, "1.234"),
+        (named("io.debezium.time.Date", "int"), 0, "1970-01-01"),
+        (named("io.debezium.time.Date", "int"), -1, "1969-12-31"),
+        (named("io.debezium.time.MicroTime"), 0, "00:00:00"),
+        (named("io.debezium.time.MicroTime"), 86_400_000_000, "24:00:00"),
+        (named("io.debezium.time.MicroTime"), 3_723_000_400, "01:02:03.0004"),
+        (named("io.debezium.time.Time", "int"), 3_723_040, "01:02:03.04"),
+        (named("io.debezium.time.MicroTimestamp"), 1_704_218_887_612_230, "2024-01-02 18:08:07.61223"),
+        (named("io.debezium.time.MicroTimestamp"), -1, "1969-12-31 23:59:59.999999"),
+        (named("io.debezium.time.Timestamp"), 1_704_218_887_000, "2024-01-02 18:08:07"),
+        (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:12:03.250000Z", "2024-01-04 15:12:03.25+00"),
+        (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:10:00.000000Z", "2024-01-04 15:10:00+00"),
+        (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:10:00Z", "2024-01-04 15:10:00+00"),
+        (named("io.debezium.data.Uuid", "string"), "6f2c", "6f2c"),
+    ],
+)
+def test_a_value_becomes_the_text_postgres_prints(avro: object, value: object, text: str) -> None:
+    """One line of Postgres output per type, with the edges of its layout."""
+    assert converter("c", avro)(value) == text
+
+
+@pytest.mark.parametrize("avro", ["int", "string", "bytes", DECIMAL])
+def test_null_stays_null_whatever_the_type(avro: object) -> None:
+    """A nullable column is a union with null, in either order."""
+    assert converter("c", ["null", avro])(None) is None
+    assert converter("c", [avro, "null"])(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"), (-0.0, "-0"), (1.0, "1"), (0.1, "0.1"), (1e15, "1e+15"), (123456789012345.0, "123456789012345"),
+        (1e-4, "0.0001"), (1e-5, "1e-05"), (1.5e300, "1.5e+300"), (5e-324, "5e-324"), (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"), (float("nan"), "NaN"), (1234567890123456.7, "1.2345678901234568e+15"),
+        (9007199254740993.0, "9.007199254740992e+15"),
+    ],
+)  # fmt: skip
+def test_a_double_is_laid_out_as_postgres_does(value: float, text: str) -> None:
+    """Texts as `SELECT x::float8` prints them under extra_float_digits = 1."""
+    assert values.float8(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.1"), (16777216.0, "1.6777216e+07"), (999999.0, "999999"), (1e6, "1e+06"), (3.4028235e38, "3.4028235e+38")],
+)
+def test_a_single_is_laid_out_as_postgres_does(value: float, text: str) -> None:
+    """Texts as `SELECT x::float4` prints them; Avro gives the single widened to a double."""
+    single = struct.unpack("f", struct.pack("f", value))[0]
+    assert values.float4(single) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_double_reads_back_as_the_same_number(value: float) -> None:
+    """Nothing is lost by the text."""
+    assert float(values.float8(value)) == value
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(0, 20))
+def test_a_decimal_is_exact_and_trimmed(unscaled: int, scale: int) -> None:
+    """Every digit survives, no zero is left at the end, and there is no exponent."""
+    encoded = unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)
+    text = values.decimal(scale, encoded)
+    assert Decimal(text) == Decimal(unscaled).scaleb(-scale)
+    assert "." not in text or not text.endswith(("0", "."))
+
+
+def test_a_type_without_canonical_form_is_refused_by_name() -> None:
+    """A guess would be a silent difference; the column is named with what to do."""
+    with pytest.raises(UnknownType, match="Column area arrives as io.debezium.data.geometry.Point"):
+        converter("area", named("io.debezium.data.geometry.Point", "record"))
+
+
+def test_a_zoned_timestamp_outside_utc_is_refused() -> None:
+    """The canonical session is UTC; another offset would be another text for the same moment."""
+    with pytest.raises(UnknownType, match="UTC"):
+        values.zoned("2024-01-04T15:12:03+02:00")
