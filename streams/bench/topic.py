@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.bench import subject
@@ -124,10 +124,13 @@ class _Topic:
         self._consumer.close()
 
     def ends(self) -> dict[int, int]:
-        """Partition → offset after its last record."""
+        """Partition → offset after its last record; empty while Kafka cannot tell."""
         known = self._consumer.list_topics(self._topic, ANSWER_SECONDS).topics[self._topic].partitions
         parts = [TopicPartition(self._topic, number) for number in sorted(known)]
-        return {part.partition: self._consumer.get_watermark_offsets(part, ANSWER_SECONDS)[1] for part in parts}
+        try:
+            return {part.partition: self._consumer.get_watermark_offsets(part, ANSWER_SECONDS)[1] for part in parts}
+        except KafkaException:
+            return {}  # a topic made a moment ago may have no leader yet; whoever waits asks again
 
     def wait(self, records: int) -> dict[int, int]:
         """The ends once the topic holds exactly `records` records."""

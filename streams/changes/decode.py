@@ -10,7 +10,7 @@ from streams.changes.envelope import Envelope, EnvelopeReader, Undecodable
 from streams.changes.record import Op, Record
 from streams.changes.values import UNAVAILABLE, ToText, binary, converter, identity
 from streams.plan.mapping import Shape
-from streams.rows.canonical import Row, encode
+from streams.rows.canonical import Row, encode, encode_nullable
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
 _READ, _UPSERT = Op.read, Op.upsert
@@ -51,6 +51,7 @@ class Decoder:
         columns = [_column(column.name, types) for column in shape.read_columns]
         self._values = _getter([name for name, _ in columns])
         self._conversions = [(place, to) for place, (_, to) in enumerate(columns) if to is not identity]
+        self._nullable = [place for place, (name, _) in enumerate(columns) if isinstance(types[name], list)]
         self._key_columns = [_column(name, types) for name in shape.key_columns]
         self._key_of = _getter(shape.key_index)
         self._all_kept = len(shape.source_columns) == len(shape.read_columns)
@@ -66,10 +67,13 @@ class Decoder:
         key = encode(self._key_of(row))
         if self._filtered and not self._shape.keeps(row):
             return self._left_out(offset, key, envelope)
-        stored = row if self._all_kept else self._shape.stored(row)
+        if self._all_kept:
+            stored, line = row, encode_nullable(row, self._nullable)
+        else:
+            stored = self._shape.stored(row)
+            line = encode(stored)
         partial = _MARKS[0] in row or _MARKS[1] in row
-        record = Record(offset, _READ if read else _UPSERT, stored, encode(stored), lsn, txid, partial)
-        return Keyed(key, record, committed_ms)
+        return Keyed(key, Record(offset, _READ if read else _UPSERT, stored, line, lsn, txid, partial), committed_ms)
 
     def _row(self, values: Mapping[str, Any]) -> Row:
         row = [*self._values(values)]

@@ -138,8 +138,7 @@ class EnvelopeReader:
         stream.seek(_FLAT_FROM)
         record = schemaless_reader(stream, self._flat, None)
         for name, start, end, _ in self._runs_flat:
-            found = record[name]
-            if not (found.startswith(start) and found.endswith(end)):
+            if not (record[name].startswith(start) and record[name].endswith(end)):
                 return None
         read = record["source.snapshot"] not in _STREAMED
         return Envelope(

@@ -76,6 +76,10 @@ def decide(entry: Entry | None, records: Sequence[Record], epoch: int, digest: D
     """
     if len(records) == 1 and (store := _next_in_order(entry, records[0], epoch, digest)) is not None:
         return store
+    return _decide_in_full(entry, records, epoch, digest)
+
+
+def _decide_in_full(entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest) -> Decision:
     run = _start(entry)
     absent = entry is None
     for record in records:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -61,7 +62,7 @@ def float8(value: float) -> str:
     if "e" in text:
         return text
     # Python turns to exponents at 1e16, Postgres at 1e15.
-    return _laid_out(f"{value:.15e}", 15) if abs(value) >= 1e15 else text.removesuffix(".0")
+    return _laid_out(f"{Decimal(text):e}", 15) if abs(value) >= 1e15 else text.removesuffix(".0")
 
 
 def float4(value: float) -> str:

@@ -24,6 +24,7 @@ VERBS = (
     "schemas",
     "worker",
     "validate",
+    "demo",
     "repair",
     "bench",
     "status",

@@ -9,7 +9,7 @@ a Postgres replica be written with the very bytes that were digested (docs/decis
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Row = tuple[str | None, ...]
 
@@ -33,12 +33,18 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 def encode(row: Sequence[str | None]) -> bytes:
     """The canonical bytes of a row: a COPY text line without its newline."""
-    nulls = 0
-    try:
-        line = "\t".join(row)  # type: ignore[arg-type]  # raises on None
-    except TypeError:
-        nulls = row.count(None)
-        line = "\t".join([NULL if value is None else value for value in row])
+    return encode_nullable(row, range(len(row)))
+
+
+def encode_nullable(row: Sequence[str | None], nullable: Iterable[int]) -> bytes:
+    """`encode`, where only the values at these places can be None."""
+    cells, nulls = row, 0
+    for place in nullable:
+        if row[place] is None:
+            cells = [*cells] if nulls == 0 else cells
+            cells[place] = NULL  # type: ignore[index]  # it is our own list
+            nulls += 1
+    line = "\t".join(cells)  # type: ignore[arg-type]  # no None is left
     # Nothing to escape: no tab but the separators, no backslash but those of NULLs.
     if line.count("\t") == len(row) - 1 and line.count("\\") == nulls and not _has_control(line):
         return line.encode()

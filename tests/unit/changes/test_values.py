@@ -48,7 +48,11 @@ DECIMAL = named("org.apache.kafka.connect.data.Decimal", "bytes", scale=2, logic
         (named("io.debezium.time.MicroTimestamp"), 1_704_218_887_612_230, "2024-01-02 18:08:07.61223"),
         (named("io.debezium.time.MicroTimestamp"), -1, "1969-12-31 23:59:59.999999"),
         (named("io.debezium.time.Timestamp"), 1_704_218_887_000, "2024-01-02 18:08:07"),
-        (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:12:03.250000Z", "2024-01-04 15:12:03.25+00"),
+        (
+            named("io.debezium.time.ZonedTimestamp", "string"),
+            "2024-01-04T15:12:03.250000Z",
+            "2024-01-04 15:12:03.25+00",
+        ),
         (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:10:00.000000Z", "2024-01-04 15:10:00+00"),
         (named("io.debezium.time.ZonedTimestamp", "string"), "2024-01-04T15:10:00Z", "2024-01-04 15:10:00+00"),
         (named("io.debezium.data.Uuid", "string"), "6f2c", "6f2c"),
@@ -82,7 +86,13 @@ def test_a_double_is_laid_out_as_postgres_does(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.1, "0.1"), (16777216.0, "1.6777216e+07"), (999999.0, "999999"), (1e6, "1e+06"), (3.4028235e38, "3.4028235e+38")],
+    [
+        (0.1, "0.1"),
+        (16777216.0, "1.6777216e+07"),
+        (999999.0, "999999"),
+        (1e6, "1e+06"),
+        (3.4028235e38, "3.4028235e+38"),
+    ],
 )
 def test_a_single_is_laid_out_as_postgres_does(value: float, text: str) -> None:
     """Texts as `SELECT x::float4` prints them; Avro gives the single widened to a double."""

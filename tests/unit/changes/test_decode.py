@@ -1,0 +1,107 @@
+"""A record's bytes become what they say about one key of one replica."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from streams.changes.decode import Decoder, Keyed, Passed, TableLevel
+from streams.changes.envelope import Undecodable
+from streams.changes.record import Op, Record
+from streams.changes.values import UNAVAILABLE, UnknownType
+from streams.plan.mapping import Column, Shape
+from streams.plan.tables import Layout
+from tests.unit.changes.envelopes import MOMENT_MS, SCHEMA, record, row
+
+COLUMNS = (Column("id", "int8", False), Column("name", "text"), Column("total", "numeric"))
+
+
+def shape(**layout: Any) -> Shape:
+    return Shape.build("public.t", ["id"], COLUMNS, Layout.model_validate(layout))
+
+
+def decoder(**layout: Any) -> Decoder:
+    return Decoder(SCHEMA, shape(**layout))
+
+
+def test_an_update_becomes_a_row_in_canonical_text() -> None:
+    """Key and row as COPY prints them, position and transaction of the change, the time of its commit."""
+    said = decoder().decode(7, record(None, row(1, "a\tb")))
+    expected = Record(7, Op.upsert, ("1", "a\tb", "1.25"), b"1\ta\\tb\t1.25", 609925256, 792, False)
+    assert said == Keyed(b"1", expected, MOMENT_MS)
+
+
+def test_null_is_not_text() -> None:
+    """A NULL has a mark of its own in the line."""
+    said = decoder().decode(7, record(None, row(1, None)))
+    assert isinstance(said, Keyed)
+    assert (said.record.row, said.record.line) == (("1", None, "1.25"), b"1\t\\N\t1.25")
+
+
+def test_a_snapshot_row_is_a_read() -> None:
+    """Its log position means nothing."""
+    said = decoder().decode(7, record(None, row(1), "r", snapshot="true"))
+    assert isinstance(said, Keyed)
+    assert said.record.op is Op.read
+
+
+def test_a_delete_needs_only_the_key() -> None:
+    """Without REPLICA IDENTITY FULL every other column of `before` is empty."""
+    said = decoder().decode(7, record(row(5, None, b""), None, "d"))
+    assert said == Keyed(b"5", Record(7, Op.delete, None, b"", 609925256, 792), MOMENT_MS)
+
+
+def test_neither_row_is_the_whole_table() -> None:
+    """A TRUNCATE has no key."""
+    assert decoder().decode(7, record(None, None, "t")) == TableLevel(7, MOMENT_MS)
+
+
+def test_an_unchanged_toast_value_makes_the_record_partial() -> None:
+    """The placeholder is no content."""
+    said = decoder().decode(7, record(None, row(1, UNAVAILABLE)))
+    assert isinstance(said, Keyed)
+    assert said.record.partial
+
+
+def test_a_column_left_out_is_not_in_the_row() -> None:
+    """The replica's row has the mapping's columns only."""
+    said = decoder(columns={"omit": ["name"]}).decode(7, record(None, row(1)))
+    assert isinstance(said, Keyed)
+    assert said.record.row == ("1", "1.25")
+
+
+def test_a_row_outside_a_filter_on_the_key_is_passed_over() -> None:
+    """It can never have been in the replica."""
+    keys = decoder(where=[{"column": "id", "op": "<=", "value": 10}])
+    assert keys.decode(7, record(None, row(11))) == Passed(MOMENT_MS)
+    assert keys.decode(8, record(row(11), None, "d")) == Passed(MOMENT_MS)
+    assert isinstance(keys.decode(9, record(None, row(10))), Keyed)
+
+
+def test_a_row_that_leaves_a_filter_must_go() -> None:
+    """A filter on another column: the row may have been inside before."""
+    totals = decoder(columns={"omit": ["total"]}, where=[{"column": "total", "op": "<", "value": 1}])
+    outside = totals.decode(7, record(None, row(1, "n", b"\x7d")))
+    inside = totals.decode(8, record(None, row(1, "n", b"\x0a")))
+    assert isinstance(outside, Keyed)
+    assert isinstance(inside, Keyed)
+    assert (outside.record.row, inside.record.row) == (None, ("1", "n"))
+
+
+def test_a_mapped_column_that_is_not_in_the_schema_is_named() -> None:
+    """Dropped at the source: nothing is applied under a guess."""
+    other = copy.deepcopy(SCHEMA)
+    fields = other["fields"][0]["type"][1]["fields"]
+    del fields[1]
+    with pytest.raises(Undecodable, match="no column name"):
+        Decoder(other, shape())
+
+
+def test_a_type_without_canonical_form_is_named() -> None:
+    """The column is refused when the schema is seen, before any of its records is applied."""
+    other = copy.deepcopy(SCHEMA)
+    other["fields"][0]["type"][1]["fields"][1]["type"] = {"type": "string", "connect.name": "io.debezium.data.Ltree"}
+    with pytest.raises(UnknownType, match="Column name"):
+        Decoder(other, shape())
