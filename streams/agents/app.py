@@ -18,9 +18,11 @@ from streams.agents.apply import Applier
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
+from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
+from streams.errors import NotReady
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic
@@ -41,12 +43,22 @@ FETCH_BYTES_MAX = 1 << 20
 # Blocking calls at once: a store write and a SOT read for two partitions.
 THREADS = 4
 GAUGES_EVERY_SECONDS = 1.0
+SUSPICIONS_EVERY_SECONDS = 1.0
+SUSPICIONS_SECONDS_MAX = 30.0
 
 
 class _NoWeb(BootStrategy):  # type: ignore[misc]  # faust ships no types
     """Faust's HTTP views show table data without authentication; metrics have a server of their own."""
 
     enable_web = False
+
+
+class SeveralTopics(faust.Topic):  # type: ignore[misc]
+    """A topic object over the topics of all tables; Faust's commands show it by all their names."""
+
+    def get_topic_name(self) -> str:
+        """The names, for people."""
+        return ", ".join(self.topics)
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -96,6 +108,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> App:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         broker_session_timeout=30.0,
+        Topic=SeveralTopics,
     )
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
@@ -191,6 +204,21 @@ def _agents(app: App, plan: Plan, replica: str) -> None:
     @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]
     async def gauges() -> None:
         app.replica.measure()
+
+    @app.timer(SUSPICIONS_EVERY_SECONDS, name="suspicions")  # type: ignore[untyped-decorator]
+    async def suspicions() -> None:
+        for owner in app.replica.owners:
+            if owner.state.suspected:
+                await _settled(app, owner)
+
+
+async def _settled(app: App, owner: Owner) -> None:
+    """One owner's suspicions; what cannot be settled now is tried again at the next turn."""
+    try:
+        async with asyncio.timeout(SUSPICIONS_SECONDS_MAX):
+            await app.repairs.settle_suspicions(owner)
+    except (NotReady, TimeoutError) as error:
+        log.warning("%d suspicions of %s are not settled yet: %r", len(owner.state.suspected), owner.work.table, error)
 
 
 def _topic(app: App, *names: str) -> Any:

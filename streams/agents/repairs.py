@@ -13,16 +13,18 @@ from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.agents.steps import Step, reached
+from streams.drift.identity import drift_id
 from streams.errors import NotReady
 from streams.metrics import REPAIRS
 from streams.repair.rule import Repaired, counts, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, Result, Write
-from streams.rows.canonical import Row, encode
+from streams.rows.canonical import Row, decode, encode
 from streams.versions.entry import Entry
 from streams.versions.state import Move
 
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
+SUSPICIONS_AT_ONCE = 100
 
 
 class Repairs(Requests):
@@ -48,6 +50,41 @@ class Repairs(Requests):
             self._events.send("repairs.results", request["repair"], "repair-result", result)
         await self._events.flush()
         reached(Step.repair_recorded)
+
+    async def settle_suspicions(self, owner: Owner) -> None:
+        """Make keys right whose store answered a write with a token larger than ours (Ordering 12).
+
+        Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours.
+        """
+        keys = list(owner.state.suspected)[:SUSPICIONS_AT_ONCE]
+        if not keys:
+            return
+        end = await self._fence(owner, keys)
+        for key in keys:
+            await self._announce(owner, key, "suspected")
+            outcome, _ = await self._repair(owner, key, end)
+            REPAIRS.labels(*owner.work.labels, outcome.partition(":")[0]).inc()
+            if outcome == "repaired":
+                await self._announce(owner, key, "resolved")
+
+    async def _announce(self, owner: Owner, key: bytes, state: str) -> None:
+        work, now = owner.work, datetime.now(UTC)
+        drift = drift_id(work.replica, work.table, key)
+        record = {
+            "id": drift,
+            "replica": work.replica,
+            "table": work.table,
+            "key": dict(zip(work.shape.key_columns, decode(key), strict=True)),
+            "key_bytes": key,
+            "kind": "mismatch",
+            "cause": "foreign token",
+            "state": state,
+            "first_seen": now,
+            "last_seen": now,
+            "at": now,
+        }
+        self._events.send("drift", drift, "drift", record)
+        await self._events.flush()
 
     async def _fence(self, owner: Owner, keys: list[bytes]) -> int:
         """Where a store holds a token that is not ours, pass everything that is in the log first, and prove ownership.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
@@ -87,13 +88,16 @@ def watch(
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Also what the topic has already.")] = False,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many events.")] = None,
 ) -> None:
-    """Follow the drift topic; one line per event (JSON with --format json or jsonl). Ends with Ctrl-C, exit 0."""
+    """Follow the drift topic; one line per event (JSON with --format json or jsonl). Ends with SIGINT or SIGTERM, exit 0."""
     from streams.control.topic import TopicReader
     from streams.kafka.registry import Registry
     from streams.plan.check import load_plan
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # A shell starts what runs in the background with SIGINT ignored; whoever sends it still means it.
+        signal.signal(ending, signal.default_int_handler)
     registry = Registry(plan.kafka.registry.resolve())
     reader = TopicReader(plan.kafka.bootstrap.resolve(), plan.own_topic("drift"), "drift", registry)
     try:

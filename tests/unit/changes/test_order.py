@@ -193,7 +193,8 @@ CHANGES = st.builds(
 RECORDS = st.one_of(CHANGES, CHANGES, st.builds(lambda value: read(0, value), st.sampled_from(["a", "b"])))
 ENTRIES = st.none() | st.builds(
     entry, VALUES, offset=st.integers(0, 12), lsn=st.none() | st.integers(95, 105), txid=TXIDS,
-    epoch=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]), unproven=st.sampled_from([(), (1,), (1, 2)]), rebuilt=st.booleans(),
+    epoch=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]), unproven=st.sampled_from([(), (1,), (1, 2)]),
+    rebuilt=st.booleans(),
 )  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def test_a_decimal_is_exact_and_trimmed(unscaled: int, scale: int) -> None:
 
 def test_a_type_without_canonical_form_is_refused_by_name() -> None:
     """A guess would be a silent difference; the column is named with what to do."""
-    with pytest.raises(UnknownType, match="Column area arrives as io.debezium.data.geometry.Point"):
+    with pytest.raises(UnknownType, match=r"Column area arrives as io\.debezium\.data\.geometry\.Point"):
         converter("area", named("io.debezium.data.geometry.Point", "record"))
 
 

@@ -147,7 +147,9 @@ def test_a_second_opener_is_told_why(opened: Open, tmp_path: Path) -> None:
 
 
 BATCHES = st.lists(
-    st.dictionaries(st.sampled_from([b"1", b"2", b"3", b"4"]), st.none() | st.binary(min_size=16, max_size=16), min_size=1),
+    st.dictionaries(
+        st.sampled_from([b"1", b"2", b"3", b"4"]), st.none() | st.binary(min_size=16, max_size=16), min_size=1
+    ),
     min_size=1, max_size=5,
 )  # fmt: skip
 
