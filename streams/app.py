@@ -22,3 +22,4 @@ app = worker_app(
     _replica(),
     os.environ.get("HOLDTRUE_INSTANCE", "0"),
 )
+app.metrics_port = int(os.environ.get("HOLDTRUE_METRICS_PORT", "0"))

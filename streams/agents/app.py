@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,8 @@ from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
+from streams.health import LOOPBACK, serve
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic
@@ -68,16 +70,34 @@ class App(faust.App):  # type: ignore[misc]
     replica: ReplicaWorker
     checks: Checks
     repairs: Repairs
+    metrics_port = 0
+
+    def opening(self) -> None:
+        """What must be there before anything is consumed; blocks. Raises HoldtrueError."""
+        self.replica.prepare()
+        port = serve(self.metrics_port, live=self.replica.live, ready=self.replica.ready)
+        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Have the stores ready and the metrics served before anything is consumed."""
+        await super().on_first_start()
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.opening)
+        except HoldtrueError as error:
+            await self.crash(error)
 
     async def crash(self, reason: BaseException) -> None:
         """End the process at once: what an error nobody foresaw left half-done is replayed, as after a kill.
 
         Faust's own way out can wait for ever on the part that failed; a supervisor starts the worker again.
         """
-        log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
+        if isinstance(reason, HoldtrueError):
+            sys.stderr.write(f"error: {reason.what}\n  {reason.hint}\n")
+        else:
+            log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
         logging.shutdown()
         os._exit(1)
 

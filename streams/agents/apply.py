@@ -26,8 +26,8 @@ from streams.transport.batches import KafkaRecord
 from streams.versions.entry import Entry
 from streams.versions.state import Move, PartitionState
 
-# How many records are decoded before other tasks get a turn: about 10 ms.
-DECODE_TURN = 1_000
+# How many records are decoded before other tasks get a turn: about 5 ms.
+DECODE_TURN = 400
 # How often one batch may go back to the SOT and the store for the same key before a person is asked.
 ROUNDS_MAX = 10
 MAGIC = 0

@@ -34,6 +34,12 @@ class ControlApp(App):
 
     control: Control
 
+    def opening(self) -> None:
+        """Bring the control database up to date, and serve the metrics; blocks. Raises HoldtrueError."""
+        self.control.prepare()
+        port = serve(self.metrics_port, live=self.control.live, ready=self.control.ready)
+        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Where to start reading a partition: what the group committed only says what was taken in once."""
         return self.control.start_offset(tp)
@@ -102,8 +108,6 @@ def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
     folder = settings().worker_data_dir / plan.name / NAME / instance
     folder.mkdir(parents=True, exist_ok=True)
     app = control_app(plan, instance=instance, folder=folder)
-    app.control.prepare()
-    port = serve(metrics_port, live=app.control.live, ready=app.control.ready)
-    sys.stderr.write(f"holdtrue control/{instance}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+    app.metrics_port = metrics_port
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from pathlib import Path
 
 import faust
@@ -12,7 +11,6 @@ import uvloop
 
 from streams.agents.app import App, create_app
 from streams.errors import UsageError
-from streams.health import LOOPBACK, serve
 from streams.plan.model import Plan
 from streams.settings import settings
 
@@ -38,8 +36,6 @@ def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) ->
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = worker_app(plan, replica, instance)
-    app.replica.prepare()
-    port = serve(metrics_port, live=app.replica.live, ready=app.replica.ready)
-    sys.stderr.write(f"holdtrue worker {replica}/{instance}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+    app.metrics_port = metrics_port
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
     worker.execute_from_commandline()

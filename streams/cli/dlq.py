@@ -10,6 +10,8 @@ from streams.cli.context import context
 from streams.errors import UsageError
 
 COLUMNS: Final = ("id", "table", "replica", "topic", "partition", "offset", "reason", "drift", "times", "at")
+# Refused by name, whatever is given with it.
+UNBUILT: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +19,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Dead letters: changes that could not be applied.", no_args_is_help=True)
     group.command("list")(list_)
     group.command("show")(show)
-    group.command("replay")(replay)
-    group.command("discard")(discard)
+    group.command("replay", context_settings=UNBUILT)(replay)
+    group.command("discard", context_settings=UNBUILT)(discard)
     app.add_typer(group, name="dlq")
 
 

@@ -17,6 +17,8 @@ COLUMNS: Final = ("id", "table", "replica", "key", "kind", "cause", "state", "fi
 HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "said_by")
 WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
 ANY_OPEN: Final = "open-all"
+# Refused by name, whatever is given with it.
+UNBUILT: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("watch")(watch)
-    group.command("accept")(accept)
+    group.command("accept", context_settings=UNBUILT)(accept)
     app.add_typer(group, name="drift")
 
 
@@ -88,7 +90,7 @@ def watch(
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Also what the topic has already.")] = False,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many events.")] = None,
 ) -> None:
-    """Follow the drift topic; one line per event (JSON with --format json or jsonl). Ends with SIGINT or SIGTERM, exit 0."""
+    """Follow the drift topic; one line per event (JSON with --format json). Ends with SIGINT or SIGTERM, exit 0."""
     from streams.control.topic import TopicReader
     from streams.kafka.registry import Registry
     from streams.plan.check import load_plan
