@@ -101,6 +101,14 @@ class App(faust.App):  # type: ignore[misc]
         logging.shutdown()
         os._exit(1)
 
+    def is_ordered(self, tp: TP) -> bool:
+        """Whether every record of a partition counts: of a change topic, where a gap is a loss."""
+        return self.replica.keeps(tp.topic)
+
+    async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
+        """Records from `wanted` up to `first` are gone from a change topic before they were applied."""
+        await self.replica.announce_gap(tp, wanted, first)
+
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Where to start reading a partition; None leaves it to what the group committed."""
         return self.replica.start_offset(tp, committed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from streams.agents.events import Events
 from streams.changes.record import Record
@@ -69,7 +68,7 @@ class Failures:
     def _letter(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
         raw = letter.raw
         return {
-            "id": str(uuid4()),
+            "id": f"{self._replica}/{self._topic}/{partition}/{raw.offset}",
             "replica": self._replica,
             "table": self._table,
             "topic": self._topic,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from prometheus_client import Histogram
 
 
-def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
-    """As `observe` for each amount. The library's own loop over the buckets costs 2 µs an observation."""
+def observe_all(histogram: Histogram, amounts: Mapping[float, int]) -> None:
+    """As `observe` for each amount, as often as it occurs. The library's own loop costs 2 µs an observation."""
     bounds = histogram._upper_bounds
-    for place, count in Counter([bisect_left(bounds, amount) for amount in amounts]).items():
-        histogram._buckets[place].inc(count)
-    histogram._sum.inc(sum(amounts))
+    for amount, times in amounts.items():
+        histogram._buckets[bisect_left(bounds, amount)].inc(times)
+        histogram._sum.inc(amount * times)

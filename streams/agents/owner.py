@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -171,8 +171,9 @@ class Owner:
         labels = self.work.labels
         APPLY_SECONDS.labels(*labels).observe(time.monotonic() - started)
         BATCH_ROWS.labels(*labels).observe(count)
-        now_ms = time.time() * 1000
-        observe_all(CHANGE_LAG_SECONDS.labels(*labels), [max(0.0, now_ms - ms) / 1000 for ms in committed_ms])
+        # A batch has few different commits: many rows of one transaction, or of one millisecond.
+        lags = {seconds_since(moment): times for moment, times in Counter(committed_ms).items()}
+        observe_all(CHANGE_LAG_SECONDS.labels(*labels), lags)
 
     async def _hold(self, held: Held) -> None:
         """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""

@@ -16,8 +16,9 @@ from streams.agents.apply import Applier
 from streams.agents.events import Events
 from streams.agents.owner import Owner
 from streams.agents.table import Held, TableWork
+from streams.drift.identity import drift_id
 from streams.health import stalled
-from streams.metrics import HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
+from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
 from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,25 @@ class ReplicaWorker:
         for work in self._tables.values():
             work.held = None
             HELD.labels(*work.labels).set(0)
+
+    def keeps(self, topic: str) -> bool:
+        """Whether this is a change topic of this replica."""
+        return topic in self._tables
+
+    async def announce_gap(self, tp: TP, wanted: int, first: int) -> None:
+        """Say that changes may be lost: table-level drift `continuity`, which only a full run closes (Ordering 15)."""
+        work, now = self._tables[tp.topic], datetime.now(UTC)
+        lost = f"offsets {wanted} to {first - 1} of {tp.topic}[{tp.partition}] were gone before they were applied"
+        log.error("%s in %s: %s. Validate the table, and repair what it finds.", work.table, work.replica, lost)
+        drift = drift_id(work.replica, work.table, f"continuity {tp.topic}[{tp.partition}]")
+        record = {
+            "id": drift, "replica": work.replica, "table": work.table, "kind": "continuity", "cause": "missed change",
+            "state": "open", "first_seen": now, "last_seen": now, "reason": lost, "at": now,
+            "change": {"topic": tp.topic, "partition": tp.partition, "offset": wanted},
+        }  # fmt: skip
+        DRIFT_EVENTS.labels(*work.labels, "continuity", "open").inc()
+        self._events.send("drift", drift, "drift", record)
+        await self._events.flush()
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Where a change topic's partition starts: min(committed, recovered) (Ordering 13). None: not ours to say."""

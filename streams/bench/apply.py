@@ -28,7 +28,7 @@ from streams.settings import settings
 def bench_apply(stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int, tasks: int) -> dict[str, Any]:
     """Measure both, `runs` times each. Raises BenchError rather than give a figure for wrong content."""
     Cache(settings().cache_dir).ensure(load_lock()["bench"], reporter)
-    with _running(stack, reporter), _place(stack, runs) as place, filled(place, rows, note) as marks:
+    with running(stack, reporter), scratch(stack, runs) as place, filled(place, rows, note) as marks:
         store_pid = stack.pid("replica")
         assert store_pid is not None
         done: dict[str, list[Run]] = {"holdtrue": [], PEER: []}
@@ -51,7 +51,7 @@ def _line(name: str, number: int, run: Run) -> str:
 
 
 @contextmanager
-def _running(stack: Stack, reporter: Reporter) -> Iterator[None]:
+def running(stack: Stack, reporter: Reporter) -> Iterator[None]:
     """The stack, up; down again at the end if it was not up before."""
     started = stack.up(reporter)
     try:
@@ -62,7 +62,7 @@ def _running(stack: Stack, reporter: Reporter) -> Iterator[None]:
 
 
 @contextmanager
-def _place(stack: Stack, runs: int) -> Iterator[Place]:
+def scratch(stack: Stack, runs: int) -> Iterator[Place]:
     """A plan under a name of its own in scratch space, so that an earlier call that was killed disturbs nothing."""
     endpoints = stack.endpoints()
     os.environ.update(endpoints.environment())

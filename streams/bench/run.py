@@ -56,7 +56,7 @@ def measure(contender: Contender, place: Place, marks: Marks, rows: int, number:
         started = time.monotonic()
         log = place.folder / f"{contender.name.split()[0].lower()}-{number}.log"
         with Process(contender.name, launch.words, log, launch.environment) as process:
-            watch = _Watch(process, launch, place, marks, target, rows)
+            watch = Watch(process, launch, place, marks, target, rows)
             times = watch.times()
             memory = memory_bytes_max(process.pid)
             store_after = cpu_seconds(store_pid)
@@ -74,7 +74,9 @@ def measure(contender: Contender, place: Place, marks: Marks, rows: int, number:
 
 
 @dataclass(frozen=True, slots=True)
-class _Times:
+class Times:
+    """The moments of one run, and the CPU seconds used until two of them."""
+
     assigned: float
     snapshot: float
     end: float
@@ -82,7 +84,7 @@ class _Times:
     cpu_end: float
 
 
-class _Watch:
+class Watch:
     """Looks on while a contender works: two small queries every 50 ms, the same for both."""
 
     def __init__(self, process: Process, launch: Launch, place: Place, marks: Marks, target: Any, rows: int) -> None:
@@ -93,7 +95,7 @@ class _Watch:
         self._group = Group(place.endpoints.kafka, launch.group)
         self._seconds_max = 120 + 2 * rows / _ROWS_PER_SECOND_MIN
 
-    def times(self) -> _Times:
+    def times(self) -> Times:
         """The moments of this run, as they pass."""
         marks, table = self._marks, self._launch.target
         assigned = self._when(lambda: self._group.holds(marks.topic, len(marks.ends)), _START_SECONDS, "be assigned")
@@ -104,7 +106,7 @@ class _Watch:
             "apply the snapshot",
         )
         end = self._when(self._done, self._seconds_max, "apply the updates")
-        return _Times(assigned, snapshot, end, cpu_assigned, cpu_seconds(self._process.pid))
+        return Times(assigned, snapshot, end, cpu_assigned, cpu_seconds(self._process.pid))
 
     def _done(self) -> bool:
         if not subject.arrived(self._target, self._launch.target, self._marks.update_keys, 1):

@@ -33,14 +33,15 @@ Note = Callable[[str], None]
 
 
 @contextmanager
-def filled(place: Place, rows: int, note: Note) -> Iterator[Marks]:
-    """The change topic with `rows` snapshot records and as many updates in it, and no connector any more.
+def filled(place: Place, rows: int, note: Note, *, keep_source: bool = False) -> Iterator[Marks]:
+    """The change topic with `rows` snapshot records and as many updates in it; the connector stops unless it is kept.
 
     Everything that was made for it in Kafka and in the SOT is removed at the end.
     """
     try:
         marks = _fill(place, rows, note)
-        _stop_source(place)
+        if not keep_source:
+            _stop_source(place)
         yield marks
     finally:
         _stop_source(place)

@@ -19,12 +19,15 @@ _FIGURES = (
     "store_cpu_seconds_per_million_rows", "memory_bytes_max", "seconds", "seconds_with_start",
 )  # fmt: skip
 
+_VALIDATE_FIGURES = ("seconds", "seconds_differing", "cpu_seconds_per_million_rows", "memory_bytes_max")
+
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="Benchmarks beside the named peers.", no_args_is_help=True)
     group.callback()(_group)
     group.command("apply")(apply)
+    group.command("validate")(validate)
     app.add_typer(group, name="bench")
 
 
@@ -43,6 +46,17 @@ def apply(
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
     _show(out, bench_apply(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, tasks=peer_tasks), _FIGURES)
+
+
+def validate(ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000, runs: Runs = 3) -> None:
+    """Validate a replica with holdtrue and with reladiff, in turns: equal tables, then 100 differing rows."""
+    from streams.bench.validate import bench_validate
+    from streams.local.progress import ConsoleReporter
+    from streams.local.stack import Stack
+
+    out = context(ctx).out
+    reporter = ConsoleReporter(out.progress)
+    _show(out, bench_validate(Stack(data_dir), reporter, out.note, rows=rows, runs=runs), _VALIDATE_FIGURES)
 
 
 def _show(out: Output, found: dict[str, Any], figures: tuple[str, ...]) -> None:

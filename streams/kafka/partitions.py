@@ -1,4 +1,4 @@
-"""Which partition of a change topic a key is in: what Kafka Connect decided from the key's bytes, schema id included."""
+"""Which partition of a change topic a key is in: what Kafka Connect decided from the bytes, schema id included."""
 
 from __future__ import annotations
 

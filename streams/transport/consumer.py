@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -14,9 +14,6 @@ from faust.types import TP, ConsumerMessage
 from streams.transport.batches import Batch, KafkaRecord
 
 _POLL_SECONDS = 1.0
-
-# (partition, committed offset or None) → where to start reading, or None for what Kafka says.
-StartOffset = Callable[[TP, int | None], int | None]
 
 
 class _BareRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -43,6 +40,11 @@ def collect_seldom() -> None:
 class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
     """Faust's own aiokafka consumer with another inner loop; group, heartbeats and assignment stay Faust's."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Where records were missing and were asked for again, by partition.
+        self._missing: dict[TP, int] = {}
+
     async def on_start(self) -> None:
         """Start as Faust does, in a process that now makes and drops objects by the batch."""
         await super().on_start()
@@ -60,7 +62,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
                 raise
 
     async def _drain_once(self) -> None:
-        records, active = await self._wait_next_records(_POLL_SECONDS)
+        records, _ = await self._wait_next_records(_POLL_SECONDS)
         await self.sleep(0)  # a fetch that is always ready must not starve the lanes
         if not self.flow_active:
             # A rebalance began while we fetched: what we hold may be somebody else's by now.
@@ -69,17 +71,37 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
         for tp, fetched in (records or {}).items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            if fetched and (active is None or tp in active or tp in self._buffered_partitions):
+            # Also for a partition that was paused while this fetch was on its way: aiokafka has moved past these
+            # records, and would never give them again.
+            if fetched:
                 await self._deliver(TP(tp.topic, tp.partition), fetched)
 
     async def _deliver(self, tp: TP, fetched: list[KafkaRecord]) -> None:
         start = self._read_offset[tp]
+        if start is not None and fetched[0].offset > start and not await self._explained(tp, start, fetched[0].offset):
+            return
         fresh = fetched if start is None or fetched[0].offset >= start else [r for r in fetched if r.offset >= start]
         if not fresh:
             return
         batch = Batch(tp, fresh)
         await self.wait_first(self.callback(self._as_message(batch)), self.suspend_flow.wait())
         self._read_offset[tp] = batch.last_offset + 1
+
+    async def _explained(self, tp: TP, start: int, first: int) -> bool:
+        """Whether it is clear why records are missing between `start` and `first`; if not, they are asked for again.
+
+        Kafka itself leaves out markers of transactions and what compaction or retention removed. The last is a loss,
+        which the app is told. What is missing a second time does not exist.
+        """
+        if not self.app.is_ordered(tp) or self._missing.get(tp) == start:
+            return True
+        earliest = (await self.earliest_offsets(tp)).get(tp) or 0
+        if earliest > start:
+            await self.app.on_gap(tp, start, earliest)
+            return True
+        self._missing[tp] = start
+        await self.seek(tp, start)
+        return False
 
     def _as_message(self, batch: Batch) -> ConsumerMessage:
         """One message that stands for the batch; its offset is the last one, which is what recovery counts by."""
@@ -92,10 +114,17 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
     async def perform_seek(self) -> None:
         """Start every partition at min(committed, what the version table holds) + 1 (design, Ordering 13)."""
         await super().perform_seek()
-        for tp in self.assignment():
-            start = self.app.start_offset(TP(tp.topic, tp.partition), self._read_offset[tp])
-            if start is not None:
-                await self.seek(tp, start)
+        starts = {
+            tp: start
+            for tp in (TP(tp.topic, tp.partition) for tp in self.assignment())
+            if (start := self.app.start_offset(tp, self._read_offset[tp])) is not None
+        }
+        earliest = await self.earliest_offsets(*starts) if starts else {}
+        for tp, start in starts.items():
+            first = earliest.get(tp) or 0
+            if first > start and self.app.is_ordered(tp):
+                await self.app.on_gap(tp, start, first)
+            await self.seek(tp, max(start, first))
 
     async def commit_done(self, done: Mapping[TP, int]) -> bool:
         """Commit that every record up to these offsets is in store, changelog and local state.

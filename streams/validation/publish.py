@@ -30,11 +30,25 @@ def _publish_ended(opener: Opener, pair: Pair, report: Report) -> None:
     """Drift that was open and that this run found right: every key was looked at, and these are not among the wrong."""
     still = {drifted.key for drifted in report.drift}
     for row in _known_open(opener, pair):
-        key = bytes(row["key_bytes"]) if row["key_bytes"] is not None else None
-        if key is None or key in still:
-            continue
-        state = "resolved" if row["state"] == "repaired" else "superseded"
-        send_event(opener, "drift", drift_event(opener, pair, Drifted(key, row["kind"]), state, run=report.run))
+        event = _ended(opener, pair, row, report, still)
+        if event is not None:
+            send_event(opener, "drift", event)
+
+
+def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, still: set[bytes]) -> dict[str, Any] | None:
+    """The event that ends a known drift, or None where this run says nothing of it."""
+    state = "resolved" if row["state"] == "repaired" else "superseded"
+    if row["key_bytes"] is not None:
+        key = bytes(row["key_bytes"])
+        known = Drifted(key, row["kind"])
+        return None if key in still else drift_event(opener, pair, known, state, run=report.run)
+    if row["kind"] != "continuity" or report.outcome != "correct":
+        return None
+    now = datetime.now(UTC)
+    return {
+        "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": "continuity", "cause": row["cause"],
+        "state": state, "first_seen": row["first_seen"], "last_seen": now, "run": report.run, "at": now,
+    }  # fmt: skip
 
 
 def _known_open(opener: Opener, pair: Pair) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -17,7 +19,7 @@ def test_observing_a_batch_is_observing_each(amounts: list[float]) -> None:
         registry = CollectorRegistry()
         histogram = Histogram("lag", "help", ("table",), buckets=(0.1, 1, 10), registry=registry).labels("t")
         if together:
-            observe_all(histogram, amounts)
+            observe_all(histogram, Counter(amounts))
         else:
             for amount in amounts:
                 histogram.observe(amount)
