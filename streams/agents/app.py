@@ -159,13 +159,11 @@ def _requests(
 ) -> tuple[Checks, Repairs]:
     tables = plan.replicas[replica].tables
     changes = {checks_topic(plan, replica, table): plan.change_topic(table) for table in tables}
-    checks = Checks(
-        worker.owner, worker.commit, Decoder("check-request", registry), threads, changes=changes, events=events
-    )
+    decoder = Decoder("check-request", registry)
+    checks = Checks(worker.owner, worker.commit, decoder, threads, events, changes)
     changes = {repairs_topic(plan, replica, table): plan.change_topic(table) for table in tables}
-    repairs = Repairs(
-        worker.owner, worker.commit, Decoder("repair-request", registry), threads, changes=changes, events=events
-    )
+    decoder = Decoder("repair-request", registry)
+    repairs = Repairs(worker.owner, worker.commit, decoder, threads, events, changes)
     return checks, repairs
 
 

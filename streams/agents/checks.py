@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from faust.types import TP
-
-from streams.agents.events import Events
+from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
@@ -32,48 +30,41 @@ class Seen(NamedTuple):
 
 
 class Checks(Requests):
-    """Answers check requests. `changes`: check topic → change topic."""
+    """Answers check requests."""
 
-    def __init__(self, *args: Any, changes: Mapping[str, str], events: Events) -> None:
-        super().__init__(*args)
-        self._changes = changes
-        self._events = events
-
-    def change_partition(self, tp: TP) -> TP:
-        """Check topics have the partitions of their change topic."""
-        return TP(self._changes[tp.topic], tp.partition)
-
-    async def answer(self, owner: Owner, request: dict[str, Any]) -> None:
+    async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
         match Depth(request["depth"]):
             case Depth.watch:
-                await self._watch(owner, request)
+                return [await self._watch(owner, request)]
             case Depth.release:
                 owner.watch.end(request["run"])
-                await self._send(owner, request)
+                return [_result(owner, request)]
             case Depth.counts:
                 await owner.passed(request["o2"] - 1)
-                await self._send(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)
+                return [_result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)]
             case Depth.sweep:
-                await self._sweep(owner, request)
+                return [await self._sweep(owner, request)]
             case Depth.checksums:
-                await self._compare(owner, request)
+                return [await self._compare(owner, request)]
+
+    def published(self) -> None:
+        """The answers are with those who asked."""
         reached(Step.check_answered)
 
-    async def _watch(self, owner: Owner, request: dict[str, Any]) -> None:
+    async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]
         async with owner.lock:
             left_out = owner.watch.begin(request["run"], keys)
             for key, entry in zip(keys, owner.state.entries(keys), strict=True):
                 owner.watch.note(key, entry.digest if entry else None)
-        await self._send(owner, request, skipped=left_out)
+        return _result(owner, request, skipped=left_out)
 
-    async def _compare(self, owner: Owner, request: dict[str, Any]) -> None:
+    async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
         # The fence: everything the SOT had committed by its snapshot has been applied here.
         if not await owner.passed(request["o2"] - 1):
-            await self._send(owner, request)
-            return
+            return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
         fenced = (owner.state.epoch, request["o1"])
@@ -81,9 +72,9 @@ class Checks(Requests):
             compare(s.sot, s.entry, s.content, fenced=fenced, seen=owner.watch.seen(s.key) if owner.watch else ())
             for s in seen
         ]
-        await self._report(owner, request, seen, findings)
+        return _report(owner, request, seen, findings)
 
-    async def _sweep(self, owner: Owner, request: dict[str, Any]) -> None:
+    async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
         """The replica was seen to hold these keys: which of them must it not?"""
         async with owner.lock:
             entries = owner.state.entries(request["keys"])
@@ -91,7 +82,7 @@ class Checks(Requests):
             seen = await self._look(owner, dict.fromkeys(extra), None, None) if extra else []
         orphans = [s for s in seen if s.content.digest is not None]
         findings = [Finding(Verdict.suspected, "orphan")] * len(orphans)
-        await self._report(owner, request, orphans, findings)
+        return _report(owner, request, orphans, findings)
 
     async def _look(
         self, owner: Owner, wanted: Mapping[bytes, bytes | None], lower: bytes | None, upper: bytes | None
@@ -107,34 +98,26 @@ class Checks(Requests):
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
 
-    async def _report(
-        self, owner: Owner, request: dict[str, Any], seen: Sequence[Seen], findings: Sequence[Finding]
-    ) -> None:
-        counted = Counter(finding.verdict for finding in findings)
-        for verdict, count in counted.items():
-            KEYS_CHECKED.labels(*owner.work.labels, verdict).inc(count)
-        # A zombie's entries are old. Only who can still commit the partition's offset may speak for it.
-        if not await owner.prove_ownership():
-            return
-        pairs = list(zip(seen, findings, strict=True))
-        await self._send(
-            owner,
-            request,
-            verified=counted[Verdict.verified],
-            undecided=[s.key for s, finding in pairs if finding.verdict is Verdict.undecided],
-            suspected=[_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected],
-        )
 
-    async def _send(self, owner: Owner, request: dict[str, Any], **result: Any) -> None:
-        same = {name: request[name] for name in ("run", "replica", "table", "partition", "chunk", "round", "last")}
-        held = owner.work.held
-        self._events.send(
-            "checks.results",
-            request["run"],
-            "check-result",
-            {**same, "verified": 0, **result, "incomplete": held.reason if held else None, "at": datetime.now(UTC)},
-        )
-        await self._events.flush()
+def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], findings: Sequence[Finding]) -> Event:
+    counted = Counter(finding.verdict for finding in findings)
+    for verdict, count in counted.items():
+        KEYS_CHECKED.labels(*owner.work.labels, verdict).inc(count)
+    pairs = list(zip(seen, findings, strict=True))
+    return _result(
+        owner,
+        request,
+        verified=counted[Verdict.verified],
+        undecided=[s.key for s, finding in pairs if finding.verdict is Verdict.undecided],
+        suspected=[_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected],
+    )
+
+
+def _result(owner: Owner, request: dict[str, Any], **result: Any) -> Event:
+    same = {name: request[name] for name in ("run", "replica", "table", "partition", "chunk", "round", "last")}
+    held = owner.work.held
+    said = {**same, "verified": 0, **result, "incomplete": held.reason if held else None, "at": datetime.now(UTC)}
+    return ("checks.results", request["run"], "check-result", said)
 
 
 def _wanted(request: Mapping[str, Any]) -> dict[bytes, bytes | None]:

@@ -19,6 +19,10 @@ _TYPES = {
 }
 
 
+# (short name of the topic, key, name of the schema, record)
+Event = tuple[str, str, str, dict[str, Any]]
+
+
 class Events:
     """Writes to our topics for one replica's worker. `own_topic` turns a short name into the topic's."""
 
@@ -27,7 +31,7 @@ class Events:
         self._threads = threads
         self._source = source
         self._prefix = prefix
-        self._waiting: list[tuple[str, str, str, dict[str, Any]]] = []
+        self._waiting: list[Event] = []
         self._lock = asyncio.Lock()
 
     def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
@@ -41,7 +45,7 @@ class Events:
             if waiting:
                 await until_available("events", lambda: self._threads.run(self._write, waiting))
 
-    def _write(self, waiting: list[tuple[str, str, str, dict[str, Any]]]) -> None:
+    def _write(self, waiting: list[Event]) -> None:
         for topic, key, schema, record in waiting:
             self._writer.send(topic, key, schema, record, cloud_event(_TYPES[schema], self._source))
         self._writer.flush()

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from faust.types import TP
-
-from streams.agents.events import Events
+from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
@@ -28,27 +26,22 @@ SUSPICIONS_AT_ONCE = 100
 
 
 class Repairs(Requests):
-    """Carries out repair requests. `changes`: repair topic → change topic."""
+    """Carries out repair requests."""
 
-    def __init__(self, *args: Any, changes: Mapping[str, str], events: Events) -> None:
-        super().__init__(*args)
-        self._changes = changes
-        self._events = events
-
-    def change_partition(self, tp: TP) -> TP:
-        """Repair topics have the partitions of their change topic."""
-        return TP(self._changes[tp.topic], tp.partition)
-
-    async def answer(self, owner: Owner, request: dict[str, Any]) -> None:
+    async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys, one after the other; each gets its own result."""
         reached(Step.repair_received)
         end = await self._fence(owner, [item["key"] for item in request["items"]])
+        said: list[Event] = []
         for item in request["items"]:
             outcome, entry = await self._repair(owner, item["key"], end)
             result = _result(request, item, outcome, entry)
             REPAIRS.labels(*owner.work.labels, result["outcome"]).inc()
-            self._events.send("repairs.results", request["repair"], "repair-result", result)
-        await self._events.flush()
+            said.append(("repairs.results", request["repair"], "repair-result", result))
+        return said
+
+    def published(self) -> None:
+        """The results are with those who ordered."""
         reached(Step.repair_recorded)
 
     async def settle_suspicions(self, owner: Owner) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from faust.types import TP
 
+from streams.agents.events import Event, Events
 from streams.agents.owner import Owner
 from streams.agents.table import Threads
 from streams.errors import HoldtrueError
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # Requests that may wait for one partition; more are left in Kafka by pausing it.
 WAITING_MAX = 200
+# Requests whose answers are acknowledged and committed together.
+GROUP_MAX = 20
 
 
 class Requests(ABC):
@@ -30,22 +33,30 @@ class Requests(ABC):
     """
 
     def __init__(
-        self, owner_of: Callable[[TP], Owner], commit: Callable[[TP, int], Any], decoder: Decoder, threads: Threads
+        self,
+        owner_of: Callable[[TP], Owner],
+        commit: Callable[[TP, int], Any],
+        decoder: Decoder,
+        threads: Threads,
+        events: Events,
+        changes: Mapping[str, str],
     ) -> None:
         self._owner_of = owner_of
         self._commit = commit
         self._decoder = decoder
         self._threads = threads
+        self._events = events
+        self._changes = changes  # request topic → change topic
         self._queues: dict[TP, asyncio.Queue[KafkaRecord]] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
 
     @abstractmethod
-    async def answer(self, owner: Owner, request: dict[str, Any]) -> None:
-        """Do what the request asks and publish the answer. Raises HoldtrueError when it cannot be answered."""
+    async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
+        """Do what the request asks; what is to be said about it. Raises HoldtrueError when it cannot be answered."""
 
-    @abstractmethod
     def change_partition(self, tp: TP) -> TP:
-        """The change topic's partition that a request topic's partition belongs to."""
+        """The change topic's partition that a request topic's partition belongs to: they are co-partitioned."""
+        return TP(self._changes[tp.topic], tp.partition)
 
     async def handle(self, batch: Batch) -> None:
         """Queue a fetch of requests; waits while too many are queued."""
@@ -68,24 +79,44 @@ class Requests(ABC):
     async def _run(self, tp: TP) -> None:
         queue = self._queues[tp]
         while True:
-            record = await queue.get()
-            try:
-                await self._one(tp, record)
-            except HoldtrueError as error:
-                # Whoever asked sees that no answer came by the deadline: the run counts it as not covered.
-                log.warning("a request at %s[%d]@%d was not answered: %s", tp.topic, tp.partition, record.offset, error)
-            await self._commit(tp, record.offset)
+            records = [await queue.get()]
+            while len(records) < GROUP_MAX and not queue.empty():
+                records.append(queue.get_nowait())
+            said = [event for record in records for event in await self._answered(tp, record)]
+            await self._publish(self.change_partition(tp), said)
+            await self._commit(tp, records[-1].offset)
 
-    async def _one(self, tp: TP, record: KafkaRecord) -> None:
+    async def _answered(self, tp: TP, record: KafkaRecord) -> list[Event]:
+        try:
+            return await self._one(tp, record)
+        except HoldtrueError as error:
+            # Whoever asked sees that no answer came by the deadline: the run counts it as not covered.
+            log.warning("a request at %s[%d]@%d was not answered: %s", tp.topic, tp.partition, record.offset, error)
+            return []
+
+    async def _publish(self, tp: TP, said: list[Event]) -> None:
+        # A zombie's entries are old. Only who can still commit the partition's offset may speak for it.
+        if said and await self._owner_of(tp).prove_ownership():
+            for event in said:
+                self._events.send(*event)
+            await self._events.flush()
+            self.published()
+
+    @abstractmethod
+    def published(self) -> None:
+        """Called when answers are acknowledged."""
+
+    async def _one(self, tp: TP, record: KafkaRecord) -> list[Event]:
         if record.value is None:
-            return
+            return []
         request = await self._threads.run(self._decoder.decode, record.value)
         remaining = (request["deadline"] - datetime.now(UTC)).total_seconds()
         if remaining <= 0:
             log.info("a request of %s is past its deadline", request.get("run") or request.get("repair"))
-            return
+            return []
         try:
             async with asyncio.timeout(remaining):
-                await self.answer(self._owner_of(self.change_partition(tp)), request)
+                return await self.answer(self._owner_of(self.change_partition(tp)), request)
         except TimeoutError:
             log.warning("a request at %s[%d]@%d was not done by its deadline", tp.topic, tp.partition, record.offset)
+            return []

@@ -77,8 +77,16 @@ class Decoder:
 
     def _row(self, values: Mapping[str, Any]) -> Row:
         row = [*self._values(values)]
-        for place, to_text in self._conversions:
-            row[place] = to_text(row[place])
+        place = 0
+        try:
+            for place, to_text in self._conversions:
+                row[place] = to_text(row[place])
+        except (ValueError, OverflowError, IndexError):
+            name = self._shape.read_columns[place].name
+            raise Undecodable(
+                f"A value of column {name} has no canonical form (such as infinity, or a year beyond 9999).",
+                "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
+            ) from None
         return tuple(row)
 
     def _without_row(self, offset: int, envelope: Envelope) -> Keyed | TableLevel | Passed:

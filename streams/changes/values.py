@@ -124,9 +124,12 @@ def timestamp(microseconds: int) -> str:
 
 
 def zoned(value: str) -> str:
-    """A timestamp with time zone, which Debezium sends in UTC as `yyyy-mm-ddThh:mm:ss[.ffffff]Z`."""
-    if not value.endswith("Z"):
-        raise UnknownType("A timestamp with time zone did not arrive in UTC.", "Set the connector as rendered.")
+    """A timestamp with time zone, which Debezium sends in UTC as `yyyy-mm-ddThh:mm:ss[.ffffff]Z`.
+
+    Raises ValueError for other zones, and for what Postgres prints in another form: infinity, years BC or of 5 digits.
+    """
+    if not value.endswith("Z") or value[4:5] != "-" or value.startswith("0000"):
+        raise ValueError("not a moment in UTC between the years 1 and 9999")
     moment = value[:-1]
     if "." in moment:
         moment = moment.rstrip("0").rstrip(".")

@@ -95,6 +95,9 @@ class ReplicaTable(Protocol):
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
         """All keys with a live row, in chunks of at most about `chunk`, for sweeps and counts."""
 
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """The keys of all rows the store lists, whoever wrote them, in chunks of about `chunk`: for sweeps."""
+
     def count(self) -> int:
         """Number of live rows, as the store itself counts them."""
 

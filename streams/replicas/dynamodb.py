@@ -105,6 +105,10 @@ class DynamoTable:
             if rows:
                 yield rows
 
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """Keys of live items. A scan costs what it reads, whatever it gives, so it reads whole items."""
+        return ([key for key, _ in rows] for rows in self.scan(chunk))
+
     def count(self) -> int:
         """Number of items that are not tombstones, counted by DynamoDB."""
         return sum(page["Count"] for page in self._pages(Select="COUNT"))

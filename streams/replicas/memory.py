@@ -54,6 +54,10 @@ class MemoryTable:
         for start in range(0, len(live), chunk):
             yield live[start : start + chunk]
 
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """Keys of live rows in their order."""
+        return ([key for key, _ in rows] for rows in self.scan(chunk))
+
     def count(self) -> int:
         """Number of live rows."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -86,6 +87,13 @@ class PostgresTable:
             if len(lines) < chunk:
                 return
             marks = decode(self._key_of(lines[-1].split(b"\t", 1)[1]))
+
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """Keys of all rows, in no order, from one read that streams while they are taken."""
+        with self._sessions.session() as session, session.connection.cursor() as cursor:
+            lines = _copy_out(cursor, self._sql.copy_keys)
+            while listed := list(islice(lines, chunk)):
+                yield listed
 
     def count(self) -> int:
         """Number of rows of the target table."""

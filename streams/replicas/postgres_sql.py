@@ -90,6 +90,7 @@ class Statements:
             outer,
             "AND ({v_keys}) > ({marks}) ORDER BY {t_keys}) TO STDOUT",
         )
+        self.copy_keys = self._bare("COPY (SELECT {key_content} FROM {target} t) TO STDOUT")
         self.count = self._sql("SELECT count(*) FROM {target}")
         self.forget = self._sql(
             "DELETE FROM {versions} v USING (SELECT {v_keys} FROM {versions} v WHERE v.{dead} < now() - %s "
@@ -144,16 +145,17 @@ class Statements:
             "b_is_t": _equal("b", key_cells, "t", keys),
             "v_is_t": _equal("v", keys, "t", keys),
             "target_as_batch": _renamed("t", shape.target_columns, cells),
-            "content": self._content(),
+            "content": self._content(range(len(shape.target_columns))),
+            "key_content": self._content(shape.key_index),
             "update": self._update(),
             "definitions": self._definitions(),
             "version_fillfactor": SQL(str(VERSION_FILLFACTOR)),
             "target_fillfactor": SQL(str(TARGET_FILLFACTOR)),
         }
 
-    def _content(self) -> Composable:
-        columns = zip(self._shape.source_columns, self._shape.target_columns, strict=True)
-        return _trusted(canonical_sql(column._replace(name=name), "t") for column, name in columns)
+    def _content(self, places: Iterable[int]) -> Composable:
+        columns, names = self._shape.source_columns, self._shape.target_columns
+        return _trusted(canonical_sql(columns[place]._replace(name=names[place]), "t") for place in places)
 
     def _definitions(self) -> Composable:
         columns = zip(self._shape.source_columns, self._shape.target_columns, strict=True)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha1
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Final, cast
 
 import redis
@@ -83,7 +84,7 @@ class RedisTable:
         self.shape = shape
         self._client = client
         self._where = _address(client)
-        self.keys = RedisKeys(shape, template)
+        self.names = RedisKeys(shape, template)
         self.json = RowJson(shape.target_columns, [column.type for column in shape.source_columns])
         self._retention = b"%d" % (tombstone_retention // timedelta(milliseconds=1))
 
@@ -115,19 +116,25 @@ class RedisTable:
         pairs = {}
         for key in keys:
             with suppress(UnusableKey):  # never written, so the store knows nothing of it
-                pairs[key] = self.keys.pair(key)
+                pairs[key] = self.names.pair(key)
         return dict(self._held(pairs))
 
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
         """All live rows, each once. Remembers the keys it gave (about 100 bytes each) until it ends."""
         gathered: dict[bytes, tuple[str, str]] = {}
         for key in self._scan_keys(chunk):
-            gathered[key] = self.keys.pair(key)
+            gathered[key] = self.names.pair(key)
             if len(gathered) >= chunk:
                 yield from self._live(gathered)
                 gathered = {}
         if gathered:
             yield from self._live(gathered)
+
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """Keys of live rows as SCAN lists them, each once; remembers them until it ends."""
+        keys = self._scan_keys(chunk)
+        while listed := list(islice(keys, chunk)):
+            yield listed
 
     def count(self) -> int:
         """Number of keys of this table, exact when nobody writes meanwhile."""
@@ -145,7 +152,7 @@ class RedisTable:
         words: list[bytes] = []
         for number, write in enumerate(writes):
             try:
-                names += self.keys.pair(write.key)
+                names += self.names.pair(write.key)
             except UnusableKey as reason:
                 results[number] = Result(Outcome.refused, None, f"This row cannot be held by Redis: {reason}.")
                 continue
@@ -213,9 +220,9 @@ class RedisTable:
         cursor: int | None = None
         while cursor != 0:
             with translated(self._where):
-                cursor, names = self._client.scan(cursor or 0, match=self.keys.glob, count=chunk)
+                cursor, names = self._client.scan(cursor or 0, match=self.names.glob, count=chunk)
             for name in names:  # SCAN may give a key twice while the server grows or shrinks its table
-                key = self.keys.row_key(cast(bytes, name))
+                key = self.names.row_key(cast(bytes, name))
                 if key is not None and key not in given:
                     given.add(key)
                     yield key

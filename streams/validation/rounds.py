@@ -95,9 +95,9 @@ class Rounds:
         target = self._target
         nothing = [0] * target.partitions
         deadline = target.deadline()
-        for chunk in target.store.scan(CHUNK_KEYS * target.partitions):
-            self._report.replica_rows += len(chunk)
-            for partition, keys in self._by_partition(key for key, _ in chunk).items():
+        for listed in target.store.keys(CHUNK_KEYS * target.partitions):
+            self._report.replica_rows += len(listed)
+            for partition, keys in self._by_partition(listed).items():
                 self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
         swept = self._collect(deadline, counted=False)
         found.suspected.update(swept.suspected)

@@ -37,7 +37,7 @@ class RedisHarness:
 
     def plant(self, table: ReplicaTable, key: bytes, row: Row | None) -> None:
         assert isinstance(table, RedisTable)
-        name, _ = table.keys.pair(key)
+        name, _ = table.names.pair(key)
         if row is None:
             self.client.delete(name)
         else:

@@ -187,6 +187,9 @@ def test_scan_gives_every_live_row_once_in_bounded_chunks(harness: Harness, tabl
     assert sorted(pair for chunk in chunks for pair in chunk) == sorted(live.items())
     assert max(map(len, chunks)) <= 120
     assert len(chunks) > 1
+    listed = list(table.keys(60))
+    assert sorted(key for chunk in listed for key in chunk) == sorted(live)
+    assert len(listed) > 1
     assert table.count() == len(live)
 
 

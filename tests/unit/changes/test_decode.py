@@ -105,3 +105,13 @@ def test_a_type_without_canonical_form_is_named() -> None:
     other["fields"][0]["type"][1]["fields"][1]["type"] = {"type": "string", "connect.name": "io.debezium.data.Ltree"}
     with pytest.raises(UnknownType, match="Column name"):
         Decoder(other, shape())
+
+
+def test_a_value_without_canonical_form_makes_its_record_undecodable() -> None:
+    """It becomes a dead letter or holds the table, by the plan; the message names the column and not the value."""
+    other = copy.deepcopy(SCHEMA)
+    kind = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
+    other["fields"][0]["type"][1]["fields"][1]["type"] = ["null", kind]
+    with pytest.raises(Undecodable, match="column name") as caught:
+        Decoder(other, shape()).decode(7, record(None, row(1, "secret")))
+    assert "secret" not in str(caught.value)
