@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+from confluent_kafka import KafkaException
+
 from streams.bench import plan as bench_plan
 from streams.bench.contenders import PEER, Contender, Holdtrue, JdbcSink, replica
+from streams.bench.errors import BenchError
 from streams.bench.report import FIGURES, comparison
 from streams.bench.run import Run, measure
 from streams.bench.site import Place
@@ -56,6 +60,10 @@ def running(stack: Stack, reporter: Reporter) -> Iterator[None]:
     started = stack.up(reporter)
     try:
         yield
+    except (psycopg.Error, KafkaException) as error:
+        raise BenchError(
+            f"A server failed under the benchmark ({type(error).__name__}).", "Look at it: holdtrue stack"
+        ) from error
     finally:
         if started:
             stack.down()
@@ -72,7 +80,7 @@ def scratch(stack: Stack, runs: int) -> Iterator[Place]:
         file = folder / "consistency.yaml"
         replicas = [replica(number) for number in range(1, runs + 1)]
         bench_plan.write(file, bench_plan.document(name, replicas))
-        yield Place(endpoints, folder, load_plan(file), file, stack.data / "connect" / "plugins" / "converter")
+        converter = stack.data / "connect" / "plugins" / "converter"
+        yield Place(endpoints, folder, load_plan(file), file, converter, stack.data / "logs")
     finally:
-        if os.environ.get("HOLDTRUE_BENCH_KEEP") is None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,7 @@ class Process:
 
     def __init__(self, name: str, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self._name = name
-        self._log = log
+        self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
@@ -36,7 +36,7 @@ class Process:
         """Raises BenchError, naming the log, when the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise BenchError(f"{self._name} ended with exit code {code} before its work was done.", f"See {self._log}")
+            raise BenchError(f"{self._name} ended with exit code {code} before its work was done.", f"See {self.log}")
 
     def __enter__(self) -> Process:
         return self

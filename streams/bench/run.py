@@ -54,7 +54,7 @@ def measure(contender: Contender, place: Place, marks: Marks, rows: int, number:
         target.execute("CHECKPOINT")
         store_before = cpu_seconds(store_pid)
         started = time.monotonic()
-        log = place.folder / f"{contender.name.split()[0].lower()}-{number}.log"
+        log = place.logs / f"bench-{contender.name.split()[0].lower()}.log"
         with Process(contender.name, launch.words, log, launch.environment) as process:
             watch = Watch(process, launch, place, marks, target, rows)
             times = watch.times()
@@ -118,7 +118,9 @@ class Watch:
         while not there():
             self._process.require_alive()
             if time.monotonic() > deadline:
-                raise BenchError(f"{self._launch.group} did not {what} within {seconds_max:.0f} s.", "See its log.")
+                raise BenchError(
+                    f"{self._launch.group} did not {what} within {seconds_max:.0f} s.", f"See {self._process.log}"
+                )
             time.sleep(_POLL_SECONDS)
         return time.monotonic()
 

@@ -14,6 +14,7 @@ class Place:
     """One call of the benchmark: `folder` is scratch space, `plan_file` holds `plan`.
 
     converter_plugin: the folder from which the stack's Connect loads the Avro converter.
+    logs: where the contenders' logs are kept after the call.
     """
 
     endpoints: Endpoints
@@ -21,6 +22,7 @@ class Place:
     plan: Plan
     plan_file: Path
     converter_plugin: Path
+    logs: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def bench_validate(stack: Stack, reporter: Reporter, note: Note, *, rows: int, r
         launch = Holdtrue().launch(place, 1)
         subject.create(target, launch.target)
         exits.callback(subject.drop, target, launch.target)
-        log = place.folder / "worker.log"
+        log = place.logs / "bench-holdtrue.log"
         worker = exits.enter_context(Process("holdtrue", launch.words, log, launch.environment))
         Watch(worker, launch, place, marks, target, rows).times()
         equal = _rounds(place, launch.target, worker, runs, 0, note)
@@ -100,7 +100,7 @@ def _holdtrue(place: Place, worker: Process) -> Answer:
     worker.require_alive()
     results = json.loads(call.output)["results"]
     if [result["outcome"] for result in results] not in (["correct"], ["drifted"]):
-        raise BenchError("holdtrue validate could not check everything.", f"See {place.folder}.")
+        raise BenchError("holdtrue validate could not check everything.", f"See {worker.log}")
     memory = max(call.memory_bytes_max, memory_bytes_max(worker.pid))
     return Answer(call.seconds, call.cpu_seconds + cpu_seconds(worker.pid) - before, memory, results[0]["drift_found"])
 

@@ -91,7 +91,7 @@ class PostgresTable:
     def keys(self, chunk: int) -> Iterator[list[bytes]]:
         """Keys of all rows, in no order, from one read that streams while they are taken."""
         with self._sessions.session() as session, session.connection.cursor() as cursor:
-            lines = _copy_out(cursor, self._sql.copy_keys)
+            lines = _copy_out(cursor, self._sql.list_keys)
             while listed := list(islice(lines, chunk)):
                 yield listed
 

@@ -90,7 +90,7 @@ class Statements:
             outer,
             "AND ({v_keys}) > ({marks}) ORDER BY {t_keys}) TO STDOUT",
         )
-        self.copy_keys = self._bare("COPY (SELECT {key_content} FROM {target} t) TO STDOUT")
+        self.list_keys = self._bare("COPY (SELECT {key_content} FROM {target} t) TO STDOUT")
         self.count = self._sql("SELECT count(*) FROM {target}")
         self.forget = self._sql(
             "DELETE FROM {versions} v USING (SELECT {v_keys} FROM {versions} v WHERE v.{dead} < now() - %s "
