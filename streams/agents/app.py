@@ -46,6 +46,7 @@ FETCH_BYTES_MAX = 1 << 20
 THREADS = 4
 GAUGES_EVERY_SECONDS = 1.0
 SUSPICIONS_EVERY_SECONDS = 1.0
+FORGET_EVERY_SECONDS = 600.0
 SUSPICIONS_SECONDS_MAX = 30.0
 
 
@@ -230,6 +231,10 @@ def _agents(app: App, plan: Plan, replica: str) -> None:
     @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]
     async def gauges() -> None:
         app.replica.measure()
+
+    @app.timer(FORGET_EVERY_SECONDS, name="forget-tombstones")  # type: ignore[untyped-decorator]
+    async def forget_tombstones() -> None:
+        await app.replica.forget_tombstones(plan.tombstone_retention)
 
     @app.timer(SUSPICIONS_EVERY_SECONDS, name="suspicions")  # type: ignore[untyped-decorator]
     async def suspicions() -> None:

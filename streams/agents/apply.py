@@ -118,8 +118,8 @@ class Applier:
         if isinstance(said, Keyed):
             decoded.keyed[said.key].append(said.record)
         elif not isinstance(said, Passed):
-            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: truncate the replica's table "
-                                "by hand and release, or leave it held")  # fmt: skip
+            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: the table stays as it is in "
+                                "this replica, other tables go on")  # fmt: skip
             return False
         return True
 

@@ -27,6 +27,7 @@ FETCH_BYTES_MAX = 1 << 20
 WAITING_BATCHES_MAX = 16
 PUBLISH_EVERY_SECONDS = 1.0
 MEASURE_EVERY_SECONDS = 10.0
+SCHEDULE_EVERY_SECONDS = 10.0
 
 
 class ControlApp(App):
@@ -99,6 +100,10 @@ def _timers(app: ControlApp) -> None:
     @app.timer(PUBLISH_EVERY_SECONDS, name="publish")  # type: ignore[untyped-decorator]
     async def publish() -> None:
         await app.control.publish()
+
+    @app.timer(SCHEDULE_EVERY_SECONDS, name="schedule")  # type: ignore[untyped-decorator]
+    async def schedule() -> None:
+        await app.control.validate_due()
 
     @app.timer(MEASURE_EVERY_SECONDS, name="measure", on_leader=False)  # type: ignore[untyped-decorator]
     async def measure() -> None:

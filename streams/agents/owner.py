@@ -22,6 +22,7 @@ from streams.agents.table import Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
+from streams.replicas.base import Refused
 from streams.transport.batches import Batch, KafkaRecord
 from streams.versions.state import PartitionState
 
@@ -91,6 +92,9 @@ class Owner:
                 await self._handle(records)
             except Held as held:
                 await self._hold(held)
+            except Refused as refused:
+                # The store cannot take part as it is (a table dropped, a right withdrawn): waiting mends nothing.
+                await self._hold(Held(records[0].offset, str(refused)))
 
     async def passed(self, offset: int) -> bool:
         """Wait until every record up to and including `offset` has been applied; False when the table is held."""

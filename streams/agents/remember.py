@@ -11,6 +11,7 @@ from typing import Any
 from faust.types import TP
 
 from streams.agents.retry import until_available
+from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
 from streams.connectors.source import connect, slot
 from streams.control import gauges, topic, trail
@@ -56,6 +57,7 @@ class Control:
         self._threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="control"))
         self._progress: dict[tuple[str, int], int] = {}
         self._progress_at = time.time()
+        self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
     @property
     def topics(self) -> list[str]:
@@ -93,6 +95,13 @@ class Control:
 
         while await until_available("audit", lambda: self._threads.run(publish)) == trail.PUBLISH_MAX:
             pass
+
+    async def validate_due(self) -> None:
+        """Make the validations that the plan's schedule wants now."""
+        try:
+            await self._schedule.tick()
+        except StoreUnavailable as error:
+            log.warning("the schedule waits: %s", error)
 
     async def measure(self) -> None:
         """Bring gauges up to date, and end holds that are over. What cannot be asked now is asked next time."""

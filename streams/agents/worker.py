@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from streams.agents.events import Events
 from streams.agents.owner import Owner
 from streams.agents.table import Held, TableWork
 from streams.drift.identity import drift_id
+from streams.errors import HoldtrueError
 from streams.health import stalled
 from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
 from streams.transport.batches import Batch
@@ -46,6 +47,15 @@ class ReplicaWorker:
         """Have every store ready to be written; raises what the stores raise."""
         for work in self._tables.values():
             work.store.prepare()
+
+    async def forget_tombstones(self, older_than: timedelta) -> None:
+        """Have stores drop what a replay can no longer ask for; what they cannot do now they do next time."""
+        for work in self._tables.values():
+            try:
+                while await work.threads.run(work.store.forget_tombstones, older_than):
+                    pass
+            except HoldtrueError as error:
+                log.warning("%s in %s keeps its tombstones for now: %s", work.table, work.replica, error)
 
     def offer(self, batch: Batch) -> None:
         """Give a fetch of a change topic to its partition's owner."""

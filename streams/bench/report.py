@@ -27,8 +27,8 @@ def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """The median of each figure, and under `spread` its [smallest, largest]."""
     values = {name: [figure(run) for run in runs] for name, figure in FIGURES.items()}
     return {
-        **{name: _rounded(median(found)) for name, found in values.items()},
-        "spread": {name: [_rounded(min(found)), _rounded(max(found))] for name, found in values.items()},
+        **{name: rounded(median(found)) for name, found in values.items()},
+        "spread": {name: [rounded(min(found)), rounded(max(found))] for name, found in values.items()},
     }
 
 
@@ -49,5 +49,6 @@ def comparison(rows: int, ours: Sequence[Run], peer: Sequence[Run], name: str) -
     }
 
 
-def _rounded(value: float) -> float | int:
+def rounded(value: float) -> float | int:
+    """Three digits after the point where there are few before it."""
     return round(value) if value >= 1_000 else round(value, 3)

@@ -38,6 +38,12 @@ def filled(place: Place, rows: int, note: Note, *, keep_source: bool = False) ->
 
     Everything that was made for it in Kafka and in the SOT is removed at the end.
     """
+    with subject.connect(place.endpoints.sot_dsn) as guard:
+        _require_alone(guard)
+        yield from _filled(place, rows, note, keep_source)
+
+
+def _filled(place: Place, rows: int, note: Note, keep_source: bool) -> Iterator[Marks]:
     try:
         marks = _fill(place, rows, note)
         if not keep_source:
@@ -46,6 +52,13 @@ def filled(place: Place, rows: int, note: Note, *, keep_source: bool = False) ->
     finally:
         _stop_source(place)
         _clear(place)
+
+
+def _require_alone(connection: Any) -> None:
+    """Two benchmarks on one stack would work on one table; the lock lasts as long as the connection."""
+    row = connection.execute("SELECT pg_try_advisory_lock(7308613581302002)").fetchone()
+    if not row[0]:
+        raise BenchError("Another benchmark is running on this stack.", "Wait for its end, or use another --data-dir.")
 
 
 def _fill(place: Place, rows: int, note: Note) -> Marks:

@@ -22,6 +22,7 @@ from streams.bench.apply import running, scratch
 from streams.bench.contenders import Holdtrue, replica
 from streams.bench.errors import BenchError
 from streams.bench.process import Process, cpu_seconds, memory_bytes_max
+from streams.bench.report import rounded
 from streams.bench.run import Watch
 from streams.bench.site import Place
 from streams.bench.topic import Note, filled
@@ -99,8 +100,11 @@ def _holdtrue(place: Place, worker: Process) -> Answer:
     call = _timed((*_PROGRAM, *options, *verb), place, "holdtrue-validate", (0, 3))
     worker.require_alive()
     results = json.loads(call.output)["results"]
-    if [result["outcome"] for result in results] not in (["correct"], ["drifted"]):
-        raise BenchError("holdtrue validate could not check everything.", f"See {worker.log}")
+    outcomes = [result["outcome"] for result in results]
+    if outcomes not in (["correct"], ["drifted"]):
+        raise BenchError(
+            f"holdtrue validate answered {', '.join(outcomes)}: {call.errors.strip()[-300:]}", f"See {worker.log}"
+        )
     memory = max(call.memory_bytes_max, memory_bytes_max(worker.pid))
     return Answer(call.seconds, call.cpu_seconds + cpu_seconds(worker.pid) - before, memory, results[0]["drift_found"])
 
@@ -193,6 +197,6 @@ def _figures(rows: int, equal: Sequence[Answer], differing: Sequence[Answer]) ->
         "memory_bytes_max": [answer.memory_bytes_max for answer in (*equal, *differing)],
     }
     return {
-        **{name: round(median(found), 3) for name, found in times.items()},
-        "spread": {name: [round(min(found), 3), round(max(found), 3)] for name, found in times.items()},
+        **{name: rounded(median(found)) for name, found in times.items()},
+        "spread": {name: [rounded(min(found)), rounded(max(found))] for name, found in times.items()},
     }

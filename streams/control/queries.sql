@@ -203,6 +203,9 @@ SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, outcome, 
  WHERE depth <> 'keys'
  ORDER BY table_name, replica, finished DESC
 
+-- name: last_runs
+SELECT table_name AS table, replica, depth, max(finished) AS finished FROM holdtrue.runs GROUP BY 1, 2, 3
+
 -- name: verified_through
 SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, verified_through AS position,
        coalesce(verified_through_at, finished) AS at

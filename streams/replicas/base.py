@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -74,7 +75,7 @@ class Refused(HoldtrueError):
 class ReplicaTable(Protocol):
     """One table of one replica. Methods block; callers run them in threads. None of them retries: the caller does.
 
-    All raise `StoreUnavailable` when the store cannot be reached or cannot serve now, with nothing promised about
+    All raise `Refused` when the store cannot take part as it is, and `StoreUnavailable` when the store cannot be reached or cannot serve now, with nothing promised about
     which writes of the batch took place: the batch is sent again.
     """
 
@@ -100,6 +101,9 @@ class ReplicaTable(Protocol):
 
     def count(self) -> int:
         """Number of live rows, as the store itself counts them."""
+
+    def forget_tombstones(self, older_than: timedelta) -> int:
+        """Drop tokens of rows that have been dead for longer, some at a time; how many, 0 when none is left."""
 
     def close(self) -> None:
         """Give back connections; harmless when called twice."""

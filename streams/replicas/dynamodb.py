@@ -113,6 +113,10 @@ class DynamoTable:
         """Number of items that are not tombstones, counted by DynamoDB."""
         return sum(page["Count"] for page in self._pages(Select="COUNT"))
 
+    def forget_tombstones(self, older_than: timedelta) -> int:
+        """DynamoDB expires tombstones by itself (TTL)."""
+        return 0
+
     def close(self) -> None:
         """Give the connection back."""
         connection, self._connection = self._connection, None

@@ -6,6 +6,7 @@ It decides and writes under one lock, which is what the other stores reach with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,10 @@ class MemoryTable:
         """Number of live rows."""
         with self._lock:
             return len(self._rows)
+
+    def forget_tombstones(self, older_than: timedelta) -> int:
+        """Tombstones live as long as this process."""
+        return 0
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,0 +1,54 @@
+"""Control keeps the plan's validation schedule: runs that are due are made one after the other, by the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+
+from streams.control.database import Database
+from streams.control.schedule import Due, due
+from streams.plan.model import Plan
+
+log = logging.getLogger(__name__)
+
+# Longer than any run that keeps within its rounds' deadlines; a run that hangs must not stop the schedule.
+RUN_SECONDS_MAX = 3600.0
+EXIT_CORRECT, EXIT_NOT_VALIDATED = 0, 3
+
+
+class Schedule:
+    """One run at a time; what was found is on the topics, as after any run."""
+
+    def __init__(self, plan: Plan, database: Database) -> None:
+        self._plan = plan
+        self._database = database
+        self._started = datetime.now(UTC)
+        self._tried: dict[tuple[str, str, str], datetime] = {}
+
+    async def tick(self) -> None:
+        """Make the runs that are due now."""
+        rows = await asyncio.to_thread(self._database.rows, "last_runs")
+        finished = {(row["replica"], row["table"], row["depth"]): row["finished"] for row in rows}
+        known = {key: max(finished.get(key, moment), moment) for key, moment in self._tried.items()}
+        for run in list(due(self._plan, {**finished, **known}, self._started, datetime.now(UTC))):
+            self._tried[run] = datetime.now(UTC)
+            await self._run(run)
+
+    async def _run(self, run: Due) -> None:
+        words = ["--quiet", "validate", "--replica", run.replica, "--table", run.table, "--depth", run.depth]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "streams.cli.main", *words, env=dict(os.environ),
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            _, said = await asyncio.wait_for(process.communicate(), RUN_SECONDS_MAX)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            log.error("the scheduled run of %s in %s did not end in %.0f s", run.table, run.replica, RUN_SECONDS_MAX)
+            return
+        if process.returncode not in (EXIT_CORRECT, EXIT_NOT_VALIDATED):
+            log.error("the scheduled run of %s in %s failed: %s", run.table, run.replica, said.decode().strip()[-500:])

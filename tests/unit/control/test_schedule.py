@@ -1,0 +1,36 @@
+"""The validation schedule."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from streams.control.schedule import Due, due
+from streams.plan.check import load_plan
+
+PLAN = load_plan(Path("docs/examples/bank/consistency.yaml"))
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+EVERYTHING = {
+    Due(replica, table, depth)
+    for replica, declared in PLAN.replicas.items()
+    for table, mapping in declared.tables.items()
+    for depth in mapping.validation.depths
+}
+
+
+def test_nothing_is_due_within_the_first_period() -> None:
+    """A control worker that starts does not validate everything at once."""
+    assert list(due(PLAN, {}, STARTED, STARTED + HOUR - timedelta(seconds=1))) == []
+
+
+def test_every_depth_of_every_pair_is_due_after_one_period() -> None:
+    """Each depth the plan names has its own run."""
+    assert set(due(PLAN, {}, STARTED, STARTED + HOUR)) == EVERYTHING
+
+
+def test_a_run_made_meanwhile_is_not_due_again() -> None:
+    """Also one that somebody else made, by hand."""
+    made = Due("cache", "public.pgbench_tellers", "counts")
+    now = STARTED + HOUR
+    assert set(due(PLAN, {made: now - timedelta(minutes=5)}, STARTED, now)) == EVERYTHING - {made}
