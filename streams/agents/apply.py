@@ -11,7 +11,6 @@ from functools import partial
 
 from streams.agents.failures import Failures, Unwritable
 from streams.agents.retry import until_available
-from streams.agents.steps import Step, reached
 from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
 from streams.changes.decode import Decoder, Keyed, Passed
 from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
@@ -22,6 +21,7 @@ from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
 from streams.rows.canonical import encode
+from streams.steps import Step, reached
 from streams.transport.batches import KafkaRecord
 from streams.versions.entry import Entry
 from streams.versions.state import Move, PartitionState
@@ -92,7 +92,7 @@ class Applier:
             await asyncio.sleep(0)
         return decoded
 
-    async def _decoders(self, records: Sequence[KafkaRecord]) -> dict[bytes, Decoder]:
+    async def _decoders(self, records: Sequence[KafkaRecord]) -> dict[bytes, Decoder | None]:
         """The decoders for these records, by the header that names their schema. Raises Held."""
         headers = {record.value[:WIRE_HEADER_BYTES] for record in records if record.value}
         ids = {header: found for header in headers if (found := _schema_id(header)) is not None}
@@ -102,7 +102,7 @@ class Applier:
             raise Held(records[0].offset, str(error)) from None
         return {header: self._table.decoders[schema_id] for header, schema_id in ids.items()}
 
-    def _decode_one(self, raw: KafkaRecord, decoders: Mapping[bytes, Decoder], decoded: Decoded) -> bool:
+    def _decode_one(self, raw: KafkaRecord, decoders: Mapping[bytes, Decoder | None], decoded: Decoded) -> bool:
         """Take one record in; False when the table must be held before it."""
         value = raw.value
         if value is None:
@@ -110,7 +110,7 @@ class Applier:
         try:
             decoder = decoders.get(value[:WIRE_HEADER_BYTES])
             if decoder is None:
-                raise Undecodable("The record is not Avro in the Confluent wire format.")
+                raise Undecodable("The record is not a Debezium envelope in Avro, in the Confluent wire format.")
             said = decoder.decode(raw.offset, value)
         except Undecodable as error:
             return self._undecodable(raw, error, decoded)

@@ -11,12 +11,12 @@ from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
-from streams.agents.steps import Step, reached
 from streams.checks.compare import NOTHING, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
 from streams.metrics import KEYS_CHECKED
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
+from streams.steps import Step, reached
 from streams.versions.entry import Entry
 
 

@@ -17,12 +17,12 @@ from faust.types import TP
 
 from streams.agents.apply import Applier, seconds_since
 from streams.agents.observe import observe_all
-from streams.agents.steps import Step, reached
 from streams.agents.table import Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
+from streams.steps import Step, reached
 from streams.transport.batches import Batch, KafkaRecord
 from streams.versions.state import PartitionState
 

@@ -10,13 +10,13 @@ from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
-from streams.agents.steps import Step, reached
 from streams.drift.identity import drift_id
 from streams.errors import NotReady
 from streams.metrics import REPAIRS
 from streams.repair.rule import Repaired, counts, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, Result, Write
 from streams.rows.canonical import Row, decode, encode
+from streams.steps import Step, reached
 from streams.versions.entry import Entry
 from streams.versions.state import Move
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from streams.agents.retry import until_available
 from streams.changes.decode import Decoder
+from streams.changes.envelope import NotAnEnvelope
 from streams.changes.visibility import Snapshot
 from streams.errors import StoreUnavailable
 from streams.kafka.registry import UnknownSchema
@@ -91,7 +92,7 @@ class TableWork:
     versions: VersionTable
     threads: Threads
     budget: Budget
-    decoders: dict[int, Decoder] = field(default_factory=dict)
+    decoders: dict[int, Decoder | None] = field(default_factory=dict)
     held: Held | None = None
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _snapshot: Snapshot | None = None
@@ -109,10 +110,17 @@ class TableWork:
         return bound.total_seconds() if bound is not None else math.inf
 
     async def load_decoders(self, schema_ids: Iterable[int], offset: int) -> None:
-        """Have a decoder for each id. Raises Held when the registry does not know one within the bounded time."""
+        """Have a decoder for each id, None where the schema is not Debezium's envelope.
+
+        Raises Held when the registry does not know one within the bounded time.
+        """
         for schema_id in schema_ids:
             if schema_id not in self.decoders:
-                self.decoders[schema_id] = Decoder(await self._schema(schema_id, offset), self.shape)
+                schema = await self._schema(schema_id, offset)
+                try:
+                    self.decoders[schema_id] = Decoder(schema, self.shape)
+                except NotAnEnvelope:
+                    self.decoders[schema_id] = None
 
     async def _schema(self, schema_id: int, offset: int) -> Any:
         deadline = time.monotonic() + UNKNOWN_SCHEMA_SECONDS

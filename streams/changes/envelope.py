@@ -36,6 +36,10 @@ class Undecodable(HoldtrueError):
     """A record's bytes are not what its schema says."""
 
 
+class NotAnEnvelope(Undecodable):
+    """A schema that is not the one of Debezium's full envelope: somebody else's records, or flattened ones."""
+
+
 class Envelope(NamedTuple):
     """What is needed of one record. `before` and `after` hold Avro values by column name; times are in ms.
 
@@ -85,13 +89,8 @@ class _Run(NamedTuple):
 class EnvelopeReader:
     """Reads records of one writer schema."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._fields = {field["name"]: field for field in schema["fields"]}
-        if not {"before", "after", "source"} <= self._fields.keys():
-            raise Undecodable(
-                "The topic does not carry Debezium's full envelope.",
-                "Remove ExtractNewRecordState (or other flattening) from the connector.",
-            )
+    def __init__(self, schema: Any) -> None:
+        self._fields = _envelope_fields(schema)
         self._plain = self._prefix(list(_until_last(self._source_fields())))
         self._fused: Any = None
         self._flat: Any = None
@@ -198,6 +197,29 @@ def _envelope(record: Mapping[str, Any]) -> Envelope:
         source["txId"] or 0,
         source["lsn"] or 0,
     )
+
+
+def _envelope_fields(schema: Any) -> dict[str, Mapping[str, Any]]:
+    """The fields of an envelope by name; raises NotAnEnvelope for every other schema."""
+    fields = _fields_of(schema)
+    if not (_fields_of_union(fields.get("before")) and _fields_of_union(fields.get("source")) and "after" in fields):
+        raise NotAnEnvelope(
+            "The record does not carry Debezium's full envelope.",
+            "Remove ExtractNewRecordState (or other flattening) from the connector; let nothing else write this topic.",
+        )
+    return fields
+
+
+def _fields_of(schema: Any) -> dict[str, Mapping[str, Any]]:
+    listed = schema.get("fields") if isinstance(schema, dict) else None
+    return {field["name"]: field for field in listed} if isinstance(listed, list) else {}
+
+
+def _fields_of_union(field: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """The fields of the record that a field is, or may be beside null."""
+    kind = field["type"] if field is not None else None
+    branches = kind if isinstance(kind, list) else [kind]
+    return next((fields for branch in branches if (fields := _fields_of(branch))), {})
 
 
 def _until_last(fields: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

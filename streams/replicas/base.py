@@ -75,8 +75,8 @@ class Refused(HoldtrueError):
 class ReplicaTable(Protocol):
     """One table of one replica. Methods block; callers run them in threads. None of them retries: the caller does.
 
-    All raise `Refused` when the store cannot take part as it is, and `StoreUnavailable` when the store cannot be reached or cannot serve now, with nothing promised about
-    which writes of the batch took place: the batch is sent again.
+    All raise `Refused` when the store cannot take part as it is, and `StoreUnavailable` when it cannot be reached or
+    cannot serve now, with nothing promised about which writes of the batch took place: the batch is sent again.
     """
 
     shape: Shape

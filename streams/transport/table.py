@@ -14,6 +14,7 @@ from faust.types import TP
 from yarl import URL
 
 from streams.errors import HoldtrueError, StoreUnavailable
+from streams.steps import Step, reached
 from streams.transport.batches import BatchSchema
 from streams.versions.entry import Entry
 from streams.versions.state import PartitionState
@@ -58,6 +59,7 @@ class VersionStore(Store):  # type: ignore[misc]  # faust ships no types
             records = event.message.value.records
             state = self.state(event.message.partition)
             state.recover(((record.key, record.value) for record in records), event.message.offset)
+            reached(Step.recovery_batch)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0

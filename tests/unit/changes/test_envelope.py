@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.changes.envelope import Envelope, EnvelopeReader, Undecodable
+from streams.changes.envelope import Envelope, EnvelopeReader, NotAnEnvelope, Undecodable
 from tests.unit.changes.envelopes import SCHEMA, record, row
 
 ROWS = st.builds(row, st.integers(-(2**63), 2**63 - 1), st.none() | st.text(max_size=80), st.binary(max_size=9))
@@ -115,3 +115,20 @@ def test_the_error_names_no_value() -> None:
     with pytest.raises(Undecodable) as caught:
         reader.read(record(None, row(1, "secret"))[:20])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "string",
+        ["null", "string"],
+        {"type": "array", "items": "int"},
+        {"type": "record", "name": "R", "fields": []},
+        {"type": "record", "name": "R", "fields": [{"name": n, "type": "int"} for n in ("before", "after", "source")]},
+    ],
+    ids=["text", "union", "array", "empty", "flat"],
+)
+def test_a_schema_that_is_no_envelope_is_named_as_such(schema: object) -> None:
+    """Somebody else's records in a change topic end as dead letters, not in a worker that cannot start any more."""
+    with pytest.raises(NotAnEnvelope):
+        EnvelopeReader(schema)
