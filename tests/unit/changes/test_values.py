@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -111,7 +111,7 @@ def test_a_decimal_is_exact_and_trimmed(unscaled: int, scale: int) -> None:
     """Every digit survives, no zero is left at the end, and there is no exponent."""
     encoded = unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)
     text = values.decimal(scale, encoded)
-    assert Decimal(text) == Decimal(unscaled).scaleb(-scale)
+    assert Fraction(text) == Fraction(unscaled, 10**scale)
     assert "." not in text or not text.endswith(("0", "."))
 
 
