@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     xdg_state_home: Path = Field(default=Path("~/.local/state"), validation_alias="XDG_STATE_HOME")
     stack_dir: Path | None = None
     worker_dir: Path | None = None
+    # How long a change waits for the registry to learn its schema id before the table is held: longer than a registry's
+    # restart, shorter than a person's patience.
+    unknown_schema_seconds: float = Field(default=60.0, ge=0)
 
     @property
     def cache_dir(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import faust
 import uvloop
 
+from streams.agents.alone import alone
 from streams.agents.app import App, create_app
 from streams.errors import UsageError
 from streams.plan.model import Plan
@@ -32,10 +33,11 @@ def worker_app(plan: Plan, replica: str, instance: str) -> App:
 
 
 def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) -> None:
-    """Run until a signal ends it. Exits with 1 when the worker crashed."""
+    """Run until a signal ends it. Exits with 1 when the worker crashed. Raises InstanceTaken."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = worker_app(plan, replica, instance)
     app.metrics_port = metrics_port
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
-    worker.execute_from_commandline()
+    with alone(worker_folder(plan, replica, instance)):
+        worker.execute_from_commandline()

@@ -21,14 +21,12 @@ from streams.plan.mapping import Shape
 from streams.plan.model import TableMapping
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
+from streams.settings import settings
 from streams.sot.reader import SotRead, SotReader
 from streams.transport.table import VersionTable
 
 T = TypeVar("T")
 
-# How long a change waits for the registry to learn its schema id before the table is held: longer than a registry's
-# restart, shorter than a person's patience.
-UNKNOWN_SCHEMA_SECONDS = 60.0
 # How old a snapshot may be that is used to forget transactions known to be visible.
 SNAPSHOT_SECONDS = 1.0
 SOT_READ_KEYS_MAX = 2_000
@@ -123,7 +121,7 @@ class TableWork:
                     self.decoders[schema_id] = None
 
     async def _schema(self, schema_id: int, offset: int) -> Any:
-        deadline = time.monotonic() + UNKNOWN_SCHEMA_SECONDS
+        deadline = time.monotonic() + settings().unknown_schema_seconds
         wait = 0.2
         while True:
             try:

@@ -13,6 +13,7 @@ from streams.plan.mapping import Shape
 from streams.rows.canonical import Row, encode, encode_nullable
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
+_MARK_IN_LINE = UNAVAILABLE.encode()
 _READ, _UPSERT = Op.read, Op.upsert
 
 
@@ -55,6 +56,7 @@ class Decoder:
         self._key_columns = [_column(name, types) for name in shape.key_columns]
         self._key_of = _getter(shape.key_index)
         self._all_kept = len(shape.source_columns) == len(shape.read_columns)
+        self._binary = any(column.type == "bytea" for column in shape.read_columns)
         self._filtered = bool(shape.terms)
 
     def decode(self, offset: int, value: bytes) -> Keyed | TableLevel | Passed:
@@ -69,10 +71,11 @@ class Decoder:
             return self._left_out(offset, key, envelope)
         if self._all_kept:
             stored, line = row, encode_nullable(row, self._nullable)
+            # One look at the line first: nearly always it settles that no value is a mark.
+            partial = (_MARK_IN_LINE in line or self._binary) and _is_partial(row)
         else:
             stored = self._shape.stored(row)
-            line = encode(stored)
-        partial = _MARKS[0] in row or _MARKS[1] in row
+            line, partial = encode(stored), _is_partial(row)
         return Keyed(key, Record(offset, _READ if read else _UPSERT, stored, line, lsn, txid, partial), committed_ms)
 
     def _row(self, values: Mapping[str, Any]) -> Row:
@@ -109,6 +112,11 @@ class Decoder:
     def _key_left_out(self, key: Row) -> bool:
         shape = self._shape
         return bool(shape.terms) and shape.where_on_key_only and not shape.keeps_key(key)  # type: ignore[arg-type]
+
+
+def _is_partial(row: Row) -> bool:
+    """Whether a value is the placeholder of an unchanged TOAST value."""
+    return _MARKS[0] in row or _MARKS[1] in row
 
 
 def _getter(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:

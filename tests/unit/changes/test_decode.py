@@ -65,6 +65,23 @@ def test_an_unchanged_toast_value_makes_the_record_partial() -> None:
     assert said.record.partial
 
 
+def test_an_unchanged_binary_value_makes_the_record_partial() -> None:
+    """The placeholder of a bytea is its bytes, in hex like any other value."""
+    other = copy.deepcopy(SCHEMA)
+    other["fields"][0]["type"][1]["fields"][2]["type"] = "bytes"
+    columns = (*COLUMNS[:2], Column("total", "bytea"))
+    binary = Decoder(other, Shape.build("public.t", ["id"], columns, Layout.model_validate({})))
+    said = [binary.decode(7, record(None, row(1, "n", total))) for total in (UNAVAILABLE.encode(), b"other")]
+    assert [isinstance(each, Keyed) and each.record.partial for each in said] == [True, False]
+
+
+def test_a_text_that_only_contains_the_placeholder_is_whole() -> None:
+    """Only the exact placeholder means that a value is not there."""
+    said = decoder().decode(7, record(None, row(1, f"about {UNAVAILABLE}")))
+    assert isinstance(said, Keyed)
+    assert not said.record.partial
+
+
 def test_a_column_left_out_is_not_in_the_row() -> None:
     """The replica's row has the mapping's columns only."""
     said = decoder(columns={"omit": ["name"]}).decode(7, record(None, row(1)))

@@ -1,0 +1,150 @@
+"""The command line where something is missing or wrong: one clear sentence, the right exit code, nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.unit.plan.plans import EXAMPLE
+
+PROGRAM = str(Path(sys.executable).with_name("holdtrue"))
+SECRET = "s3cret-pass"
+# Nobody listens on port 1.
+NOWHERE = {
+    "HOLDTRUE_SOT_DSN": f"postgresql://someone:{SECRET}@127.0.0.1:1/sot",
+    "HOLDTRUE_REPLICA_DSN": f"postgresql://someone:{SECRET}@127.0.0.1:1/replica",
+    "HOLDTRUE_CONTROL_DSN": f"postgresql://someone:{SECRET}@127.0.0.1:1/control",
+    "HOLDTRUE_REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0",
+    "HOLDTRUE_KAFKA": "127.0.0.1:1",
+    "HOLDTRUE_CONNECT": "http://127.0.0.1:1",
+    "HOLDTRUE_REGISTRY": "http://127.0.0.1:1/apis/ccompat/v7",
+    "HOLDTRUE_APICURIO": "http://127.0.0.1:1/apis/registry/v2",
+    "HOLDTRUE_DYNAMODB": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "k",
+    "AWS_SECRET_ACCESS_KEY": "s",
+    "AWS_REGION": "local",
+}
+# Every verb that needs a plan, as it is usually called.
+VERBS = [
+    ("plan", "check"),
+    ("plan", "check", "--live"),
+    ("connectors", "render"),
+    ("connectors", "apply"),
+    ("connectors", "status"),
+    ("connectors", "delete", "--yes"),
+    ("topics", "apply"),
+    ("schemas", "register"),
+    ("worker", "--replica", "reports"),
+    ("worker", "--replica", "cache"),
+    ("worker", "--replica", "lookup"),
+    ("worker", "--control"),
+    ("validate",),
+    ("status",),
+    ("drift", "list"),
+    ("dlq", "list"),
+    ("audit", "list"),
+    ("repair", "plan"),
+]
+NEED_NO_SERVER = [("plan", "check"), ("connectors", "render")]
+
+
+def run(words: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A command in an empty folder, with nothing of ours in the environment but `env`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDTRUE_", "AWS_", "XDG_"))}
+    kept |= {"HOME": str(folder), **(env or {})}
+    return subprocess.run(
+        (PROGRAM, *words), env=kept, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def assert_clear(ran: subprocess.CompletedProcess[str], *codes: int) -> None:
+    """One error of at most two lines (what, hint) after whatever was logged; no trace, no secret."""
+    assert ran.returncode in codes, (ran.returncode, ran.stdout, ran.stderr)
+    lines = ran.stderr.splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    assert len(errors) == 1, ran.stderr
+    assert len(lines) - errors[0] <= 2, ran.stderr
+    for text in (ran.stdout, ran.stderr):
+        assert "Traceback" not in text
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_without_a_plan(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Exit 2, and the name of the file that is not there."""
+    ran = run(words, tmp_path)
+    assert_clear(ran, 2)
+    assert "consistency.yaml" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if words not in NEED_NO_SERVER], ids=" ".join)
+def test_without_the_environment_the_plan_refers_to(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A variable that is not set is named."""
+    ran = run(("--plan", str(EXAMPLE), *words), tmp_path)
+    if words == ("plan", "check", "--live"):
+        assert (ran.returncode in (1, 2), "Traceback" in ran.stderr) == (True, False)
+        assert "HOLDTRUE_" in ran.stdout + ran.stderr
+        return
+    assert_clear(ran, 1, 2)
+    assert "HOLDTRUE_" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if words not in NEED_NO_SERVER], ids=" ".join)
+def test_with_no_server_behind_the_addresses(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Each says which server is not there, soon, and shows no password."""
+    ran = run(("--plan", str(EXAMPLE), *words), tmp_path, NOWHERE)
+    if words == ("plan", "check", "--live"):
+        assert ran.returncode in (1, 2, 3)
+        assert "Traceback" not in ran.stderr
+        assert SECRET not in ran.stdout + ran.stderr
+        return
+    assert_clear(ran, 1, 3)
+
+
+@pytest.mark.parametrize("words", NEED_NO_SERVER, ids=" ".join)
+def test_what_needs_no_server(words: tuple[str, ...], tmp_path: Path) -> None:
+    """The file alone is enough, also without any variable."""
+    assert run(("--plan", str(EXAMPLE), *words), tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "holdtrue: 2", "holdtrue: 1\nnonsense: true", "\x00", "é" * 10])
+def test_a_file_that_is_no_plan(text: str, tmp_path: Path) -> None:
+    """Exit 2 from the check, and from a verb that would start something."""
+    (tmp_path / "consistency.yaml").write_text(text)
+    for words in (("plan", "check"), ("worker", "--replica", "reports"), ("topics", "apply")):
+        ran = run(words, tmp_path)
+        assert ran.returncode == 2, ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert ran.stdout + ran.stderr
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    """A replica, table or depth that is not there: exit 2, with those that are."""
+    for words, said in (
+        (("worker", "--replica", "nowhere"), "reports"),
+        (("validate", "--replica", "nowhere"), "reports"),
+        (("validate", "--table", "public.nowhere"), "pgbench_accounts"),
+        (("validate", "--depth", "nowhere"), "checksums"),
+    ):
+        ran = run(("--plan", str(EXAMPLE), *words), tmp_path, NOWHERE)
+        assert_clear(ran, 2)
+        assert said in ran.stderr
+
+
+def test_stack_verbs_without_a_stack(tmp_path: Path) -> None:
+    """`stack` says how to start one; `down` has nothing to do."""
+    assert_clear(run(("stack",), tmp_path), 1, 3)
+    assert run(("down",), tmp_path).returncode == 0
+
+
+def test_crash_order_that_names_no_step_is_refused(tmp_path: Path) -> None:
+    """A typo in a fault test must not pass for a test without faults."""
+    ran = run(
+        ("--plan", str(EXAMPLE), "worker", "--replica", "reports"), tmp_path, {**NOWHERE, "HOLDTRUE_CRASH_AT": "no"}
+    )
+    assert ran.returncode in (1, 2)

@@ -1,0 +1,36 @@
+"""What every test may use: one embedded stack for the whole run, started by the first test that asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.local.stack import Stack
+
+# The first start on a machine downloads about 270 MB; every later one takes half a minute.
+FIRST_START_SECONDS = 900
+# A stack that already runs can be given, so that one test can be tried again and again.
+GIVEN = "HOLDTRUE_TEST_STACK_DIR"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that may be the one that starts the stack gets the time for it."""
+    for item in items:
+        if "shared_stack" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(FIRST_START_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All servers. Whoever uses them keeps to databases, prefixes and topics of its own."""
+    given = os.environ.get(GIVEN)
+    stack = Stack(Path(given) if given else tmp_path_factory.mktemp("shared") / "stack")
+    stack.up()
+    try:
+        yield stack
+    finally:
+        if not given:
+            stack.down(wipe=True)

@@ -1,0 +1,207 @@
+"""Records that cannot be applied: seen, kept and counted, and nobody else suffers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+PERSON, THING = "public.person", "public.thing"
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Iterator[Bank]:
+    """Postgres by default; DynamoDB too."""
+    bank = make_bank("reports", "lookup")
+    bank.apply()
+    for store in ("reports", "lookup"):
+        bank.worker(store)
+    for store in ("reports", "lookup"):
+        bank.wait_caught_up(store)
+    yield bank
+
+
+def hold(bank: Bank, store: str) -> None:
+    """Have the plan hold a table at the first failure."""
+    for mapping in bank.document["replicas"][store]["tables"].values():
+        mapping["on_failure"] = "hold"
+    bank.write_plan()
+
+
+def wait_held(bank: Bank, reason: str) -> dict[str, object]:
+    """Until a signal says that a table is held; the signal's detail."""
+    signals: list[dict[str, object]] = []
+
+    def held() -> bool:
+        signals[:] = [e["detail"] for e in bank.events("signals") if e["type"] == "table-held"]
+        return any(reason in str(each["reason"]) for each in signals)
+
+    wait_until(held, lambda: f"a hold because {reason!r}; held: {signals}", 60)
+    return next(each for each in signals if reason in str(each["reason"]))
+
+
+def test_what_is_not_avro_is_dead_lettered_with_its_bytes_and_opens_drift(town: Bank) -> None:
+    """And the records after it are applied."""
+    end = town.ends(PERSON)[town.topic(PERSON), 1]
+    town.produce(town.topic(PERSON), b"not avro at all", key=b"\xff", partition=1)
+    town.sot.execute("UPDATE person SET name = 'after garbage'")
+    letter = town.wait_event("dlq", value=b"not avro at all", replica="reports")
+    assert (letter["key"], letter["partition"], letter["offset"]) == (b"\xff", 1, end)
+    assert (letter["topic"], letter["reason"]) == (town.topic(PERSON), "undecodable")
+    assert letter["headers"] == [{"name": "origin", "value": b"test"}]
+    drift = town.wait_event("drift", id=letter["drift"])
+    assert (drift["kind"], drift["state"], drift["replica"]) == ("unapplied", "open", "reports")
+    for store in ("reports", "lookup"):
+        town.wait_caught_up(store)
+        assert town.difference(store) == {}
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00", b"\x00\x00\x00", b"\x01\x00\x00\x00\x01rest"])
+def test_too_short_and_otherwise_marked_records_are_dead_lettered(town: Bank, value: bytes) -> None:
+    """Each of them, also an empty one."""
+    town.produce(town.topic(THING), value)
+    assert town.wait_event("dlq", value=value, topic=town.topic(THING))["reason"] == "undecodable"
+    town.wait_caught_up("reports")
+
+
+def test_a_record_cut_short_is_dead_lettered(town: Bank) -> None:
+    """A known schema id whose bytes end in the middle of the row."""
+    whole = town.records(THING)[0].value()
+    town.produce(town.topic(THING), whole[:12])
+    assert town.wait_event("dlq", value=whole[:12])["reason"] == "undecodable"
+    town.sot.execute("UPDATE thing SET note = 'after the cut'")
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+
+
+def test_tombstone_messages_without_a_key_are_nothing(town: Bank) -> None:
+    """Null key, null value."""
+    town.produce(town.topic(THING), None, key=None)
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+
+
+def test_a_row_dynamodb_cannot_hold_is_dead_lettered_and_others_go_on(town: Bank) -> None:
+    """400 KB and more: refused for this key alone; a smaller row of the same key is taken again."""
+    town.sot.execute("UPDATE person SET big = repeat('x', 420000) WHERE id = 7")
+    town.sot.execute("UPDATE person SET name = 'beside it' WHERE id BETWEEN 1 AND 20 AND id <> 7")
+    letter = town.wait_event("dlq", replica="lookup", reason="refused")
+    assert "400" in letter["error"] or "409600" in letter["error"]
+    assert "xxx" not in letter["error"]
+    drift = town.wait_event("drift", id=letter["drift"], state="open")
+    assert (drift["kind"], drift["key"]) == ("unapplied", {"id": "7"})
+    town.wait_caught_up("lookup")
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+    assert list(town.difference("lookup")[PERSON]) == [("7",)]
+    results = town.validate("--replica", "lookup")
+    assert [(each["outcome"], each["drift_found"]) for each in results] == [("drifted", 1)]
+    town.sot.execute("UPDATE person SET big = 'small' WHERE id = 7")
+    town.wait_equal("lookup")
+
+
+def test_garbage_on_a_request_topic_does_not_stop_checks(town: Bank) -> None:
+    """Requests are ours alone; whatever else lies there is passed over."""
+    town.produce(town.own_topic(f"checks.reports.{THING}"), b"garbage")
+    town.produce(town.own_topic(f"checks.reports.{THING}"), None, partition=1)
+    town.produce(town.own_topic(f"repairs.reports.{THING}"), b"\x00garbage")
+    results = town.validate("--replica", "reports")
+    assert [each["outcome"] for each in results] == ["correct", "correct"], results
+
+
+def test_workers_are_alive_after_all_of_this(town: Bank) -> None:
+    """None crashed and came again."""
+    assert [worker.process.poll() for worker in town.workers] == [None, None]
+    assert not any("Traceback" in worker.said for worker in town.workers)
+
+
+def test_hold_stops_before_what_cannot_be_decoded_and_other_tables_run_on(make_bank: MakeBank) -> None:
+    """Under `on_failure: hold` nothing is dead-lettered, nothing after the record is applied, and it is said why."""
+    bank = make_bank("reports", partitions=1)
+    hold(bank, "reports")
+    bank.apply()
+    worker = bank.worker("reports")
+    bank.wait_caught_up("reports")
+    end = bank.ends(PERSON)[bank.topic(PERSON), 0]
+    bank.produce(bank.topic(PERSON), b"garbage")
+    detail = wait_held(bank, "not Avro")
+    assert detail["offset"] == str(end)
+    bank.sot.execute("UPDATE person SET name = 'after' WHERE id = 1")
+    bank.sot.execute("UPDATE thing SET note = 'runs on'")
+    bank.wait_caught_up("reports", THING)
+    bank.wait_published()
+    assert list(bank.difference("reports")) == [PERSON]
+    assert bank.committed("reports")[bank.topic(PERSON), 0] == end
+    assert bank.events("dlq") == []
+    assert "Traceback" not in worker.said
+    results = {each["table"]: each for each in bank.validate("--table", PERSON, "--depth", "checksums")}
+    assert results[PERSON]["outcome"] in ("incomplete", "drifted")
+    # A restart neither forgets nor skips it.
+    assert worker.stop() == 0
+    again = bank.worker("reports")
+    again.wait_said("is held in reports")
+    assert bank.committed("reports")[bank.topic(PERSON), 0] == end
+
+
+def test_truncate_holds_the_table_and_says_so(make_bank: MakeBank) -> None:
+    """Nothing is removed or applied wrongly; other tables run on."""
+    bank = make_bank("reports", partitions=2)
+    bank.apply()
+    worker = bank.worker("reports")
+    bank.wait_caught_up("reports")
+    bank.sot.execute("TRUNCATE person")
+    assert "TRUNCATE" in str(wait_held(bank, "TRUNCATE")["reason"])
+    bank.sot.execute("INSERT INTO person VALUES (1, 'after', 'Oslo'), (2, 'after', 'Oslo'), (3, 'after', 'Oslo')")
+    bank.sot.execute("UPDATE thing SET note = 'runs on'")
+    bank.wait_caught_up("reports", THING)
+    assert len(bank.actual("reports", PERSON)) in range(300, 304)
+    assert list(bank.difference("reports")) == [PERSON]
+    results = bank.validate("--replica", "reports", "--table", PERSON)
+    assert [each["outcome"] for each in results] != ["correct"]
+    assert bank.validate("--replica", "reports", "--table", THING)[0]["outcome"] == "correct"
+    assert worker.process.poll() is None
+    assert "Traceback" not in worker.said
+
+
+def test_a_schema_id_nobody_knows_is_waited_for_then_holds(make_bank: MakeBank) -> None:
+    """Never dead-lettered: the registry may be the one that is wrong."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    worker = bank.worker("reports", HOLDTRUE_UNKNOWN_SCHEMA_SECONDS="3")
+    bank.wait_caught_up("reports")
+    end = bank.ends(PERSON)[bank.topic(PERSON), 0]
+    bank.produce(bank.topic(PERSON), b"\x00\x7f\xff\xff\xff" + b"\x00\x02rest")
+    bank.sot.execute("UPDATE thing SET note = 'runs on'")
+    bank.wait_caught_up("reports", THING)
+    assert "schema id 2147483647" in str(wait_held(bank, "schema id")["reason"])
+    assert bank.committed("reports")[bank.topic(PERSON), 0] == end
+    assert bank.events("dlq") == []
+    assert worker.process.poll() is None
+
+
+def test_a_schema_that_is_no_debezium_envelope_holds_the_table(make_bank: MakeBank) -> None:
+    """The key's schema, a registered string: somebody else writes to this topic."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    worker = bank.worker("reports")
+    bank.wait_caught_up("reports")
+    subject = f"{bank.name}-text-value"
+    made = requests.post(
+        f"{bank.env['HOLDTRUE_REGISTRY']}/subjects/{subject}/versions",
+        json={"schema": json.dumps({"type": "string"})}, timeout=10,
+    )  # fmt: skip
+    bank.produce(bank.topic(PERSON), b"\x00" + made.json()["id"].to_bytes(4, "big") + b"\x06abc")
+    bank.sot.execute("UPDATE thing SET note = 'runs on'")
+    bank.wait_caught_up("reports", THING)
+    wait_until(lambda: bank.events("signals") or bank.events("dlq"), "a hold or a dead letter")
+    assert worker.process.poll() is None
+    assert "Traceback" not in worker.said
+
+

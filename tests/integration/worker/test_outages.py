@@ -1,0 +1,162 @@
+"""Servers that are away: what needs them waits, what does not goes on, and nothing is lost or told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from streams.local.stack import Stack
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank, Worker
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+PERSON, THING = "public.person", "public.thing"
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Iterator[Bank]:
+    """Postgres and Redis, each with a worker."""
+    bank = make_bank("reports", "cache")
+    bank.apply()
+    for store in ("reports", "cache"):
+        bank.worker(store)
+    for store in ("reports", "cache"):
+        bank.wait_caught_up(store)
+    yield bank
+    assert [worker.process.poll() for worker in bank.workers] == [None, None], [w.said[-2000:] for w in bank.workers]
+
+
+@contextmanager
+def stopped(stack: Stack, *services: str) -> Iterator[None]:
+    """These servers are away inside."""
+    for service in services:
+        stack.stop_service(service)
+    try:
+        yield
+    finally:
+        for service in reversed(services):
+            stack.start_service(service)
+
+
+def worker_of(bank: Bank, store: str) -> Worker:
+    """The last worker of a replica."""
+    return [worker for worker in bank.workers if worker.log.name.startswith(store)][-1]
+
+
+@contextmanager
+def retried(bank: Bank, store: str) -> Iterator[None]:
+    """Inside, the worker of this replica says that it tries something again."""
+    worker = worker_of(bank, store)
+    before = worker.said.count("Trying again.")
+    yield
+    wait_until(
+        lambda: worker.said.count("Trying again.") > before, lambda: f"{store} to try again:\n{worker.said[-2000:]}"
+    )
+
+
+def test_redis_away(town: Bank, shared_stack: Stack) -> None:
+    """Its worker waits and goes on by itself; the Postgres replica runs on meanwhile."""
+    with stopped(shared_stack, "redis"):
+        with retried(town, "cache"):
+            town.sot.execute("UPDATE person SET name = 'redis is away'")
+        town.wait_caught_up("reports")
+        assert town.difference("reports") == {}
+        assert any(
+            town.committed("cache").get(tp, 0) < end for tp, end in town.ends(PERSON).items()
+        ), "committed what was not stored"
+    town.wait_caught_up("cache")
+    assert town.difference("cache") == {}
+
+
+def test_postgres_replica_away(town: Bank, shared_stack: Stack) -> None:
+    """The same, the other way round."""
+    with stopped(shared_stack, "replica"):
+        with retried(town, "reports"):
+            town.sot.execute("UPDATE person SET name = 'postgres is away', city = 'Oslo'")
+        town.wait_caught_up("cache")
+        assert town.difference("cache") == {}
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+    assert town.env["HOLDTRUE_REPLICA_DSN"].partition("postgres:")[2].partition("@")[0] not in town.workers[0].said
+
+
+def test_source_away_while_a_row_must_be_read_from_it(town: Bank, shared_stack: Stack) -> None:
+    """A change without its large column needs the SOT: nothing is applied wrongly, all of it afterwards."""
+    text = "".join(chr(97 + n * 5 % 26) for n in range(9000))
+    town.sot.execute("ALTER TABLE person ALTER COLUMN big SET STORAGE EXTERNAL")
+    town.sot.execute("UPDATE person SET big = %s WHERE id < 50", [text])
+    town.wait_caught_up("reports")
+    last = worker_of(town, "reports")
+    assert last.stop() == 0
+    # A change of another column over two records, so that the entry is no exact predecessor.
+    town.sot.execute("UPDATE person SET name = 'first' WHERE id < 50")
+    town.sot.execute("UPDATE person SET name = 'second' WHERE id < 50")
+    town.wait_published()
+    town.sot.close()
+    town.workers.remove(last)
+    worker = town.worker("reports")
+    worker.wait_said("metrics on")
+    with stopped(shared_stack, "sot"):
+        pass
+    town.sot = psycopg.connect(town.env["HOLDTRUE_SOT_DSN"], autocommit=True)
+    town.done("connectors", "apply")
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+    assert town.actual("reports", PERSON)[("7",)]["big"] == text
+
+
+def test_registry_away(town: Bank, shared_stack: Stack) -> None:
+    """Changes of known schemas go on; a worker that starts waits for it."""
+    with stopped(shared_stack, "registry"):
+        town.sot.execute("UPDATE person SET name = 'no registry'")
+        for store in ("reports", "cache"):
+            town.wait_equal(store)
+        last = worker_of(town, "cache")
+        assert last.stop() == 0
+        town.workers.remove(last)
+        town.sot.execute("UPDATE person SET name = 'still none'")
+        town.wait_published()
+        town.worker("cache").wait_said("Trying again.")
+    # Connect may have given its task up meanwhile: `apply` starts it again.
+    town.done("connectors", "apply")
+    town.wait_caught_up("cache")
+    assert town.difference("cache") == {}
+
+
+def test_connect_away(town: Bank, shared_stack: Stack) -> None:
+    """Nothing comes; the verbs that need it say so; afterwards all of it comes."""
+    with stopped(shared_stack, "connect"):
+        town.sot.execute("UPDATE person SET name = 'no connect'")
+        ran = town.run("connectors", "status")
+        assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), ran.stderr
+        assert len(ran.stderr.splitlines()) <= 2
+    town.wait_caught_up("reports")
+    town.wait_caught_up("cache")
+    assert town.difference("reports") == {}
+    assert town.difference("cache") == {}
+
+
+def test_kafka_away(town: Bank, shared_stack: Stack) -> None:
+    """Workers survive a broker that is restarted, or end and are started again; the replicas come right."""
+    with stopped(shared_stack, "kafka"):
+        town.sot.execute("UPDATE person SET name = 'no kafka' WHERE id < 100")
+    # Connect loses its workers with the broker.
+    town.sot.execute("DELETE FROM person WHERE id BETWEEN 280 AND 290")
+    for store in ("reports", "cache"):
+        if worker_of(town, store).process.poll() is not None:
+            town.workers.remove(worker_of(town, store))
+            town.worker(store)
+    town.wait_caught_up("reports", seconds=150)
+    town.wait_caught_up("cache", seconds=150)
+    assert town.difference("reports") == {}
+    assert town.difference("cache") == {}
+
+
+def test_validation_after_all_of_this(town: Bank) -> None:
+    """Nothing is wrong."""
+    results = town.validate("--depth", "checksums")
+    assert [each["outcome"] for each in results] == ["correct"] * 3, results

@@ -1,0 +1,173 @@
+"""Workers that come, go and lose what they had."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank, stop_all
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+PERSON, THING = "public.person", "public.thing"
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Iterator[Bank]:
+    """Its connector runs; workers are the tests' own."""
+    bank = make_bank("reports", partitions=4)
+    bank.apply()
+    bank.wait_published()
+    yield bank
+
+
+@contextmanager
+def load(bank: Bank) -> Iterator[None]:
+    """Changes of every kind, all the time."""
+    stop = threading.Event()
+
+    def work() -> None:
+        with psycopg.connect(bank.env["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+            number = 0
+            while not stop.wait(0.004):
+                number += 1
+                sot.execute("UPDATE person SET name = %s WHERE id = %s", [f"load {number}", number % 290])
+                sot.execute("DELETE FROM thing WHERE id = %s", [number % 100])
+                sot.execute("INSERT INTO thing VALUES (%s, %s) ON CONFLICT DO NOTHING", [number % 97, f"{number}"])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def moved(bank: Bank, past: int) -> bool:
+    """Whether the group has committed more than so many records."""
+    return sum(bank.committed("reports").values()) > past
+
+
+def assert_right(bank: Bank) -> None:
+    """All applied, equal from outside, and equal by our own account."""
+    bank.wait_caught_up("reports")
+    assert bank.difference("reports") == {}
+    results = bank.validate("--replica", "reports", "--depth", "checksums")
+    assert [each["outcome"] for each in results] == ["correct", "correct"], results
+
+
+def state_folder(bank: Bank, instance: str = "0") -> Path:
+    """Local state of one worker."""
+    return Path(bank.env["HOLDTRUE_WORKER_DIR"]) / bank.name / "reports" / instance
+
+
+def test_a_restart_goes_on_where_it_was(town: Bank) -> None:
+    """State kept: nothing is read again, nothing is missing."""
+    first = town.worker("reports")
+    town.wait_caught_up("reports")
+    assert first.stop() == 0
+    before = town.committed("reports")
+    town.sot.execute("UPDATE person SET name = 'while nobody was there'")
+    town.worker("reports")
+    assert_right(town)
+    assert all(town.committed("reports")[tp] >= offset for tp, offset in before.items())
+    assert stop_all(town.workers[-1:]) == [0]
+
+
+def test_a_restart_without_local_state_recovers_it_from_the_changelog(town: Bank) -> None:
+    """The folder is deleted; the version table comes back, and knows what was deleted."""
+    town.sot.execute("DELETE FROM person WHERE id = 299")
+    town.worker("reports")
+    town.wait_caught_up("reports")
+    assert stop_all(town.workers[-1:]) == [0]
+    shutil.rmtree(state_folder(town))
+    with load(town):
+        town.worker("reports")
+        wait_until(lambda: moved(town, 1000), "the worker to move on")
+    assert_right(town)
+    assert stop_all(town.workers[-1:]) == [0]
+
+
+def test_two_workers_share_a_replica_and_one_leaves(town: Bank) -> None:
+    """Under load: the second joins, the first gets SIGTERM, the second has it all; then SIGKILL and a new one."""
+    with load(town):
+        first = town.worker("reports", instance="a")
+        start = sum(town.committed("reports").values())
+        wait_until(lambda: moved(town, start + 200), "the first to move")
+        second = town.worker("reports", instance="b")
+        wait_until(lambda: shared(town), "both to have partitions", 120)
+        assert first.process.poll() is None
+        assert first.stop() == 0
+        start = sum(town.committed("reports").values())
+        wait_until(lambda: moved(town, start + 200), "the second to move")
+        second.stop(signal.SIGKILL)
+        third = town.worker("reports", instance="b")
+        start = sum(town.committed("reports").values())
+        wait_until(lambda: moved(town, start + 200), "the third to move")
+    assert_right(town)
+    assert third.stop() == 0
+
+
+def shared(bank: Bank) -> bool:
+    """Whether two workers have state of change partitions."""
+    return all(any(state_folder(bank, name).glob("public.*/*/CURRENT")) for name in ("a", "b"))
+
+
+def test_a_second_worker_under_the_same_name_is_refused(town: Bank) -> None:
+    """In one sentence, exit 1; the first goes on. (Kafka would fence the first out, and it would stall silently.)"""
+    first = town.worker("reports", instance="twin")
+    town.sot.execute("UPDATE person SET name = 'one'")
+    town.wait_caught_up("reports")
+    second = town.worker("reports", instance="twin")
+    assert second.wait_end() == 1
+    assert second.said.startswith("error: Another worker runs as instance twin of reports.")
+    assert "Traceback" not in second.said
+    town.sot.execute("UPDATE person SET name = 'twins'")
+    assert_right(town)
+    assert first.stop() == 0
+
+
+def test_lost_state_and_changelog_is_replayed_from_the_topics_start(town: Bank) -> None:
+    """With committed offsets, but neither folder nor changelog: all is read again from offset 0, nothing is wrong."""
+    town.sot.execute("UPDATE person SET name = 'before the loss'")
+    town.worker("reports")
+    town.wait_caught_up("reports")
+    assert stop_all(town.workers[-1:]) == [0]
+    shutil.rmtree(state_folder(town).parent)
+    town.delete_topics(*(f"{town.group('reports')}-{table}-changelog" for table in (PERSON, THING)))
+    town.done("topics", "apply")
+    town.sot.execute("UPDATE person SET name = 'after the loss' WHERE id < 50")
+    town.worker("reports")
+    assert_right(town)
+    assert stop_all(town.workers[-1:]) == [0]
+
+
+def test_lost_state_whose_topic_has_lost_its_start_is_not_silent(make_bank: MakeBank) -> None:
+    """Retention has taken the beginning: going on would leave keys without an entry, so the table is held."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    bank.worker("reports")
+    bank.wait_caught_up("reports")
+    assert stop_all(bank.workers[-1:]) == [0]
+    shutil.rmtree(state_folder(bank).parent)
+    bank.delete_topics(*(f"{bank.group('reports')}-{table}-changelog" for table in (PERSON, THING)))
+    bank.done("topics", "apply")
+    bank.delete_records(PERSON, 100)
+    bank.sot.execute("UPDATE person SET name = 'after the loss' WHERE id = 1")
+    bank.worker("reports")
+    wait_until(lambda: continuity(bank), "a hold or a drift of kind continuity")
+
+
+def continuity(bank: Bank) -> bool:
+    """Whether anything says that the log has a gap."""
+    held = any("continuity" in str(event["detail"]) for event in bank.events("signals"))
+    return held or any(event["kind"] == "continuity" for event in bank.events("drift"))

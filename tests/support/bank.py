@@ -1,0 +1,407 @@
+"""A bank of its own for a test: databases, plan, connector, workers, and a look at every store from outside.
+
+Nothing of the compared path is used to compare: rows are read with the stores' own drivers, and filters and renames are
+taken from the plan's text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import redis
+import requests
+import yaml
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.local.stack import Stack
+from tests.support.looks import Rows, sot_rows, store_rows
+from tests.support.topic import raw, values
+from tests.support.wait import wait_until
+
+PROGRAM = str(Path(sys.executable).with_name("holdtrue"))
+COMMAND_SECONDS = 180
+STOP_SECONDS = 40
+POLICIES: dict[str, Any] = {
+    "mode": "replicate",
+    "trigger": "realtime",
+    "consistency": {"kind": "eventual", "lag": "2s"},
+    "conflict": "source_wins",
+    "on_failure": "dead-letter",
+    "validation": {"depths": ["counts", "checksums"], "every": "1h"},
+    "repair": {"automatic": []},
+}
+STORES: dict[str, dict[str, Any]] = {
+    "reports": {"kind": "postgres", "dsn": {"env": "HOLDTRUE_REPLICA_DSN"}},
+    "cache": {"kind": "redis", "url": {"env": "HOLDTRUE_REDIS_URL"}},
+    "lookup": {"kind": "dynamodb", "endpoint": {"env": "HOLDTRUE_DYNAMODB"}, "region": "local"},
+}
+
+
+@dataclass
+class Worker:
+    """A worker process and what it wrote."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def said(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_said(self, text: str, seconds: float = 90.0) -> None:
+        """Until the text is in its log."""
+        wait_until(lambda: text in self.said, lambda: f"{text!r} in the worker's log {self.log}:\n{self.said[-3000:]}", seconds)
+
+    def wait_end(self, seconds: float = 90.0) -> int:
+        """Its exit code (negative: the signal that killed it)."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker did not end in {seconds} s:\n{self.said[-3000:]}") from None
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it; gives its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+            raise AssertionError(
+                f"the worker did not end {STOP_SECONDS} s after {how.name}:\n{self.said[-3000:]}"
+            ) from None
+
+
+def stop_all(workers: Sequence[Worker]) -> list[int]:
+    """End them at the same time; the exit codes. All must still run."""
+    for worker in workers:
+        assert worker.process.poll() is None, f"a worker ended on its own:\n{worker.said[-3000:]}"
+        worker.process.send_signal(signal.SIGTERM)
+    return [worker.stop() for worker in workers]
+
+
+class Bank:
+    """One plan on the shared servers. `tables`: name → key columns; `replicas`: store → table → mapping.
+
+    The SOT, the Postgres replica and the control database are databases named after the bank; Redis keys and DynamoDB
+    tables begin with its name.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        folder: Path,
+        ddl: str,
+        tables: Mapping[str, Sequence[str]],
+        replicas: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        *,
+        partitions: int = 2,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.stack = stack
+        self.folder = folder
+        self.name = f"b{uuid.uuid4().hex[:8]}"
+        self.workers: list[Worker] = []
+        self._consumers: dict[str, Consumer] = {}
+        self.env = self._environment()
+        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
+            self._create_database(name)
+        self.sot = psycopg.connect(self.env["HOLDTRUE_SOT_DSN"], autocommit=True)
+        self.sot.execute(ddl)  # type: ignore[arg-type]
+        self.document = self._plan(tables, replicas, partitions, source or {})
+        self.path = folder / f"{self.name}.yaml"
+        self.write_plan()
+
+    @property
+    def slot(self) -> str:
+        """Name of the replication slot."""
+        return f"holdtrue_{self.name}"
+
+    def topic(self, table: str) -> str:
+        """Change topic of a table."""
+        return f"{self.name}.{table}"
+
+    def own_topic(self, name: str) -> str:
+        """One of the project's own topics."""
+        return f"{self.name}-own.{name}"
+
+    def group(self, replica: str) -> str:
+        """Consumer group of a replica's workers."""
+        return f"holdtrue.{self.name}.{replica}"
+
+    def write_plan(self) -> None:
+        """Bring the plan's file to what `document` says."""
+        self.path.write_text(yaml.safe_dump(self.document, sort_keys=False))
+
+    def run(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """One `holdtrue` command with this bank's environment."""
+        return subprocess.run(
+            (PROGRAM, *words), env={**self.env, **(env or {})}, capture_output=True, text=True,
+            timeout=COMMAND_SECONDS, check=False, cwd=self.folder,
+        )  # fmt: skip
+
+    def done(self, *words: str) -> str:
+        """The same, which must succeed; its stdout."""
+        ran = self.run(*words)
+        assert ran.returncode == 0, f"{' '.join(words)}: exit {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+        return ran.stdout
+
+    def apply(self) -> None:
+        """Topics, schemas, connector."""
+        self.done("topics", "apply")
+        self.done("schemas", "register")
+        self.done("connectors", "apply")
+
+    def worker(self, replica: str, *, instance: str = "0", **env: str) -> Worker:
+        """Start a worker; it is stopped with the bank if not before."""
+        return self._start(f"{replica}-{instance}", "--replica", replica, "--instance", instance, **env)
+
+    def control(self) -> Worker:
+        """Start the control worker."""
+        return self._start("control", "--control")
+
+    def _start(self, name: str, *words: str, **env: str) -> Worker:
+        log = self.folder / f"{name}-{len(self.workers)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                (PROGRAM, "worker", *words), env={**self.env, **env}, stdout=output, stderr=output, cwd=self.folder
+            )
+        self.workers.append(Worker(process, log))
+        return self.workers[-1]
+
+    def open_drift(self, replica: str) -> int:
+        """How many drifts of a replica control knows to be open."""
+        listed = self.done("--format", "json", "drift", "list", "--replica", replica, "--state", "open-all")
+        return len(json.loads(listed)["drift"])
+
+    def redis(self) -> redis.Redis:
+        """A client of the Redis replica."""
+        return redis.Redis.from_url(self.env["HOLDTRUE_REDIS_URL"])
+
+    def wait_published(self, seconds: float = 60.0) -> None:
+        """Until Kafka has everything the SOT has committed by now."""
+        with psycopg.connect(self.env["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+            emit = "SELECT pg_logical_emit_message(true, 'holdtrue', 'tests')::text"
+            mark = sot.execute(emit).fetchone()[0]  # type: ignore[index]
+            sot.execute(emit)
+            query = "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+            wait_until(
+                lambda: sot.execute(query, (mark, self.slot)).fetchone() == (True,), f"slot {self.slot} at {mark}",
+                seconds,
+            )  # fmt: skip
+
+    def wait_caught_up(self, replica: str, *tables: str, seconds: float = 90.0) -> None:
+        """Until the replica's group has committed everything that is in the change topics now."""
+        self.wait_published(seconds)
+        ends = self.ends(*(tables or self.document["replicas"][replica]["tables"]))
+        wait_until(
+            lambda: all(self.committed(replica).get(tp, 0) >= end for tp, end in ends.items()),
+            lambda: f"{replica} to commit {ends}, not {self.committed(replica)}\n{self._last_said()}", seconds,
+        )  # fmt: skip
+
+    def ends(self, *tables: str) -> dict[tuple[str, int], int]:
+        """End offsets of change topics."""
+        places = [(self.topic(table), n) for table in tables for n in range(self._partitions(table))]
+        return {tp: self.consumer().get_watermark_offsets(TopicPartition(*tp), timeout=10)[1] for tp in places}
+
+    def committed(self, replica: str) -> dict[tuple[str, int], int]:
+        """Offsets the group has committed, of partitions where it has."""
+        tables = self.document["replicas"][replica]["tables"]
+        places = [TopicPartition(self.topic(t), n) for t in tables for n in range(self._partitions(t))]
+        found = self.consumer(self.group(replica)).committed(places, 10)
+        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+    def consumer(self, group: str = "tests") -> Consumer:
+        """A consumer of this group that joins nothing and commits nothing; closed with the bank."""
+        if group not in self._consumers:
+            self._consumers[group] = Consumer(
+                {"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "group.id": group, "enable.auto.commit": False,
+                 "log_level": 0}
+            )  # fmt: skip
+        return self._consumers[group]
+
+    def produce(self, topic: str, value: bytes | None, *, key: bytes | None = b"k", partition: int = 0) -> None:
+        """Put one raw record into a topic."""
+        producer = Producer({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
+        producer.produce(topic, value, key, partition, headers=[("origin", b"test")])
+        assert producer.flush(20) == 0
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Everything on one of our own topics, decoded."""
+        return values(self.consumer(), self.own_topic(name), self.env["HOLDTRUE_REGISTRY"])
+
+    def records(self, table: str) -> list[Any]:
+        """Every message of a change topic."""
+        return raw(self.consumer(), self.topic(table))
+
+    def wait_event(self, name: str, seconds: float = 60.0, **fields: Any) -> dict[str, Any]:
+        """Until an event with these fields is on the topic; the first one."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            found[:] = [e for e in self.events(name) if all(e[field] == value for field, value in fields.items())]
+            return bool(found)
+
+        wait_until(look, f"an event {fields} on {name}", seconds)
+        return found[0]
+
+    def delete_records(self, table: str, before: int, partition: int = 0) -> None:
+        """Have Kafka forget the first records of a change topic, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
+        for future in admin.delete_records([TopicPartition(self.topic(table), partition, before)]).values():
+            future.result(20)
+
+    def delete_topics(self, *names: str) -> None:
+        """Delete topics and wait until they are gone."""
+        admin = AdminClient({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
+        for future in admin.delete_topics(list(names)).values():
+            future.result(20)
+        wait_until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), f"{names} to be gone")
+
+    def expected(self, replica: str, table: str) -> Rows:
+        """What the replica must hold, read from the SOT now."""
+        return sot_rows(self.env["HOLDTRUE_SOT_DSN"], table, self.document["tables"][table]["key"],
+                        self.mapping(replica, table))  # fmt: skip
+
+    def actual(self, replica: str, table: str) -> Rows:
+        """What the replica holds now."""
+        kind = self.document["replicas"][replica]["kind"]
+        return store_rows(kind, self.env, table, self.document["tables"][table]["key"], self.mapping(replica, table))
+
+    def mapping(self, replica: str, table: str) -> Mapping[str, Any]:
+        """The mapping as the plan's text has it."""
+        return self.document["replicas"][replica]["tables"][table] or {}
+
+    def difference(self, replica: str) -> dict[str, Any]:
+        """Keys that differ between SOT and replica, with both sides, by table; empty when all is equal."""
+        found: dict[str, Any] = {}
+        for table in self.document["replicas"][replica]["tables"]:
+            want, have = self.expected(replica, table), self.actual(replica, table)
+            wrong = {key: (want.get(key), have.get(key)) for key in want.keys() | have.keys()
+                     if want.get(key) != have.get(key)}  # fmt: skip
+            if wrong:
+                found[table] = dict(list(wrong.items())[:10])
+        return found
+
+    def wait_equal(self, replica: str, seconds: float = 90.0) -> None:
+        """Until the replica holds what the SOT does."""
+        last: dict[str, Any] = {}
+
+        def equal() -> bool:
+            last.clear()
+            last.update(self.difference(replica))
+            return not last
+
+        try:
+            wait_until(equal, f"{replica} to equal the SOT", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; differing: {last}\n{self._last_said()}") from None
+
+    def validate(self, *words: str) -> list[dict[str, Any]]:
+        """Results of `holdtrue validate`."""
+        ran = self.run("--format", "json", "validate", *words)
+        assert ran.returncode in (0, 3), ran.stderr
+        results: list[dict[str, Any]] = json.loads(ran.stdout)["results"]
+        assert ran.returncode == (0 if all(each["outcome"] == "correct" for each in results) else 3)
+        return results
+
+    def signal_snapshot(self, *tables: str) -> None:
+        """Ask Debezium for an incremental snapshot."""
+        data = json.dumps({"type": "incremental", "data-collections": tables})
+        self.sot.execute(
+            "INSERT INTO holdtrue.signal VALUES (%s, 'execute-snapshot', %s)", (uuid.uuid4().hex, data)
+        )
+
+    def close(self) -> None:
+        """Stop workers, remove connector, slot and databases."""
+        for worker in self.workers:
+            worker.stop(signal.SIGKILL)
+        for consumer in self._consumers.values():
+            consumer.close()
+        self.sot.close()
+        self._remove_connector()
+        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
+            with psycopg.connect(_in_database(self.env[name], "postgres"), autocommit=True) as server:
+                server.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")  # type: ignore[arg-type]
+
+    def _remove_connector(self) -> None:
+        base = f"{self.env['HOLDTRUE_CONNECT']}/connectors"
+        names = [name for name in requests.get(base, timeout=20).json() if self.name in name]
+        for name in names:
+            requests.delete(f"{base}/{name}", timeout=20)
+        with psycopg.connect(self.env["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+            query = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+            wait_until(
+                lambda: sot.execute(query, [self.slot]).fetchone() != (True,), f"the slot {self.slot} to be left"
+            )
+            drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+            sot.execute(drop, [self.slot])
+
+    def _environment(self) -> dict[str, str]:
+        env = {**os.environ, **self.stack.endpoints().environment()}
+        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
+            env[name] = _in_database(env[name], self.name)
+        env["HOLDTRUE_WORKER_DIR"] = str(self.folder / "workers")
+        env["HOLDTRUE_PLAN"] = str(self.folder / f"{self.name}.yaml")
+        return env
+
+    def _create_database(self, variable: str) -> None:
+        with psycopg.connect(_in_database(self.env[variable], "postgres"), autocommit=True) as server:
+            known = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.name]).fetchone()
+            if known is None:
+                server.execute(f"CREATE DATABASE {self.name}")  # type: ignore[arg-type]
+
+    def _plan(
+        self, tables: Mapping[str, Sequence[str]], replicas: Mapping[str, Any], partitions: int, source: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "holdtrue": 1, "name": self.name, "owner": "tests", "approver": "tests",
+            "source": {"dsn": {"env": "HOLDTRUE_SOT_DSN"}, **source},
+            "kafka": {
+                "bootstrap": {"env": "HOLDTRUE_KAFKA"}, "registry": {"env": "HOLDTRUE_REGISTRY"},
+                "connect": {"env": "HOLDTRUE_CONNECT"},
+                "converter": {"kind": "apicurio", "url": {"env": "HOLDTRUE_APICURIO"}},
+                "topics": f"{self.name}-own", "partitions": partitions, "retention": "7d", "longest_pause": "2d",
+            },
+            "control": {"dsn": {"env": "HOLDTRUE_CONTROL_DSN"}},
+            "tombstone_retention": "14d",
+            "tables": {table: {"key": list(key)} for table, key in tables.items()},
+            "replicas": {
+                store: {**STORES[store], "defaults": POLICIES,
+                        "tables": {t: self._placed(store, t, tables[t], m) for t, m in mappings.items()}}
+                for store, mappings in replicas.items()
+            },
+        }  # fmt: skip
+
+    def _placed(self, store: str, table: str, key: Sequence[str], mapping: Mapping[str, Any]) -> dict[str, Any]:
+        """A mapping whose target is this bank's own, where stores are shared."""
+        short = table.partition(".")[2]
+        if store == "cache":
+            return {"key": ":".join((self.name, short, *(f"{{{column}}}" for column in key))), **mapping}
+        if store == "lookup":
+            return {"to": f"{self.name}_{short}", "tombstones": "attribute", **mapping}
+        return dict(mapping)
+
+    def _partitions(self, table: str) -> int:
+        return int(self.document["tables"][table].get("partitions", self.document["kafka"]["partitions"]))
+
+    def _last_said(self) -> str:
+        return "\n".join(f"--- {w.log.name} ({w.process.poll()})\n{w.said[-1500:]}" for w in self.workers[-3:])
+
+
+def _in_database(dsn: str, database: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
