@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import faust
-from faust.app.base import BootStrategy
 from faust.types import TP
 
 from streams.agents.apply import Applier
+from streams.agents.base import App
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
@@ -23,8 +20,7 @@ from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
-from streams.errors import HoldtrueError, NotReady
-from streams.health import LOOPBACK, serve
+from streams.errors import NotReady
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic
@@ -34,9 +30,7 @@ from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
 from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
-from streams.transport.batches import BatchSchema
-from streams.transport.consumer import BatchTransport
-from streams.transport.table import CHANGELOG_BATCH_BYTES, VersionTable
+from streams.transport.table import VersionTable
 
 log = logging.getLogger(__name__)
 
@@ -50,95 +44,44 @@ FORGET_EVERY_SECONDS = 600.0
 SUSPICIONS_SECONDS_MAX = 30.0
 
 
-class _NoWeb(BootStrategy):  # type: ignore[misc]  # faust ships no types
-    """Faust's HTTP views show table data without authentication; metrics have a server of their own."""
+class ReplicaApp(App):
+    """The app of one replica: what Faust asks is answered by its worker."""
 
-    enable_web = False
-
-
-class SeveralTopics(faust.Topic):  # type: ignore[misc]
-    """A topic object over the topics of all tables; Faust's commands show it by all their names."""
-
-    def get_topic_name(self) -> str:
-        """The names, for people."""
-        return ", ".join(self.topics)
-
-
-class App(faust.App):  # type: ignore[misc]
-    """A Faust app whose consumer hands over batches and whose offsets are committed by the owners."""
-
-    BootStrategy = _NoWeb
     replica: ReplicaWorker
     checks: Checks
     repairs: Repairs
-    metrics_port = 0
 
-    def opening(self) -> None:
-        """What must be there before anything is consumed; blocks. Raises HoldtrueError."""
+    def prepare(self) -> None:
+        """Have every store ready to be written."""
         self.replica.prepare()
-        port = serve(self.metrics_port, live=self.replica.live, ready=self.replica.ready)
-        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
 
-    def _new_transport(self) -> BatchTransport:
-        return BatchTransport(self.conf.broker_consumer, self)
+    def live(self) -> str | None:
+        """Whether offsets move while there is lag."""
+        return self.replica.live()
 
-    async def on_first_start(self) -> None:
-        """Have the stores ready and the metrics served before anything is consumed."""
-        await super().on_first_start()
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self.opening)
-        except HoldtrueError as error:
-            await self.crash(error)
-
-    async def crash(self, reason: BaseException) -> None:
-        """End the process at once: what an error nobody foresaw left half-done is replayed, as after a kill.
-
-        Faust's own way out can wait for ever on the part that failed; a supervisor starts the worker again.
-        """
-        if isinstance(reason, HoldtrueError):
-            sys.stderr.write(f"error: {reason.what}\n  {reason.hint}\n")
-        else:
-            log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
-        logging.shutdown()
-        os._exit(1)
+    def ready(self) -> str | None:
+        """Whether partitions are assigned, recovered, and within the plan's bound."""
+        return self.replica.ready()
 
     def is_ordered(self, tp: TP) -> bool:
-        """Whether every record of a partition counts: of a change topic, where a gap is a loss."""
+        """Change topics are: a gap there is a lost change."""
         return self.replica.keeps(tp.topic)
 
     async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
-        """Records from `wanted` up to `first` are gone from a change topic before they were applied."""
+        """Changes were gone before they were applied."""
         await self.replica.announce_gap(tp, wanted, first)
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
-        """Where to start reading a partition; None leaves it to what the group committed."""
+        """Behind what is known to be in the store, never beyond."""
         return self.replica.start_offset(tp, committed)
 
 
-def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> App:
+def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> ReplicaApp:
     """The app of `replica`. Connects to nothing yet but the SOT's catalog, whose columns decide the shapes.
 
     folder: local state of this worker. instance: its name in the group, the same after a restart (static membership).
     """
-    app = App(
-        plan.group(replica),
-        broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
-        datadir=str(folder / "faust"),
-        store="memory://",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=f"{plan.group(replica)}.{instance}",
-        consumer_max_fetch_size=FETCH_BYTES_MAX,
-        producer_max_batch_size=CHANGELOG_BATCH_BYTES,
-        producer_linger=0,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        broker_session_timeout=30.0,
-        Topic=SeveralTopics,
-    )
+    app = ReplicaApp.of(plan, replica, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
     source = f"/holdtrue/{plan.name}/{replica}"
@@ -169,7 +112,7 @@ def _requests(
 
 
 def _tables(
-    app: App, plan: Plan, replica: str, folder: Path, registry: Registry, threads: Threads
+    app: ReplicaApp, plan: Plan, replica: str, folder: Path, registry: Registry, threads: Threads
 ) -> Mapping[str, TableWork]:
     """What is shared per table, by change topic."""
     dsn = plan.source.dsn.resolve()
@@ -198,12 +141,12 @@ def _table_work(
     return TableWork(replica, table, mapping, shape, digester, store, registry, sot, versions, threads, budget)
 
 
-def _agents(app: App, plan: Plan, replica: str) -> None:
+def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     """The agents that `faust agents` lists."""
     tables = plan.replicas[replica].tables
-    changes = _topic(app, *(plan.change_topic(table) for table in tables))
-    checks = _topic(app, *(checks_topic(plan, replica, table) for table in tables))
-    repairs = _topic(app, *(repairs_topic(plan, replica, table) for table in tables))
+    changes = app.batches_of(*(plan.change_topic(table) for table in tables))
+    checks = app.batches_of(*(checks_topic(plan, replica, table) for table in tables))
+    repairs = app.batches_of(*(repairs_topic(plan, replica, table) for table in tables))
 
     @app.agent(changes, name="apply")  # type: ignore[untyped-decorator]
     async def apply(batches: Any) -> None:
@@ -243,14 +186,10 @@ def _agents(app: App, plan: Plan, replica: str) -> None:
                 await _settled(app, owner)
 
 
-async def _settled(app: App, owner: Owner) -> None:
+async def _settled(app: ReplicaApp, owner: Owner) -> None:
     """One owner's suspicions; what cannot be settled now is tried again at the next turn."""
     try:
         async with asyncio.timeout(SUSPICIONS_SECONDS_MAX):
             await app.repairs.settle_suspicions(owner)
     except (NotReady, TimeoutError) as error:
         log.warning("%d suspicions of %s are not settled yet: %r", len(owner.state.suspected), owner.work.table, error)
-
-
-def _topic(app: App, *names: str) -> Any:
-    return app.topic(*names, schema=BatchSchema(), acks=False, key_type=bytes, value_type=bytes)

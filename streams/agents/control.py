@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +10,47 @@ import faust
 import uvloop
 from faust.types import TP
 
-from streams.agents.app import App
+from streams.agents.base import App
 from streams.agents.remember import Control
 from streams.errors import UsageError
-from streams.health import LOOPBACK, serve
 from streams.plan.model import Plan
 from streams.settings import settings
-from streams.transport.batches import BatchSchema
 
 # The name of control in place of a replica's, in its group and folder.
 NAME = "control"
 # Events are small; a fetch of 1 MiB is some thousands of them.
 FETCH_BYTES_MAX = 1 << 20
-# Fetches that may wait for the database before the consumer is held back.
-WAITING_BATCHES_MAX = 16
 PUBLISH_EVERY_SECONDS = 1.0
 MEASURE_EVERY_SECONDS = 10.0
 SCHEDULE_EVERY_SECONDS = 10.0
 
 
 class ControlApp(App):
-    """Starts where the control database is; the rest is as in a replica's app."""
+    """The app of control: it starts where the control database is."""
 
     control: Control
 
-    def opening(self) -> None:
-        """Bring the control database up to date, and serve the metrics; blocks. Raises HoldtrueError."""
+    def prepare(self) -> None:
+        """Bring the control database up to date."""
         self.control.prepare()
-        port = serve(self.metrics_port, live=self.control.live, ready=self.control.ready)
-        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+
+    def live(self) -> str | None:
+        """Whether what comes is taken in."""
+        return self.control.live()
+
+    def ready(self) -> str | None:
+        """Whether the database serves and partitions are assigned."""
+        return self.control.ready()
 
     def is_ordered(self, tp: TP) -> bool:
         """Events that were gone before control read them are in its database already, or not worth a drift."""
         return False
 
+    async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
+        """Never asked: no partition is ordered."""
+
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
-        """Where to start reading a partition: what the group committed only says what was taken in once."""
+        """What the group committed only says what was taken in once; the database says what is in it."""
         return self.control.start_offset(tp)
 
 
@@ -54,23 +58,7 @@ def control_app(plan: Plan, *, instance: str, folder: Path) -> ControlApp:
     """The app. Connects to nothing yet. Raises UsageError for a plan with a replica of the same name."""
     if NAME in plan.replicas:
         raise UsageError(f"A replica cannot be named {NAME}.", "Rename it in the plan: control has a group of its own.")
-    app = ControlApp(
-        plan.group(NAME),
-        broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
-        datadir=str(folder / "faust"),
-        store="memory://",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=f"{plan.group(NAME)}.{instance}",
-        consumer_max_fetch_size=FETCH_BYTES_MAX,
-        stream_buffer_maxsize=WAITING_BATCHES_MAX,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        broker_session_timeout=30.0,
-    )
+    app = ControlApp.of(plan, NAME, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
     app.control = Control(app, plan, instance=instance)
     _agents(app, plan)
     _timers(app)
@@ -80,8 +68,7 @@ def control_app(plan: Plan, *, instance: str, folder: Path) -> ControlApp:
 def _agents(app: ControlApp, plan: Plan) -> None:
     """The agents that `faust agents` lists: one per topic, named after it."""
     for name in app.control.topics:
-        topic = app.topic(name, schema=BatchSchema(), acks=False, key_type=bytes, value_type=bytes)
-        app.agent(topic, name=name.removeprefix(plan.own_topic("")))(_taker(app))
+        app.agent(app.batches_of(name), name=name.removeprefix(plan.own_topic("")))(_taker(app))
 
 
 def _taker(app: ControlApp) -> Any:

@@ -10,7 +10,7 @@ import faust
 import uvloop
 
 from streams.agents.alone import alone
-from streams.agents.app import App, create_app
+from streams.agents.app import ReplicaApp, create_app
 from streams.errors import UsageError
 from streams.plan.model import Plan
 from streams.settings import settings
@@ -23,7 +23,7 @@ def worker_folder(plan: Plan, replica: str, instance: str) -> Path:
     return settings().worker_data_dir / plan.name / replica / instance
 
 
-def worker_app(plan: Plan, replica: str, instance: str) -> App:
+def worker_app(plan: Plan, replica: str, instance: str) -> ReplicaApp:
     """The Faust app of one worker. Raises UsageError for a replica the plan does not have."""
     if replica not in plan.replicas:
         raise UsageError(f"The plan has no replica {replica}.", f"It has: {', '.join(plan.replicas)}.")

@@ -1,0 +1,128 @@
+"""What every Faust app of ours is: batches in, offsets committed by the work itself, no web, crash only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP
+
+from streams.errors import HoldtrueError
+from streams.health import LOOPBACK, serve
+from streams.plan.model import Plan
+from streams.transport.batches import BatchSchema
+from streams.transport.consumer import BatchTransport
+from streams.transport.table import CHANGELOG_BATCH_BYTES
+
+log = logging.getLogger(__name__)
+
+# Fetches that may wait for an agent before the consumer is held back.
+WAITING_BATCHES_MAX = 16
+
+
+class _NoWeb(BootStrategy):  # type: ignore[misc]  # faust ships no types
+    """Faust's HTTP views show table data without authentication; metrics have a server of their own."""
+
+    enable_web = False
+
+
+class SeveralTopics(faust.Topic):  # type: ignore[misc]
+    """A topic object over the topics of all tables; Faust's commands show it by all their names."""
+
+    def get_topic_name(self) -> str:
+        """The names, for people."""
+        return ", ".join(self.topics)
+
+
+class App(faust.App):  # type: ignore[misc]
+    """A Faust app whose consumer hands over batches, and whose offsets are committed by those who did the work."""
+
+    BootStrategy = _NoWeb
+    metrics_port = 0
+
+    @classmethod
+    def of(cls, plan: Plan, name: str, *, folder: Path, instance: str, fetch_bytes_max: int) -> Self:
+        """The app that is `name` in the plan's groups. Connects to nothing yet."""
+        return cls(
+            plan.group(name),
+            broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
+            datadir=str(folder / "faust"),
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=f"{plan.group(name)}.{instance}",
+            consumer_max_fetch_size=fetch_bytes_max,
+            producer_max_batch_size=CHANGELOG_BATCH_BYTES,
+            producer_linger=0,
+            stream_buffer_maxsize=WAITING_BATCHES_MAX,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            broker_session_timeout=30.0,
+            Topic=SeveralTopics,
+        )
+
+    def batches_of(self, *topics: str) -> Any:
+        """A topic object that gives the fetches of these topics to an agent."""
+        return self.topic(*topics, schema=BatchSchema(), acks=False, key_type=bytes, value_type=bytes)
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Have ready what must be there before anything is consumed; blocks. Raises HoldtrueError."""
+
+    @abstractmethod
+    def live(self) -> str | None:
+        """Why this process should be started again; None when it moves, or has nothing to do."""
+
+    @abstractmethod
+    def ready(self) -> str | None:
+        """Why this process does not do its work yet; None when it does."""
+
+    @abstractmethod
+    def is_ordered(self, tp: TP) -> bool:
+        """Whether every record of a partition counts, so that a gap is a loss."""
+
+    @abstractmethod
+    async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
+        """Records from `wanted` up to `first` of an ordered partition are gone."""
+
+    @abstractmethod
+    def start_offset(self, tp: TP, committed: int | None) -> int | None:
+        """Where to start reading a partition; None leaves it to what the group committed."""
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Have the stores ready and the metrics served before anything is consumed."""
+        await super().on_first_start()
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._open)
+        except HoldtrueError as error:
+            await self.crash(error)
+
+    def _open(self) -> None:
+        self.prepare()
+        port = serve(self.metrics_port, live=self.live, ready=self.ready)
+        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+
+    async def crash(self, reason: BaseException) -> None:
+        """End the process at once: what an error nobody foresaw left half-done is replayed, as after a kill.
+
+        Faust's own way out can wait for ever on the part that failed; a supervisor starts the worker again.
+        """
+        if isinstance(reason, HoldtrueError):
+            sys.stderr.write(f"error: {reason.what}\n  {reason.hint}\n")
+        else:
+            log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
+        logging.shutdown()
+        os._exit(1)
