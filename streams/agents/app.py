@@ -93,21 +93,22 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
         for topic, work in tables.items()
     }
     app.replica = ReplicaWorker(app, tables, appliers, events)
-    app.checks, app.repairs = _requests(app.replica, plan, replica, registry, events, threads)
+    app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _agents(app, plan, replica)
     return app
 
 
 def _requests(
-    worker: ReplicaWorker, plan: Plan, replica: str, registry: Registry, events: Events, threads: Threads
+    app: ReplicaApp, plan: Plan, replica: str, registry: Registry, events: Events, threads: Threads
 ) -> tuple[Checks, Repairs]:
+    worker, crash = app.replica, app.crash
     tables = plan.replicas[replica].tables
     changes = {checks_topic(plan, replica, table): plan.change_topic(table) for table in tables}
     decoder = Decoder("check-request", registry)
-    checks = Checks(worker.owner, worker.commit, decoder, threads, events, changes)
+    checks = Checks(worker.owner, worker.commit, decoder, threads, events, changes, crash)
     changes = {repairs_topic(plan, replica, table): plan.change_topic(table) for table in tables}
     decoder = Decoder("repair-request", registry)
-    repairs = Repairs(worker.owner, worker.commit, decoder, threads, events, changes)
+    repairs = Repairs(worker.owner, worker.commit, decoder, threads, events, changes, crash)
     return checks, repairs
 
 
@@ -137,8 +138,9 @@ def _table_work(
     versions: VersionTable, threads: Threads, budget: Budget,
 ) -> TableWork:  # fmt: skip
     sot = SotReader(dsn, shape, application=f"holdtrue {plan.name} {replica}")
-    digester = Digester(shape.mapping_version)
-    return TableWork(replica, table, mapping, shape, digester, store, registry, sot, versions, threads, budget)
+    digester = Digester(shape.mapping_version, plan.digest_secret)
+    repairs = Budget(mapping.repair.rows_per_second)
+    return TableWork(replica, table, mapping, shape, digester, store, registry, sot, versions, threads, budget, repairs)
 
 
 def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:

@@ -19,6 +19,11 @@ from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry
 
+OTHER_MAPPING = (
+    "the source table's columns are not those the worker began with: restart the worker, or leave new columns out "
+    "(columns.omit)"
+)
+
 
 class Seen(NamedTuple):
     """One key as the owner sees it: the SOT's digest that was sent, its entry, the replica's content."""
@@ -35,6 +40,8 @@ class Checks(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
+        if request["mapping"] not in ("", owner.work.shape.mapping_version):
+            return [_result(owner, request, incomplete=OTHER_MAPPING)]
         match Depth(request["depth"]):
             case Depth.watch:
                 return [await self._watch(owner, request)]
@@ -63,7 +70,8 @@ class Checks(Requests):
 
     async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
         # The fence: everything the SOT had committed by its snapshot has been applied here.
-        if not await owner.passed(request["o2"] - 1):
+        # A held table is not looked at, however far its other partitions are: the run says why.
+        if owner.work.held is not None or not await owner.passed(request["o2"] - 1):
             return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
@@ -116,7 +124,8 @@ def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], finding
 def _result(owner: Owner, request: dict[str, Any], **result: Any) -> Event:
     same = {name: request[name] for name in ("run", "replica", "table", "partition", "chunk", "round", "last")}
     held = owner.work.held
-    said = {**same, "verified": 0, **result, "incomplete": held.reason if held else None, "at": datetime.now(UTC)}
+    incomplete = f"held: {held.reason}" if held else None
+    said = {**same, "verified": 0, "incomplete": incomplete, **result, "at": datetime.now(UTC)}
     return ("checks.results", request["run"], "check-result", said)
 
 

@@ -45,6 +45,9 @@ class Flow(Protocol):
     def end_offset(self, tp: TP) -> int:
         """Offset after the last record of the partition, as the consumer last heard."""
 
+    async def newest_end_offset(self, tp: TP) -> int:
+        """Offset after the last record of the partition, asked for now."""
+
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Commit that every record up to `last_offset` is done; False when the partition is no longer ours."""
 
@@ -105,6 +108,10 @@ class Owner:
     async def prove_ownership(self) -> bool:
         """Whether the partition is still ours: only its owner in the current generation can commit (Ordering 12)."""
         return await self._flow.commit(self.tp, self.state.input_offset)
+
+    async def newest_end_offset(self) -> int:
+        """End of the partition in Kafka, asked for now."""
+        return await self._flow.newest_end_offset(self.tp)
 
     @property
     def end_offset(self) -> int:

@@ -22,6 +22,8 @@ from streams.versions.state import Move
 
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
+# The end offset of a partition for which no fence was needed.
+NOT_FENCED = -1
 SUSPICIONS_AT_ONCE = 100
 
 
@@ -34,6 +36,7 @@ class Repairs(Requests):
         end = await self._fence(owner, [item["key"] for item in request["items"]])
         said: list[Event] = []
         for item in request["items"]:
+            await owner.work.repairs.take(1)
             outcome, entry = await self._repair(owner, item["key"], end)
             result = _result(request, item, outcome, entry)
             REPAIRS.labels(*owner.work.labels, result["outcome"]).inc()
@@ -88,8 +91,8 @@ class Repairs(Requests):
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
         entries = owner.state.entries(keys)
         if not any(is_foreign(entry, _token(held.get(key))) for key, entry in zip(keys, entries, strict=True)):
-            return -1
-        end = owner.end_offset
+            return NOT_FENCED
+        end = await owner.newest_end_offset()
         if not await owner.passed(end - 1) or not await owner.prove_ownership():
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: the partition is held or not ours.")
         return end
@@ -102,8 +105,10 @@ class Repairs(Requests):
                 if not counts(entry, read.snapshot):
                     continue
                 done = await self._write(owner, key, entry, read.rows.get(key), end)
-                if done is not None:
-                    return done
+            if done is not None:
+                return done
+            # The store moved meanwhile, perhaps to a token that is not ours: fence again before the next try.
+            end = max(end, await self._fence(owner, [key]))
         return "failed", None
 
     async def _write(
@@ -112,6 +117,8 @@ class Repairs(Requests):
         """One try; None when the store moved meanwhile and the key must be read again."""
         work = owner.work
         held = (await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))).get(key)
+        if end == NOT_FENCED and is_foreign(entry, _token(held)):
+            return None
         line = b"" if row is None else encode(row)
         digest = None if row is None else work.digester.digest(key, line)
         fix = repaired(entry, _token(held), row, digest, fenced_end=end, epoch=owner.state.epoch)

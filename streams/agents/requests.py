@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from streams.transport.batches import Batch, KafkaRecord
 
 log = logging.getLogger(__name__)
 
-# Requests that may wait for one partition; more are left in Kafka by pausing it.
+# Requests that may wait for one partition; the agent takes no more while so many do.
 WAITING_MAX = 200
 # Requests whose answers are acknowledged and committed together.
 GROUP_MAX = 20
@@ -40,6 +40,7 @@ class Requests(ABC):
         threads: Threads,
         events: Events,
         changes: Mapping[str, str],
+        crash: Callable[[BaseException], Awaitable[None]],
     ) -> None:
         self._owner_of = owner_of
         self._commit = commit
@@ -47,6 +48,7 @@ class Requests(ABC):
         self._threads = threads
         self._events = events
         self._changes = changes  # request topic → change topic
+        self._crash = crash
         self._queues: dict[TP, asyncio.Queue[KafkaRecord]] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
 
@@ -77,6 +79,13 @@ class Requests(ABC):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, tp: TP) -> None:
+        try:
+            await self._answer_all(tp)
+        except Exception as error:
+            # As for owners: an error nobody foresaw ends the worker, it does not end one partition's answers silently.
+            await self._crash(error)
+
+    async def _answer_all(self, tp: TP) -> None:
         queue = self._queues[tp]
         while True:
             records = [await queue.get()]

@@ -90,6 +90,7 @@ class TableWork:
     versions: VersionTable
     threads: Threads
     budget: Budget
+    repairs: Budget
     decoders: dict[int, Decoder | None] = field(default_factory=dict)
     held: Held | None = None
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -133,6 +133,11 @@ class ReplicaWorker:
         """Offset after the last record of the partition, as the consumer last heard; 0 before it heard any."""
         return self._app.consumer.highwater(tp) or 0
 
+    async def newest_end_offset(self, tp: TP) -> int:
+        """Offset after the last record of the partition, asked for now."""
+        ends: Mapping[TP, int] = await self._app.consumer.highwaters(tp)
+        return ends[tp]
+
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Commit the input offset of a partition."""
         done: bool = await self._app.consumer.commit_done({tp: last_offset})

@@ -33,6 +33,9 @@ VERBS = (
     "audit",
 )
 
+# Global options that take a value.
+WITH_VALUE = frozenset(("--plan", "--format"))
+
 app = typer.Typer(
     name="holdtrue",
     help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
@@ -62,10 +65,28 @@ for _verb in VERBS:
     importlib.import_module(f"streams.cli.{_verb}").register(app)
 
 
+def hoisted(words: list[str]) -> list[str]:
+    """The command's words with the global options first, wherever they were typed: `demo --format json` works too."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*first, *rest, word, *left]
+        name, given, _ = word.partition("=")
+        if name in WITH_VALUE and not given:
+            first += [word, *([value] if (value := next(left, None)) is not None else [])]
+        elif name in WITH_VALUE or word == "--quiet":
+            first.append(word)
+        else:
+            rest.append(word)
+    return [*first, *rest]
+
+
 def run() -> None:
     """Entry point of the command: errors become one clear sentence and an exit code."""
     try:
-        app()
+        app(hoisted(sys.argv[1:]))
     except HoldtrueError as error:
         sys.stderr.write(f"error: {error.what}\n")
         if error.hint:

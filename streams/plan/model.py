@@ -87,6 +87,7 @@ class Plan(Part):
     kafka: Kafka
     control: Control
     tombstone_retention: Duration
+    digest_key: Secret | None = None
     tables: Annotated[dict[TableName, SourceTable], Field(min_length=1)]
     replicas: Annotated[dict[ReplicaName, Replica], Field(min_length=1)]
 
@@ -111,6 +112,11 @@ class Plan(Part):
             kept = [name for name in schema["$defs"][part]["required"] if name not in derived]
             schema["$defs"][part]["required"] = kept
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Data Consistency Plan"}
+
+    @property
+    def digest_secret(self) -> bytes:
+        """The key of all digests; empty where the plan names none. Raises what resolving the reference raises."""
+        return self.digest_key.resolve().encode() if self.digest_key is not None else b""
 
     def change_topic(self, table: str) -> str:
         """The topic of a table's changes, as Debezium names it: `<prefix>.<schema>.<table>`."""

@@ -57,7 +57,7 @@ def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
     for answer in target.exchange.answers(report.run, deadline):
         if answer["round"] == number:
             if answer["incomplete"]:
-                raise NotReady(f"{target.table} is held in {target.replica}: {answer['incomplete']}")
+                raise NotReady(answer["incomplete"])
             rows[answer["partition"]] = (answer["entry_rows"], answer["turnover"])
         if len(rows) == target.partitions:
             return sum(r for r, _ in rows.values()), sum(t for _, t in rows.values())

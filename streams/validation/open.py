@@ -91,7 +91,7 @@ class Opener:
                 plan.change_topic(pair.table),
                 plan.tables[pair.table].partitions,
                 shape,
-                Digester(shape.mapping_version),
+                Digester(shape.mapping_version, plan.digest_secret),
                 sot,
                 self.store(pair),
                 Fence(dsn, plan.source.slot, application),

@@ -13,8 +13,6 @@ from streams.rows.canonical import decode
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
 
-CAUSES = {"mismatch": "rogue write"}
-
 
 def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
     """Put the report's drift on the drift topic and the run on the signals topic; returns when Kafka has them."""
@@ -70,7 +68,7 @@ def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more
         "key": dict(zip(columns, decode(drifted.key), strict=True)),
         "key_bytes": drifted.key,
         "kind": drifted.kind,
-        "cause": CAUSES.get(drifted.kind, "unknown"),
+        "cause": drifted.cause,
         "state": state,
         "first_seen": now,
         "last_seen": now,
@@ -78,6 +76,7 @@ def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more
         "replica_token": drifted.other_token,
         "entry_digest": drifted.entry_digest,
         "replica_digest": drifted.other_digest,
+        "columns": list(drifted.columns),
         "at": now,
         **more,
     }

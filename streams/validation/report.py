@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.drift.cause import UNKNOWN
+
 
 @dataclass(slots=True)
 class Drifted:
@@ -16,6 +18,8 @@ class Drifted:
     other_digest: bytes | None = None
     token: bytes | None = None
     other_token: bytes | None = None
+    columns: tuple[str, ...] = ()
+    cause: str = UNKNOWN
 
 
 @dataclass(slots=True)

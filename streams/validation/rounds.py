@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from streams.checks.request import Depth
+from streams.drift.cause import cause_of
 from streams.errors import NotReady
-from streams.rows.canonical import encode
+from streams.rows.canonical import Row, encode
 from streams.validation.report import Drifted, Report
 from streams.validation.target import Target
 
@@ -60,6 +61,7 @@ class Rounds:
         before = target.ends()
         deadline = target.deadline()
         with target.sot.scanning() as rows:
+            # What every key is verified through: later rounds look at some of them again, at later fences.
             report.fence_lsn = target.fence.passed(deadline)
             after = target.ends()
             for partition, chunk in self._chunks(rows):
@@ -119,8 +121,8 @@ class Rounds:
             self._watch(keys, Depth.watch)
             pending, earlier = keys, suspected
             for number in range(2, ROUNDS_MAX + 2):
-                again = self._round(pending, number)
-                pending = self._confirmed(again, earlier)
+                again, rows = self._round(pending, number)
+                pending = self._confirmed(again, earlier, rows)
                 earlier = again.suspected
                 if not pending:
                     return
@@ -128,24 +130,41 @@ class Rounds:
         finally:
             self._watch(keys, Depth.release)
 
-    def _confirmed(self, again: Open, earlier: dict[bytes, Drifted]) -> list[bytes]:
+    def _confirmed(self, again: Open, earlier: dict[bytes, Drifted], rows: Mapping[bytes, Row]) -> list[bytes]:
         """Drift only when two reads agree and the entry did not move; the rest is looked at again."""
         pending = list(again.undecided)
+        confirmed = []
         for key, now in again.suspected.items():
             before = earlier.get(key)
             if before is not None and before.token == now.token and before.kind == now.kind:
-                self._report.drift.append(now)
+                confirmed.append(now)
             else:
                 pending.append(key)
+        self._report.drift += [self._explained(drifted, rows) for drifted in confirmed]
         return pending
 
-    def _round(self, keys: Sequence[bytes], number: int) -> Open:
+    def _explained(self, drifted: Drifted, rows: Mapping[bytes, Row]) -> Drifted:
+        """With what tells a person why: which columns differ, and whose fault it is where the version table knows."""
+        target, key = self._target, drifted.key
+        row = rows.get(key)
+        held = target.store.read([key]).get(key)
+        stored = held.row if held is not None else None
+        wanted = None if row is None else target.digester.digest(key, encode(row))
+        if row is not None and stored is not None:
+            names = target.shape.target_columns
+            columns = tuple(name for name, a, b in zip(names, row, stored, strict=False) if a != b)
+        else:
+            columns = ()
+        return replace(drifted, columns=columns, cause=cause_of(drifted.kind, drifted.entry_digest == wanted))
+
+    def _round(self, keys: Sequence[bytes], number: int) -> tuple[Open, Mapping[bytes, Row]]:
         """Read these keys again from the SOT, between two fences, and have the owners compare."""
         target = self._target
         before = target.ends()
         deadline = target.deadline()
         read = target.sot.read(keys)
-        self._report.fence_lsn = target.fence.passed(deadline)
+        fence = target.fence.passed(deadline)
+        self._report.fence_lsn = self._report.fence_lsn or fence
         after = target.ends()
         for partition, mine in self._by_partition(keys).items():
             rows = [read.rows.get(key) for key in mine]
@@ -154,7 +173,7 @@ class Rounds:
                 for key, row in zip(mine, rows, strict=True)
             ]
             self._ask(partition, number, before, after, keys=mine, digests=digests)
-        return self._collect(deadline)
+        return self._collect(deadline), read.rows
 
     def _watch(self, keys: Sequence[bytes], depth: Depth) -> None:
         nothing = [0] * self._target.partitions
@@ -185,7 +204,8 @@ class Rounds:
         request = {
             "run": self._report.run, "replica": target.replica, "table": target.table, "chunk": self._chunk,
             "round": number, "depth": depth, "keys": keys, "digests": [], "o1": before[partition],
-            "o2": after[partition], "count": len(keys), "fence": self._report.fence_lsn, **request,
+            "o2": after[partition], "count": len(keys), "fence": self._report.fence_lsn,
+            "mapping": target.shape.mapping_version, **request,
         }  # fmt: skip
         target.exchange.ask(partition, request, target.round_seconds)
 
@@ -211,7 +231,7 @@ class Rounds:
 
     def _take(self, answer: dict[str, Any], found: Open, *, counted: bool) -> None:
         if answer["incomplete"]:
-            self._report.reason = f"held: {answer['incomplete']}"
+            raise NotReady(answer["incomplete"])
         if counted:
             self._report.verified += answer["verified"]
         self._report.skipped += answer["skipped"]

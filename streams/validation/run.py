@@ -40,7 +40,7 @@ def validate_keys(target: Target, keys: list[bytes]) -> Report:
 
 def _finished(report: Report, started: float, began: str) -> Report:
     report.seconds = time.monotonic() - started
-    if report.outcome == "correct" and report.depth != "keys":
-        # Only full coverage moves the mark, and only to where the run began: what came after it was not looked at.
+    if report.outcome == "correct" and report.covers_all:
+        # Only content of every key moves the mark, and only to where the run began: later changes were not looked at.
         report.verified_through = f"{report.fence_lsn} at {began}"
     return report

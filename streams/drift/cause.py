@@ -1,0 +1,19 @@
+"""Why a key is in drift, where it can be told (design, Drift)."""
+
+from __future__ import annotations
+
+UNKNOWN = "unknown"
+ROGUE_WRITE = "rogue write"
+MISSED_CHANGE = "missed change"
+LOST_IN_STORE = "rogue delete, eviction or expiry"
+
+
+def cause_of(kind: str, entry_is_right: bool) -> str:
+    """The cause, from the kind of the drift and whether the version table agrees with the SOT.
+
+    Where it does, the stream has delivered and the store was written: what differs now was changed behind our back.
+    Where it does not, a change never came through.
+    """
+    if not entry_is_right:
+        return MISSED_CHANGE
+    return LOST_IN_STORE if kind == "missing" else ROGUE_WRITE
