@@ -68,6 +68,8 @@ class Applier:
 
         Raises Held when nothing of it may be recorded (a failure under `on_failure: hold`).
         """
+        # 0. The ground the entries stand on: whoever changed it must decide what becomes of them (design, Shape gate).
+        self._check_ground(state, records)
         # 1. Decode; stop before the first record that holds the table.
         decoded = await self._decode(records)
         reached(Step.batch_decoded)
@@ -80,6 +82,26 @@ class Applier:
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
+
+    def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
+        """Raises Held when mapping or key schema are not those the version table was made under."""
+        mapping = self._table.shape.mapping_version
+        if state.mapping not in ("", mapping):
+            raise Held(
+                records[0].offset,
+                "the mapped columns are not those the replica was filled with: leave new columns out (columns.omit), "
+                "or undo the change of the mapping; reviews of shape changes are not built yet",
+            )
+        state.mapping = mapping
+        headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
+        for schema in (found for header in headers if (found := _schema_id(header)) is not None):
+            if state.key_schema not in (-1, schema):
+                raise Held(
+                    records[0].offset,
+                    f"keys arrive under schema id {schema} instead of {state.key_schema}, which moves them to other "
+                    "partitions; reviews of key changes are not built yet",
+                )
+            state.key_schema = schema
 
     async def _decode(self, records: Sequence[KafkaRecord]) -> Decoded:
         decoded = Decoded(records[-1].offset)

@@ -20,8 +20,8 @@ from streams.steps import Step, reached
 from streams.versions.entry import Entry
 
 OTHER_MAPPING = (
-    "the source table's columns are not those the worker began with: restart the worker, or leave new columns out "
-    "(columns.omit)"
+    "the mapped columns are not those the worker began with, or the replica was filled with: leave new columns out "
+    "(columns.omit) and restart the worker"
 )
 
 
@@ -40,7 +40,8 @@ class Checks(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
-        if request["mapping"] not in ("", owner.work.shape.mapping_version):
+        mapping = owner.work.shape.mapping_version
+        if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]
         match Depth(request["depth"]):
             case Depth.watch:

@@ -20,6 +20,7 @@ from streams.versions.entry import Entry
 # One letter before every key tells what it is; the changelog uses the same keys.
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _EPOCH, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"epoch", b"changelog", b"live"))
+_MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
 _NUMBER = struct.Struct(">q")
 
 # Per partition: two 8 MiB write buffers and 8 MiB of blocks keep 16 partitions of a worker under 400 MB.
@@ -61,6 +62,9 @@ class PartitionState:
         self.epoch = self._mark(_EPOCH, 1)
         self.changelog_offset = self._mark(_CHANGELOG, -1)
         self.live = self._mark(_LIVE, 0)
+        # What the digests were made under, "" before the first; the schema of the record keys, -1 before the first.
+        self.mapping = (self._db.get(_MAPPING) or b"").decode()
+        self.key_schema = self._mark(_KEY_SCHEMA, -1)
         # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
         self.turnover = 0
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
@@ -89,6 +93,8 @@ class PartitionState:
     def changelog(self, moves: Iterable[Move], input_offset: int) -> list[tuple[bytes, bytes]]:
         """The records that make these moves recoverable. The input offset comes last."""
         records = [(ENTRY + move.key, move.new.encode()) for move in moves]
+        records.append((_MAPPING, self.mapping.encode()))
+        records.append((_KEY_SCHEMA, _NUMBER.pack(self.key_schema)))
         records.append((_INPUT, _NUMBER.pack(max(input_offset, self.input_offset))))
         return records
 
@@ -108,7 +114,7 @@ class PartitionState:
         The input offset never moves back.
         """
         batch = WriteBatch(raw_mode=True)
-        # The last record is the input offset, which may have moved on since.
+        # After the entries come marks, which `_write` brings up to date.
         for key, value in (records or self.changelog(moves, input_offset))[: len(moves)]:
             batch.put(key, value)
         touched: set[int] = set()
@@ -131,8 +137,8 @@ class PartitionState:
                 known = newest.get(key[1:])
                 if known is None or entry.token >= known.token:
                     newest[key[1:]] = entry
-            elif key == _INPUT:
-                self.input_offset = max(self.input_offset, _NUMBER.unpack(value)[0])
+            else:
+                self._recover_mark(key, value)
         touched: set[int] = set()
         olds = self.entries(list(newest)) if newest else []
         for (key, entry), old in zip(newest.items(), olds, strict=True):
@@ -141,6 +147,14 @@ class PartitionState:
                 self._account(Move(key, old, entry), touched)
         self.changelog_offset = max(self.changelog_offset, changelog_offset)
         self._write(batch, touched)
+
+    def _recover_mark(self, key: bytes, value: bytes) -> None:
+        if key == _INPUT:
+            self.input_offset = max(self.input_offset, _NUMBER.unpack(value)[0])
+        elif key == _MAPPING:
+            self.mapping = value.decode()
+        elif key == _KEY_SCHEMA:
+            self.key_schema = _NUMBER.unpack(value)[0]
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -163,6 +177,8 @@ class PartitionState:
             return
         bucket = bucket_of(key)
         total = self._buckets[bucket]
+        if (new is None) != (old is None):
+            self.turnover += 1
         if new is not None:
             self.live += 1
             total += int.from_bytes(new, "big")
@@ -178,6 +194,8 @@ class PartitionState:
         batch.put(_INPUT, _NUMBER.pack(self.input_offset))
         batch.put(_CHANGELOG, _NUMBER.pack(self.changelog_offset))
         batch.put(_LIVE, _NUMBER.pack(self.live))
+        batch.put(_MAPPING, self.mapping.encode())
+        batch.put(_KEY_SCHEMA, _NUMBER.pack(self.key_schema))
         self._db.write(batch)
 
     def _mark(self, name: bytes, default: int) -> int:

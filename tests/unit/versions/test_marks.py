@@ -1,0 +1,50 @@
+"""What a version table remembers beside its entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streams.versions.entry import Entry, Position, Token
+from streams.versions.state import Move, PartitionState
+
+
+def entry(offset: int, digest: bytes | None) -> Entry:
+    """An entry written by the record at `offset`."""
+    return Entry(Token(1, offset, 0), Position(1, offset * 10), 7, (7,), digest)
+
+
+def test_mapping_and_key_schema_survive_a_restart(tmp_path: Path) -> None:
+    """The ground the digests stand on is on disk with them."""
+    state = PartitionState(tmp_path / "0", 0)
+    state.mapping, state.key_schema = "abc", 21
+    state.commit([Move(b"1", None, entry(0, b"d" * 16))], 0, 0)
+    state.close()
+    again = PartitionState(tmp_path / "0", 0)
+    assert (again.mapping, again.key_schema) == ("abc", 21)
+    again.close()
+
+
+def test_mapping_and_key_schema_come_back_from_the_changelog(tmp_path: Path) -> None:
+    """A worker that lost its folder still notices that the mapping was changed meanwhile."""
+    state = PartitionState(tmp_path / "a", 0)
+    state.mapping, state.key_schema = "abc", 21
+    records = state.changelog([Move(b"1", None, entry(0, b"d" * 16))], 0)
+    state.close()
+    recovered = PartitionState(tmp_path / "b", 0)
+    assert (recovered.mapping, recovered.key_schema) == ("", -1)
+    recovered.recover(records, 3)
+    assert (recovered.mapping, recovered.key_schema, recovered.input_offset) == ("abc", 21, 0)
+    assert recovered.entry(b"1") == entry(0, b"d" * 16)
+    recovered.close()
+
+
+def test_turnover_counts_rows_that_come_and_go_but_not_those_that_change(tmp_path: Path) -> None:
+    """A count taken meanwhile may be off by that much, and no more."""
+    state = PartitionState(tmp_path / "0", 0)
+    first, second = entry(0, b"d" * 16), entry(1, b"e" * 16)
+    state.commit([Move(b"1", None, first)], 0, 0)
+    state.commit([Move(b"1", first, second)], 1, 1)
+    assert (state.live, state.turnover) == (1, 1)
+    state.commit([Move(b"1", second, entry(2, None))], 2, 2)
+    assert (state.live, state.turnover) == (0, 2)
+    state.close()
