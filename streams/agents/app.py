@@ -21,9 +21,10 @@ from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
 from streams.errors import NotReady
+from streams.kafka.admin import Topics
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
-from streams.kafka.topics import checks_topic, repairs_topic
+from streams.kafka.topics import checks_topic, repairs_topic, topics_of
 from streams.kafka.wire import Decoder
 from streams.plan.model import Plan, TableMapping
 from streams.replicas.open import open_replica
@@ -47,12 +48,14 @@ SUSPICIONS_SECONDS_MAX = 30.0
 class ReplicaApp(App):
     """The app of one replica: what Faust asks is answered by its worker."""
 
+    plan: Plan
     replica: ReplicaWorker
     checks: Checks
     repairs: Repairs
 
     def prepare(self) -> None:
-        """Have every store ready to be written."""
+        """Know that the topics are there (Faust would wait for them without a word), and have every store ready."""
+        Topics(self.plan.kafka.bootstrap.resolve()).require(topics_of(self.plan))
         self.replica.prepare()
 
     def live(self) -> str | None:
@@ -62,6 +65,16 @@ class ReplicaApp(App):
     def ready(self) -> str | None:
         """Whether partitions are assigned, recovered, and within the plan's bound."""
         return self.replica.ready()
+
+    async def on_stop(self) -> None:
+        """End the owners while the tables they write to are open: Faust closes those first."""
+        await self.end_owners()
+        await super().on_stop()
+
+    async def end_owners(self) -> None:
+        """End all work on the assigned partitions, each between two batches where that comes soon."""
+        await asyncio.gather(self.checks.stop(), self.repairs.stop())
+        await self.replica.stop()
 
     def is_ordered(self, tp: TP) -> bool:
         """Change topics are: a gap there is a lost change."""
@@ -82,6 +95,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     folder: local state of this worker. instance: its name in the group, the same after a restart (static membership).
     """
     app = ReplicaApp.of(plan, replica, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
+    app.plan = plan
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
     source = f"/holdtrue/{plan.name}/{replica}"
@@ -154,24 +168,26 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     async def apply(batches: Any) -> None:
         """Bring the replica to where the change topics say."""
         async for batch in batches:
-            app.replica.offer(batch)
+            if not app.should_stop:
+                app.replica.offer(batch)
 
     @app.agent(checks, name="check")  # type: ignore[untyped-decorator]
     async def check(batches: Any) -> None:
         """Answer what a partition holds, compared with what the SOT has."""
         async for batch in batches:
-            await app.checks.handle(batch)
+            if not app.should_stop:
+                await app.checks.handle(batch)
 
     @app.agent(repairs, name="repair")  # type: ignore[untyped-decorator]
     async def repair(batches: Any) -> None:
         """Make drifted keys right."""
         async for batch in batches:
-            await app.repairs.handle(batch)
+            if not app.should_stop:
+                await app.repairs.handle(batch)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:
-        await asyncio.gather(app.checks.stop(), app.repairs.stop())
-        await app.replica.stop()
+        await app.end_owners()
 
     @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]
     async def gauges() -> None:

@@ -88,6 +88,20 @@ class Topics:
         missing = [Verdict(topic, "missing") for topic in topics if topic.name not in existing]
         return missing + self._verify([topic for topic in topics if topic.name in existing], existing)
 
+    def require(self, topics: Sequence[Topic]) -> None:
+        """Raises TopicMismatch when one is not there or has other partitions: for those about to use them."""
+        existing = self._partitions()
+        missing = [topic.name for topic in topics if topic.name not in existing]
+        if missing:
+            more = f" and {len(missing) - 1} more" * (len(missing) > 1)
+            raise TopicMismatch(f"Kafka has no topic {missing[0]}{more}.", "Run `holdtrue topics apply`.")
+        for topic in topics:
+            if existing[topic.name] != topic.partitions:
+                raise TopicMismatch(
+                    f"The topic {topic.name} has {existing[topic.name]} partitions, the plan says {topic.partitions}.",
+                    "State the number that is there in the plan; more would move keys to other owners.",
+                )
+
     def _partitions(self) -> dict[str, int]:
         try:
             metadata = self._admin.list_topics(timeout=TIMEOUT_SECONDS)

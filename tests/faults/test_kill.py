@@ -1,7 +1,7 @@
 """A worker is killed (SIGKILL) at a named step, started again, and nothing is wrong afterwards.
 
-Under continuous load. What is right is decided twice: by `holdtrue validate`, and by reading both sides with the stores'
-own drivers.
+Under continuous load. What is right is decided twice: by `holdtrue validate`, and by reading both sides with the
+stores' own drivers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import psycopg
 import pytest
 
 from streams.local.stack import Stack
-from tests.support.bank import PROGRAM, Bank, Worker
+from tests.support.bank import PROGRAM, Bank
 from tests.support.load import KEYS, Load
+from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]

@@ -7,16 +7,13 @@ taken from the plan's text.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import redis
@@ -26,72 +23,15 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.local.stack import Stack
+from tests.support.databases import create, drop, environment
 from tests.support.looks import Rows, sot_rows, store_rows
+from tests.support.plans import Replicas, Tables, plan_document
+from tests.support.processes import Worker
 from tests.support.topic import raw, values
 from tests.support.wait import wait_until
 
 PROGRAM = str(Path(sys.executable).with_name("holdtrue"))
 COMMAND_SECONDS = 180
-STOP_SECONDS = 40
-POLICIES: dict[str, Any] = {
-    "mode": "replicate",
-    "trigger": "realtime",
-    "consistency": {"kind": "eventual", "lag": "2s"},
-    "conflict": "source_wins",
-    "on_failure": "dead-letter",
-    "validation": {"depths": ["counts", "checksums"], "every": "1h"},
-    "repair": {"automatic": []},
-}
-STORES: dict[str, dict[str, Any]] = {
-    "reports": {"kind": "postgres", "dsn": {"env": "HOLDTRUE_REPLICA_DSN"}},
-    "cache": {"kind": "redis", "url": {"env": "HOLDTRUE_REDIS_URL"}},
-    "lookup": {"kind": "dynamodb", "endpoint": {"env": "HOLDTRUE_DYNAMODB"}, "region": "local"},
-}
-
-
-@dataclass
-class Worker:
-    """A worker process and what it wrote."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    @property
-    def said(self) -> str:
-        """Everything it has written so far."""
-        return self.log.read_text(errors="replace")
-
-    def wait_said(self, text: str, seconds: float = 90.0) -> None:
-        """Until the text is in its log."""
-        wait_until(lambda: text in self.said, lambda: f"{text!r} in the worker's log {self.log}:\n{self.said[-3000:]}", seconds)
-
-    def wait_end(self, seconds: float = 90.0) -> int:
-        """Its exit code (negative: the signal that killed it)."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"the worker did not end in {seconds} s:\n{self.said[-3000:]}") from None
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it; gives its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            return self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(STOP_SECONDS)
-            raise AssertionError(
-                f"the worker did not end {STOP_SECONDS} s after {how.name}:\n{self.said[-3000:]}"
-            ) from None
-
-
-def stop_all(workers: Sequence[Worker]) -> list[int]:
-    """End them at the same time; the exit codes. All must still run."""
-    for worker in workers:
-        assert worker.process.poll() is None, f"a worker ended on its own:\n{worker.said[-3000:]}"
-        worker.process.send_signal(signal.SIGTERM)
-    return [worker.stop() for worker in workers]
 
 
 class Bank:
@@ -106,8 +46,8 @@ class Bank:
         stack: Stack,
         folder: Path,
         ddl: str,
-        tables: Mapping[str, Sequence[str]],
-        replicas: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        tables: Tables,
+        replicas: Replicas,
         *,
         partitions: int = 2,
         source: Mapping[str, Any] | None = None,
@@ -117,12 +57,11 @@ class Bank:
         self.name = f"b{uuid.uuid4().hex[:8]}"
         self.workers: list[Worker] = []
         self._consumers: dict[str, Consumer] = {}
-        self.env = self._environment()
-        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
-            self._create_database(name)
+        self.env = environment(stack, self.name, folder)
+        create(self.env)
         self.sot = psycopg.connect(self.env["HOLDTRUE_SOT_DSN"], autocommit=True)
         self.sot.execute(ddl)  # type: ignore[arg-type]
-        self.document = self._plan(tables, replicas, partitions, source or {})
+        self.document = plan_document(self.name, tables, replicas, partitions=partitions, source=source)
         self.path = folder / f"{self.name}.yaml"
         self.write_plan()
 
@@ -322,21 +261,17 @@ class Bank:
     def signal_snapshot(self, *tables: str) -> None:
         """Ask Debezium for an incremental snapshot."""
         data = json.dumps({"type": "incremental", "data-collections": tables})
-        self.sot.execute(
-            "INSERT INTO holdtrue.signal VALUES (%s, 'execute-snapshot', %s)", (uuid.uuid4().hex, data)
-        )
+        self.sot.execute("INSERT INTO holdtrue.signal VALUES (%s, 'execute-snapshot', %s)", (uuid.uuid4().hex, data))
 
     def close(self) -> None:
-        """Stop workers, remove connector, slot and databases."""
+        """Kill workers, remove connector, slot and databases; topics stay, under names of their own."""
         for worker in self.workers:
             worker.stop(signal.SIGKILL)
         for consumer in self._consumers.values():
             consumer.close()
         self.sot.close()
         self._remove_connector()
-        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
-            with psycopg.connect(_in_database(self.env[name], "postgres"), autocommit=True) as server:
-                server.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")  # type: ignore[arg-type]
+        drop(self.env)
 
     def _remove_connector(self) -> None:
         base = f"{self.env['HOLDTRUE_CONNECT']}/connectors"
@@ -348,60 +283,11 @@ class Bank:
             wait_until(
                 lambda: sot.execute(query, [self.slot]).fetchone() != (True,), f"the slot {self.slot} to be left"
             )
-            drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
-            sot.execute(drop, [self.slot])
-
-    def _environment(self) -> dict[str, str]:
-        env = {**os.environ, **self.stack.endpoints().environment()}
-        for name in ("HOLDTRUE_SOT_DSN", "HOLDTRUE_REPLICA_DSN", "HOLDTRUE_CONTROL_DSN"):
-            env[name] = _in_database(env[name], self.name)
-        env["HOLDTRUE_WORKER_DIR"] = str(self.folder / "workers")
-        env["HOLDTRUE_PLAN"] = str(self.folder / f"{self.name}.yaml")
-        return env
-
-    def _create_database(self, variable: str) -> None:
-        with psycopg.connect(_in_database(self.env[variable], "postgres"), autocommit=True) as server:
-            known = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.name]).fetchone()
-            if known is None:
-                server.execute(f"CREATE DATABASE {self.name}")  # type: ignore[arg-type]
-
-    def _plan(
-        self, tables: Mapping[str, Sequence[str]], replicas: Mapping[str, Any], partitions: int, source: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        return {
-            "holdtrue": 1, "name": self.name, "owner": "tests", "approver": "tests",
-            "source": {"dsn": {"env": "HOLDTRUE_SOT_DSN"}, **source},
-            "kafka": {
-                "bootstrap": {"env": "HOLDTRUE_KAFKA"}, "registry": {"env": "HOLDTRUE_REGISTRY"},
-                "connect": {"env": "HOLDTRUE_CONNECT"},
-                "converter": {"kind": "apicurio", "url": {"env": "HOLDTRUE_APICURIO"}},
-                "topics": f"{self.name}-own", "partitions": partitions, "retention": "7d", "longest_pause": "2d",
-            },
-            "control": {"dsn": {"env": "HOLDTRUE_CONTROL_DSN"}},
-            "tombstone_retention": "14d",
-            "tables": {table: {"key": list(key)} for table, key in tables.items()},
-            "replicas": {
-                store: {**STORES[store], "defaults": POLICIES,
-                        "tables": {t: self._placed(store, t, tables[t], m) for t, m in mappings.items()}}
-                for store, mappings in replicas.items()
-            },
-        }  # fmt: skip
-
-    def _placed(self, store: str, table: str, key: Sequence[str], mapping: Mapping[str, Any]) -> dict[str, Any]:
-        """A mapping whose target is this bank's own, where stores are shared."""
-        short = table.partition(".")[2]
-        if store == "cache":
-            return {"key": ":".join((self.name, short, *(f"{{{column}}}" for column in key))), **mapping}
-        if store == "lookup":
-            return {"to": f"{self.name}_{short}", "tombstones": "attribute", **mapping}
-        return dict(mapping)
+            left = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+            sot.execute(left, [self.slot])
 
     def _partitions(self, table: str) -> int:
         return int(self.document["tables"][table].get("partitions", self.document["kafka"]["partitions"]))
 
     def _last_said(self) -> str:
         return "\n".join(f"--- {w.log.name} ({w.process.poll()})\n{w.said[-1500:]}" for w in self.workers[-3:])
-
-
-def _in_database(dsn: str, database: str) -> str:
-    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))

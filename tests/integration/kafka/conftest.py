@@ -1,4 +1,4 @@
-"""A plan of its own on a real stack: the one the HOLDTRUE_… variables name, or one started for these tests."""
+"""A plan of its own on the shared servers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from streams.cli.main import app
 from streams.connectors.render import connector_name
 from streams.kafka.connect import Connect
+from streams.local.stack import Stack
 from streams.plan.check import load_plan
 from streams.plan.model import Plan
 from tests.integration.kafka.log import Log
@@ -74,21 +75,13 @@ class Site:
         return f"{self.plan.name}.{name}"
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The servers, through the environment variables that plans refer to."""
-    if "HOLDTRUE_CONNECT" in os.environ:
-        yield
-        return
-    from streams.local.stack import Stack
-
-    started = Stack(tmp_path_factory.mktemp("stack"))
-    started.up()
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Iterator[None]:
+    """The shared servers, through the environment variables that plans refer to."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in started.endpoints().environment().items():
+        for name, value in shared_stack.endpoints().environment().items():
             patch.setenv(name, value)
         yield
-    started.down(wipe=True)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -17,7 +16,7 @@ PERSON, THING = "public.person", "public.thing"
 
 
 @pytest.fixture(scope="module")
-def town(make_bank: MakeBank) -> Iterator[Bank]:
+def town(make_bank: MakeBank) -> Bank:
     """Postgres by default; DynamoDB too."""
     bank = make_bank("reports", "lookup")
     bank.apply()
@@ -25,7 +24,7 @@ def town(make_bank: MakeBank) -> Iterator[Bank]:
         bank.worker(store)
     for store in ("reports", "lookup"):
         bank.wait_caught_up(store)
-    yield bank
+    return bank
 
 
 def hold(bank: Bank, store: str) -> None:
@@ -203,5 +202,3 @@ def test_a_schema_that_is_no_debezium_envelope_holds_the_table(make_bank: MakeBa
     wait_until(lambda: bank.events("signals") or bank.events("dlq"), "a hold or a dead letter")
     assert worker.process.poll() is None
     assert "Traceback" not in worker.said
-
-

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
-from tests.support.bank import Bank, stop_all
+from tests.support.bank import Bank
+from tests.support.processes import stop_all
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack

@@ -10,7 +10,8 @@ import pytest
 
 from streams.local.stack import Stack
 from tests.integration.worker.conftest import MakeBank
-from tests.support.bank import Bank, Worker
+from tests.support.bank import Bank
+from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
@@ -65,9 +66,9 @@ def test_redis_away(town: Bank, shared_stack: Stack) -> None:
             town.sot.execute("UPDATE person SET name = 'redis is away'")
         town.wait_caught_up("reports")
         assert town.difference("reports") == {}
-        assert any(
-            town.committed("cache").get(tp, 0) < end for tp, end in town.ends(PERSON).items()
-        ), "committed what was not stored"
+        assert any(town.committed("cache").get(tp, 0) < end for tp, end in town.ends(PERSON).items()), (
+            "committed what was not stored"
+        )
     town.wait_caught_up("cache")
     assert town.difference("cache") == {}
 

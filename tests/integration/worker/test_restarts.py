@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
-from tests.support.bank import Bank, stop_all
+from tests.support.bank import Bank
+from tests.support.processes import stop_all
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
@@ -21,12 +22,12 @@ PERSON, THING = "public.person", "public.thing"
 
 
 @pytest.fixture(scope="module")
-def town(make_bank: MakeBank) -> Iterator[Bank]:
+def town(make_bank: MakeBank) -> Bank:
     """Its connector runs; workers are the tests' own."""
     bank = make_bank("reports", partitions=4)
     bank.apply()
     bank.wait_published()
-    yield bank
+    return bank
 
 
 @contextmanager

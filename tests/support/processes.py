@@ -1,0 +1,60 @@
+"""Worker processes of a bank."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.wait import wait_until
+
+STOP_SECONDS = 40
+
+
+@dataclass
+class Worker:
+    """A worker process and what it wrote."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def said(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_said(self, text: str, seconds: float = 90.0) -> None:
+        """Until the text is in its log."""
+        wait_until(
+            lambda: text in self.said, lambda: f"{text!r} in the worker's log {self.log}:\n{self.said[-3000:]}", seconds
+        )
+
+    def wait_end(self, seconds: float = 90.0) -> int:
+        """Its exit code (negative: the signal that killed it)."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker did not end in {seconds} s:\n{self.said[-3000:]}") from None
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it; gives its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+            raise AssertionError(
+                f"the worker did not end {STOP_SECONDS} s after {how.name}:\n{self.said[-3000:]}"
+            ) from None
+
+
+def stop_all(workers: Sequence[Worker]) -> list[int]:
+    """End them at the same time; the exit codes. All must still run."""
+    for worker in workers:
+        assert worker.process.poll() is None, f"a worker ended on its own:\n{worker.said[-3000:]}"
+        worker.process.send_signal(signal.SIGTERM)
+    return [worker.stop() for worker in workers]
