@@ -29,7 +29,7 @@ from streams.versions.state import PartitionState
 log = logging.getLogger(__name__)
 
 BATCH_RECORDS_MAX = 5_000
-# A partition is worked on at most this often while less than a full batch waits: a tenth of the usual lag bound or less.
+# A partition is worked on at most so often while less than a full batch waits: well below any lag bound.
 GATHER_SECONDS = 0.1
 # Fetched records that may wait for one partition: two batches keep it busy, more is only memory.
 WAITING_RECORDS_MAX = 10_000

@@ -1,7 +1,8 @@
 -- Every statement on the control database, by name. Loaded by queries.py.
 
 -- name: lock_migration
-SELECT pg_advisory_xact_lock(hashtext('holdtrue.migration'))
+-- The number replicas use too (replicas/postgres_prepare.py): control and a replica may share one database.
+SELECT pg_advisory_xact_lock(7308613581302001)
 
 -- name: create_meta
 CREATE SCHEMA IF NOT EXISTS holdtrue;
