@@ -36,9 +36,7 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
         while not asked:
             ended = [name for name, process in running.items() if process.poll() is not None]
             if ended:
-                sys.stderr.write(
-                    f"{ended[0]} ended with {running[ended[0]].returncode}; ending the others\n"
-                )
+                sys.stderr.write(f"{ended[0]} ended with {running[ended[0]].returncode}; ending the others\n")
                 return 1
             time.sleep(POLL_SECONDS)
         return 0
