@@ -144,7 +144,7 @@ def _said(plan: Plan, prepared: Prepared) -> list[str]:
     lines += [f"publication {plan.source.publication}: {table} removed" for table in prepared.removed]
     if prepared.added:
         lines.append(
-            "rows that were there before are not copied: holdtrue validate finds them, holdtrue repair copies them"
+            "rows that were there before are not copied: validate finds them, repair copies them"
         )
     return lines
 
