@@ -66,8 +66,9 @@ class Bank:
             str(self.pgbin / "pgbench"), "-n", "-f", str(script), "-c", str(CLIENTS), "-j", "1",
             "-R", str(transactions_per_second), "-T", str(seconds), self.dsn,
         ]  # fmt: skip
-        output = (folder / "pgbench.log").open("w+")
-        return Load(subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT), folder / "pgbench.log")
+        log = folder / "pgbench.log"
+        with log.open("w") as output:
+            return Load(subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT), log)
 
 
 @dataclass(slots=True)

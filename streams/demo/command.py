@@ -49,10 +49,9 @@ class CommandLine:
         """Begin a worker; its log is in the demo's folder."""
         port = free_port()
         log = self.folder / f"worker-{name}.log"
-        process = subprocess.Popen(
-            self._words("--quiet", "worker", *words, "--metrics-port", str(port)), env=self._env(),
-            stdout=log.open("w"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        command = self._words("--quiet", "worker", *words, "--metrics-port", str(port))
+        with log.open("w") as output:
+            process = subprocess.Popen(command, env=self._env(), stdout=output, stderr=subprocess.STDOUT)
         self.workers[name] = Worker(name, process, port, log)
 
     def check_workers(self) -> None:
