@@ -12,8 +12,10 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	$(BIN)/pytest -m "not long" $(ARGS)
 
+# All faults (the quick ones are in `make test` too), then everything marked long.
 test-long: $(STAMP)
-	$(BIN)/pytest -m long $(ARGS)
+	$(BIN)/pytest tests/faults $(ARGS)
+	$(BIN)/pytest -m long --ignore=tests/faults $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/holdtrue bench apply $(ARGS)

@@ -143,9 +143,7 @@ def _said(plan: Plan, prepared: Prepared) -> list[str]:
     lines += [f"publication {plan.source.publication}: {table} added" for table in prepared.added]
     lines += [f"publication {plan.source.publication}: {table} removed" for table in prepared.removed]
     if prepared.added:
-        lines.append(
-            "rows that were there before are not copied: validate finds them, repair copies them"
-        )
+        lines.append("rows that were there before are not copied: validate finds them, repair copies them")
     return lines
 
 

@@ -26,7 +26,10 @@ ATTEMPTS = 3
 # An archive is kept beside what is unpacked from it, and unpacks to about its own size again.
 SPACE_FACTOR = 3
 
-_RETRY_HINT = "Check the network connection and run `holdtrue up` again: files already fetched are kept."
+_RETRY_HINT = (
+    "Check the network connection (behind a proxy with its own certificates, set REQUESTS_CA_BUNDLE) and run `holdtrue up` "
+    "again: files already fetched are kept."
+)
 
 
 class Source(Protocol):
