@@ -27,8 +27,8 @@ ATTEMPTS = 3
 SPACE_FACTOR = 3
 
 _RETRY_HINT = (
-    "Check the network connection (behind a proxy with its own certificates, set REQUESTS_CA_BUNDLE) and run `holdtrue up` "
-    "again: files already fetched are kept."
+    "Check the network connection (behind a proxy with its own certificates, set REQUESTS_CA_BUNDLE) and run "
+    "`holdtrue up` again: files already fetched are kept."
 )
 
 
