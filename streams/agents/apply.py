@@ -132,7 +132,7 @@ class Applier:
         try:
             decoder = decoders.get(value[:WIRE_HEADER_BYTES])
             if decoder is None:
-                raise Undecodable("The record is not a Debezium envelope in Avro, in the Confluent wire format.")
+                raise Undecodable("The record is not Avro in the Confluent wire format, or not Debezium's envelope.")
             said = decoder.decode(raw.offset, value)
         except Undecodable as error:
             return self._undecodable(raw, error, decoded)
