@@ -68,10 +68,10 @@ class Applier:
 
         Raises Held when nothing of it may be recorded (a failure under `on_failure: hold`).
         """
-        # 0. The ground the entries stand on: whoever changed it must decide what becomes of them (design, Shape gate).
-        self._check_ground(state, records)
-        # 1. Decode; stop before the first record that holds the table.
+        # 1. Decode; stop before the first record that holds the table, and when the ground that the entries stand on
+        # has changed: a person must decide what becomes of them (design, Shape gate).
         decoded = await self._decode(records)
+        self._check_ground(state, records)
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
         work = self._decide(state, decoded.keyed)

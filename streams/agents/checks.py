@@ -40,6 +40,8 @@ class Checks(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
+        if owner.work.unprepared:
+            return [_result(owner, request, incomplete=owner.work.unprepared)]
         mapping = owner.work.shape.mapping_version
         if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]

@@ -148,6 +148,8 @@ class Owner:
     async def _handle(self, records: list[KafkaRecord]) -> None:
         if self.work.held is not None:
             raise self.work.held
+        if self.work.unprepared:
+            raise Held(records[0].offset, self.work.unprepared)
         started = time.monotonic()
         async with self.lock:
             decoded = await self._applier.handle(self.state, records)

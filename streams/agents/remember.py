@@ -67,7 +67,8 @@ class Control:
     def prepare(self) -> None:
         """Have the schema, and the trail as long as the topic's; raises what database, Kafka and registry raise."""
         version = self._database.migrate(self._plan.name)
-        restored = trail.restore(self._database, topic.audit_entries(self._plan, self._registry))
+        entries, _ = topic.audit_entries(self._plan, self._registry)
+        restored = trail.restore(self._database, entries)
         if restored:
             log.warning("the audit trail had lost its end: %d entries were restored from the audit topic", restored)
         self._progress = progress(self._database)

@@ -93,6 +93,8 @@ class TableWork:
     repairs: Budget
     decoders: dict[int, Decoder | None] = field(default_factory=dict)
     held: Held | None = None
+    # Why the store refused this table at the start; its owners hold it.
+    unprepared: str = ""
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _snapshot: Snapshot | None = None
     _snapshot_at: float = float("-inf")

@@ -20,6 +20,7 @@ from streams.drift.identity import drift_id
 from streams.errors import HoldtrueError
 from streams.health import stalled
 from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
+from streams.replicas.base import Refused
 from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,19 @@ class ReplicaWorker:
         self._behind = False
 
     def prepare(self) -> None:
-        """Have every store ready to be written; raises what the stores raise."""
+        """Have every store ready to be written; raises what the stores raise.
+
+        A table that was kept before and is refused now is held alone: the others run on. One that never was is an
+        error of the setup, and is said at once.
+        """
         for work in self._tables.values():
-            work.store.prepare()
+            try:
+                work.store.prepare()
+            except Refused as refused:
+                if not work.versions.was_kept:
+                    raise
+                log.error("%s is held in %s: %s", work.table, work.replica, refused)
+                work.unprepared = str(refused)
 
     async def forget_tombstones(self, older_than: timedelta) -> None:
         """Have stores drop what a replay can no longer ask for; what they cannot do now they do next time."""
@@ -91,7 +102,7 @@ class ReplicaWorker:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for work in self._tables.values():
-            work.held = None
+            work.held = None  # found again by the owners that come next
             HELD.labels(*work.labels).set(0)
 
     def keeps(self, topic: str) -> bool:

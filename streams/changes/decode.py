@@ -84,23 +84,28 @@ class Decoder:
         try:
             for place, to_text in self._conversions:
                 row[place] = to_text(row[place])
-        except (ValueError, OverflowError, IndexError):
-            name = self._shape.read_columns[place].name
-            raise Undecodable(
-                f"A value of column {name} has no canonical form (such as infinity, or a year beyond 9999).",
-                "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
-            ) from None
+        except _NO_FORM:
+            raise _without_form(self._shape.read_columns[place].name) from None
         return tuple(row)
 
     def _without_row(self, offset: int, envelope: Envelope) -> Keyed | TableLevel | Passed:
         before = envelope.before
         if before is None:
             return TableLevel(offset, envelope.committed_ms)
-        key_texts = tuple([to_text(before[name]) for name, to_text in self._key_columns])
+        key_texts = self._key(before)
         if self._key_left_out(key_texts):
             return Passed(envelope.committed_ms)
         record = Record(offset, Op.delete, None, b"", envelope.lsn, envelope.txid)
         return Keyed(encode(key_texts), record, envelope.committed_ms)
+
+    def _key(self, before: Mapping[str, Any]) -> Row:
+        key: list[str | None] = []
+        for name, to_text in self._key_columns:
+            try:
+                key.append(to_text(before[name]))
+            except _NO_FORM:
+                raise _without_form(name) from None
+        return tuple(key)
 
     def _left_out(self, offset: int, key: bytes, envelope: Envelope) -> Keyed | Passed:
         """A row outside the filter: nothing if its key can never be inside, else the key must not be in the replica."""
@@ -112,6 +117,17 @@ class Decoder:
     def _key_left_out(self, key: Row) -> bool:
         shape = self._shape
         return bool(shape.terms) and shape.where_on_key_only and not shape.keeps_key(key)  # type: ignore[arg-type]
+
+
+# What a conversion raises for a value that is outside what it knows.
+_NO_FORM = (ValueError, OverflowError, IndexError)
+
+
+def _without_form(column: str) -> Undecodable:
+    return Undecodable(
+        f"A value of column {column} has no canonical form (such as infinity, or a year beyond 9999).",
+        "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
+    )
 
 
 def _is_partial(row: Row) -> bool:

@@ -48,9 +48,13 @@ def verify(ctx: typer.Context) -> None:
     with opened_with_schema(plan) as database:
         # In this order: what the mark covers is on the topic, and what the topic has is in the database.
         published = trail.published_through(database)
-        topic = audit_entries(plan, Registry(plan.kafka.registry.resolve()))
+        topic, unreadable = audit_entries(plan, Registry(plan.kafka.registry.resolve()))
         entries = trail.read(database)
-    found = [flaw._asdict() for flaw in flaws_of(entries, topic, published)]
+    found: list[dict[str, Any]] = [flaw._asdict() for flaw in flaws_of(entries, topic, published)]
+    found += [
+        {"wrong": "foreign", "where": place, "sequence": None, "sentence": "a record that control did not write"}
+        for place in unreadable
+    ]
     counts: dict[str, Any] = {"entries": len(entries), "published": published, "whole": not found}
     call.out.rows("flaws", found, FLAWS, **counts)
     if found:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from streams.address import shown
 from streams.control.queries import migrations, query
 from streams.errors import HoldtrueError, StoreUnavailable
 
@@ -124,15 +124,6 @@ class Database:
             f"The control database at {shown(self._dsn)} refused a statement: {_reason(error)}.",
             "The user of control.dsn needs CREATE on that database and must own the schema holdtrue.",
         )
-
-
-def shown(dsn: str) -> str:
-    """Host, port and database of a DSN, for messages; never the user's password."""
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        return "the configured address"
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -12,8 +13,10 @@ from streams.control.audit import Entry
 from streams.control.offsets import TopicMissing
 from streams.control.trail import SCHEMA, entry_of
 from streams.kafka.admin import KafkaUnavailable
-from streams.kafka.wire import Decoder, Schemas
+from streams.kafka.wire import Decoder, NotOurFormat, Schemas
 from streams.plan.model import Plan
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 15.0
 # A reader that gets nothing for this long while the end is ahead of it gives up.
@@ -28,6 +31,7 @@ class TopicReader:
         self._bootstrap = bootstrap
         self._topic = topic
         self._decoder = Decoder(schema, schemas)
+        self.unreadable: list[str] = []
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -53,8 +57,17 @@ class TopicReader:
             heard = time.monotonic()
             if self._at_end(message):
                 open_partitions.discard(message.partition())
-            elif message.value() is not None:
-                yield self._decoder.decode(message.value())
+            elif message.value() is not None and (record := self._decoded(message)) is not None:
+                yield record
+
+    def _decoded(self, message: Any) -> dict[str, Any] | None:
+        """A record, or None for one that is not ours: kept in `unreadable`, so that nobody passes it over unsaid."""
+        try:
+            return self._decoder.decode(message.value())
+        except NotOurFormat:
+            self.unreadable.append(f"{self._topic}[{message.partition()}]@{message.offset()}")
+            log.error("%s is not a record of ours", self.unreadable[-1])
+            return None
 
     def follow(self, *, from_beginning: bool) -> Iterator[dict[str, Any] | None]:
         """Every record from now on (or from the beginning), without end; None when none came for a moment."""
@@ -64,7 +77,7 @@ class TopicReader:
             if message is None or self._at_end(message) or message.value() is None:
                 yield None
             else:
-                yield self._decoder.decode(message.value())
+                yield self._decoded(message)
 
     def close(self) -> None:
         """Give back the connection."""
@@ -93,10 +106,10 @@ class TopicReader:
         )
 
 
-def audit_entries(plan: Plan, schemas: Schemas) -> list[Entry]:
-    """The whole audit topic, in its order, repeats included."""
+def audit_entries(plan: Plan, schemas: Schemas) -> tuple[list[Entry], list[str]]:
+    """The whole audit topic, in its order, repeats included; and the places of records that are none of ours."""
     reader = TopicReader(plan.kafka.bootstrap.resolve(), plan.own_topic("audit"), SCHEMA, schemas)
     try:
-        return [entry_of(record) for record in reader.to_end()]
+        return [entry_of(record) for record in reader.to_end()], reader.unreadable
     finally:
         reader.close()

@@ -18,6 +18,8 @@ _TIMES: Final = ("date", "timestamp", "timestamptz", "time")
 SUPPORTED: Final = frozenset(
     (*_NUMERIC, *_TIMES, "bool", "text", "varchar", "bpchar", "uuid", "bytea", "json", "jsonb"),
 )
+# Keys of these types can be asked for by key in checks and repairs: their Kafka key is known from their text.
+KEY_TYPES: Final = frozenset(("int2", "int4", "int8", "text", "varchar", "uuid", "bytea", "bool"))
 _RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
 
 
@@ -90,6 +92,11 @@ def _key(draft: Draft, path: Path_, declared: SourceTable, table: TableInfo) -> 
     elif set(declared.key) != set(table.primary_key):
         given, real = listed(map(quoted, declared.key)), listed(map(quoted, table.primary_key))
         yield draft.finding("contradictory", (*path, "key"), f"says {given}, but the primary key is {real}")
+    for name in declared.key:
+        column = table.column(name)
+        if column is not None and column.type not in KEY_TYPES and not column.is_enum:
+            message = f"has the key column {name} of type {column.shown}: checks by such a key are not built yet"
+            yield draft.finding("not_built", (*path, "key"), f"{message}; use a key of integers, text, uuid or bytea")
 
 
 def _permissions(plan: Plan, draft: Draft, path: Path_, catalog: Catalog, table: TableInfo) -> Iterator[Finding]:

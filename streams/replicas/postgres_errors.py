@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.base import Refused
@@ -77,15 +76,6 @@ def translated(error: psycopg.Error, place: str) -> HoldtrueError:
         f"The Postgres replica at {place} refused the work: {named(error)}{_schema_detail(error)}.",
         "Compare the role's privileges and the table with the plan: `holdtrue plan check --live`.",
     )
-
-
-def shown(dsn: str) -> str:
-    """Host, port and database of a DSN, for messages."""
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        return "the configured address"
-    return f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 
 
 def _reason(error: psycopg.Error) -> str:

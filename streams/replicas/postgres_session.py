@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 
+from streams.address import shown
 from streams.errors import StoreUnavailable
-from streams.replicas.postgres_errors import shown, translated
+from streams.replicas.postgres_errors import translated
 from streams.rows.canonical import SESSION
 
 CONNECTIONS_MAX = 8

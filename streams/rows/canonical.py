@@ -26,8 +26,9 @@ SESSION: Mapping[str, str] = {
 }
 
 _SPECIAL = re.compile(r"[\\\t\n\r\b\f\v]")
-_ESCAPE = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
-_UNESCAPE = {escaped[1]: char for char, escaped in _ESCAPE.items()}
+# What COPY escapes, backslash first: each must be escaped before those whose escapes hold it.
+ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+_UNESCAPE = {escaped[1]: char for char, escaped in ESCAPES.items()}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -61,7 +62,7 @@ def _encode_each(row: Sequence[str | None]) -> bytes:
 
 
 def _escape(value: str) -> str:
-    return _SPECIAL.sub(lambda match: _ESCAPE[match.group()], value)
+    return _SPECIAL.sub(lambda match: ESCAPES[match.group()], value)
 
 
 def decode(line: bytes) -> Row:

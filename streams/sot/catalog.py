@@ -10,6 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
+from streams.address import shown
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
 
@@ -136,11 +137,11 @@ def _names(connection: psycopg.Connection[DictRow], query: LiteralString) -> lis
 def _address(dsn: str, what: str) -> str:
     """Host, port and database of a DSN. A DSN that cannot be read is never repeated: it may be the password."""
     try:
-        parts = conninfo_to_dict(dsn)
+        conninfo_to_dict(dsn)
     except psycopg.Error:
         hint = "It must be postgresql://user:password@host:port/database or key=value words."
         raise StoreUnavailable(f"The DSN of {what} cannot be read.", hint) from None
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    return shown(dsn)
 
 
 def _refused(error: psycopg.Error, what: str, where: str) -> StoreUnavailable:

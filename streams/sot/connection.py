@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import psycopg
 
+from streams.address import shown
 from streams.errors import StoreUnavailable
 from streams.rows.canonical import SESSION
 
@@ -38,15 +37,6 @@ def unavailable(dsn: str, error: BaseException) -> SotUnavailable:
         f"The source of truth at {shown(dsn)} did not answer: {_reason(error)}.",
         "Check that it runs, that source.dsn in the plan names it, and that the password is right.",
     )
-
-
-def shown(dsn: str) -> str:
-    """Host and database of a DSN, for messages."""
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(dsn)
-        return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-    except psycopg.Error:
-        return urlsplit(dsn).hostname or "the configured address"
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import psycopg
 
 from streams.changes.visibility import Snapshot
 from streams.plan.mapping import Shape
-from streams.rows.canonical import Row, decode, encode
+from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.connection import connect, unavailable
 
@@ -146,6 +146,6 @@ def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:
 def _escaped(column: str) -> str:
     """A key column's text as COPY escapes it."""
     text = f"{column}::text"
-    for char, escape in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+    for char, escape in ESCAPES.items():
         text = f"replace({text}, {literal(char)}, {literal(escape)})"
     return text

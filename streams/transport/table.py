@@ -126,6 +126,11 @@ class VersionTable(Table):  # type: ignore[misc]
     def _new_store_by_url(self, url: str | URL) -> VersionStore:
         return VersionStore(url, self.app, self, table_name=self.name, options=self.options)
 
+    @property
+    def was_kept(self) -> bool:
+        """Whether this worker has kept the table before: there is a folder of it."""
+        return Path(self.options["folder"]).exists()
+
     def state(self, partition: int) -> PartitionState:
         """What this replica must hold for the keys of one partition."""
         store: VersionStore = self.data

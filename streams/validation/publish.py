@@ -40,11 +40,12 @@ def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, stil
         key = bytes(row["key_bytes"])
         known = Drifted(key, row["kind"])
         return None if key in still else drift_event(opener, pair, known, state, run=report.run)
-    if row["kind"] != "continuity" or report.outcome != "correct":
+    # Without a key of its own: closed by a run that found every key right.
+    if row["kind"] not in ("continuity", "unapplied") or report.outcome != "correct":
         return None
     now = datetime.now(UTC)
     return {
-        "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": "continuity", "cause": row["cause"],
+        "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": row["kind"], "cause": row["cause"],
         "state": state, "first_seen": row["first_seen"], "last_seen": now, "run": report.run, "at": now,
     }  # fmt: skip
 

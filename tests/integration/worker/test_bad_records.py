@@ -130,7 +130,7 @@ def test_hold_stops_before_what_cannot_be_decoded_and_other_tables_run_on(make_b
     bank.wait_caught_up("reports")
     end = bank.ends(PERSON)[bank.topic(PERSON), 0]
     bank.produce(bank.topic(PERSON), b"garbage")
-    detail = wait_held(bank, "not Avro")
+    detail = wait_held(bank, "in Avro")
     assert detail["offset"] == str(end)
     bank.sot.execute("UPDATE person SET name = 'after' WHERE id = 1")
     bank.sot.execute("UPDATE thing SET note = 'runs on'")

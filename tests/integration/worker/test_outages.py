@@ -123,7 +123,7 @@ def test_registry_away(town: Bank, shared_stack: Stack) -> None:
         town.wait_published()
         town.worker("cache").wait_said("Trying again.")
     # Connect may have given its task up meanwhile: `apply` starts it again.
-    town.done("connectors", "apply")
+    wait_until(lambda: town.run("connectors", "apply").returncode == 0, "the connector to run again", 120)
     town.wait_caught_up("cache")
     assert town.difference("cache") == {}
 

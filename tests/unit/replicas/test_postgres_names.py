@@ -5,9 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from streams.address import shown
 from streams.errors import StoreUnavailable
 from streams.replicas.base import Refused
-from streams.replicas.postgres_errors import blames_row, row_reason, shown, translated
+from streams.replicas.postgres_errors import blames_row, row_reason, translated
 from streams.replicas.postgres_sql import NAME_BYTES_MAX, Statements, version_name
 from tests.support.shapes import make_shape
 

@@ -1,0 +1,29 @@
+"""Where a Postgres is, as messages name it: host, port and database, never anything that may be a secret."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+UNREADABLE = "the configured address"
+# A password with an unescaped @, / or : moves into the parts beside it; what does not look like a host, a port and a
+# name is not shown.
+_HOST = re.compile(r"[A-Za-z0-9_.:%,/-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.$ -]*")
+
+
+def shown(dsn: str) -> str:
+    """`host:port/database` of a DSN, or UNREADABLE where it cannot be told for sure."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return UNREADABLE
+    host = str(parts.get("host") or "localhost")
+    port = str(parts.get("port") or 5432)
+    name = str(parts.get("dbname") or "")
+    looks_right = _HOST.fullmatch(host) and re.fullmatch(r"[0-9,]+", port) and _NAME.fullmatch(name)
+    if not looks_right or (not host.startswith("/") and "/" in host) or dsn.count("@") > 1:
+        return f"{UNREADABLE} (percent-encode @ / : in its user and password)"
+    return f"{host}:{port}/{name}"
