@@ -11,7 +11,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from streams.local import account, packages
-from streams.local.process import Account, Command
+from streams.local.process import Account, Command, await_session_end
 from streams.local.service import REQUEST_SECONDS, Service, UnhealthyError
 from streams.local.site import Site
 
@@ -27,6 +27,10 @@ _SETTINGS = {
     "max_wal_size": "2GB",
     "log_line_prefix": "%m [%p] ",
 }
+
+
+# How long children of a killed server may take to notice; a server that starts too early says why it ended.
+LEFTOVER_SECONDS = 15.0
 
 
 class Postgres(Service):
@@ -59,11 +63,20 @@ class Postgres(Service):
             account.open_path(packages.postgres_bin() / "postgres")
             account.open_path(home / "pgdata")
             os.chown(home, self._account.uid, self._account.gid)
+        self._await_leftovers()
         if not (self._data / "PG_VERSION").exists():
             fresh = home / "pgdata.new"
             shutil.rmtree(fresh, ignore_errors=True)
             self._initialise(fresh)
             fresh.rename(self._data)
+
+    def _await_leftovers(self) -> None:
+        """After a kill, the server's children end a moment later; until then a new server refuses to start."""
+        try:
+            last = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return
+        await_session_end(last, LEFTOVER_SECONDS)
 
     def _initialise(self, folder: Path) -> None:
         handle, name = tempfile.mkstemp(dir=folder.parent)

@@ -73,6 +73,28 @@ def _birth_from_proc(pid: int) -> str | None:
     return f"{boot}:{started}"
 
 
+def await_session_end(leader: int, seconds: float) -> bool:
+    """Wait until no process of the session that `leader` led is left; False when some are after so many seconds.
+
+    Told from /proc; where there is none, nothing is waited for.
+    """
+    deadline = time.monotonic() + seconds
+    while any(_session(int(entry.name)) == leader for entry in Path("/proc").glob("[0-9]*")):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _session(pid: int) -> int | None:
+    """The session of a process that still runs."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
+
+
 def memory_bytes(pid: int) -> int | None:
     """Resident memory of a process and its children (a Postgres is many); None where it cannot be told.
 
