@@ -67,7 +67,7 @@ class Decoder:
             return self._without_row(offset, envelope)
         row = self._row(after)
         key = encode(self._key_of(row))
-        if self._filtered and not self._shape.keeps(row):
+        if self._filtered and not self._keeps(row):
             return self._left_out(offset, key, envelope)
         if self._all_kept:
             stored, line = row, encode_nullable(row, self._nullable)
@@ -77,6 +77,10 @@ class Decoder:
             stored = self._shape.stored(row)
             line, partial = encode(stored), _is_partial(row)
         return Keyed(key, Record(offset, _READ if read else _UPSERT, stored, line, lsn, txid, partial), committed_ms)
+
+    def _keeps(self, row: Row) -> bool:
+        """Whether the filter lets the row in, or cannot tell: a value that was not sent is asked of the SOT."""
+        return self._shape.keeps(row) or (not self._shape.where_on_key_only and _is_partial(row))
 
     def _row(self, values: Mapping[str, Any]) -> Row:
         row = [*self._values(values)]

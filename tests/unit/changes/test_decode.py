@@ -132,3 +132,17 @@ def test_a_value_without_canonical_form_makes_its_record_undecodable() -> None:
     with pytest.raises(Undecodable, match="column name") as caught:
         Decoder(other, shape()).decode(7, record(None, row(1, "secret")))
     assert "secret" not in str(caught.value)
+
+
+def test_a_filter_on_a_value_that_was_not_sent_asks_the_source() -> None:
+    """An unchanged TOAST value is no reason to put the row outside: the SOT decides, filter and all."""
+    filtered = decoder(where=[{"column": "name", "op": "=", "value": "kept"}])
+    said = filtered.decode(7, record(None, row(1, UNAVAILABLE)))
+    assert isinstance(said, Keyed)
+    assert said.record.partial
+
+
+def test_a_filter_on_the_key_needs_no_other_value() -> None:
+    """A key that can never be inside stays passed over, whatever else was not sent."""
+    filtered = decoder(where=[{"column": "id", "op": "<=", "value": 5}])
+    assert filtered.decode(7, record(None, row(9, UNAVAILABLE))) == Passed(MOMENT_MS)
