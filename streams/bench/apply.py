@@ -29,14 +29,16 @@ from streams.plan.check import load_plan
 from streams.settings import settings
 
 
-def bench_apply(stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int, tasks: int) -> dict[str, Any]:
+def bench_apply(
+    stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int, tasks: int, driver: str
+) -> dict[str, Any]:
     """Measure both, `runs` times each. Raises BenchError rather than give a figure for wrong content."""
     Cache(settings().cache_dir).ensure(load_lock()["bench"], reporter)
     with running(stack, reporter), scratch(stack, runs) as place, filled(place, rows, note) as marks:
         store_pid = stack.pid("replica")
         assert store_pid is not None
         done: dict[str, list[Run]] = {"holdtrue": [], PEER: []}
-        contenders: tuple[Contender, ...] = (Holdtrue(), JdbcSink(tasks))
+        contenders: tuple[Contender, ...] = (Holdtrue(), JdbcSink(tasks, driver))
         for number in range(1, runs + 1):
             for contender in contenders:
                 run = measure(contender, place, marks, rows, number, store_pid)

@@ -72,8 +72,9 @@ class JdbcSink:
     name = PEER
     target = "bench_jdbc.orders"
 
-    def __init__(self, tasks: int) -> None:
+    def __init__(self, tasks: int, driver: str = "") -> None:
         self._tasks = tasks
+        self._driver = driver  # options of the JDBC driver, such as reWriteBatchedInserts=true
 
     def launch(self, place: Place, run: int) -> Launch:
         """A standalone Connect worker with this one connector."""
@@ -86,7 +87,7 @@ class JdbcSink:
         name = f"{place.plan.name}-jdbc-{run}"
         write_properties(worker, _worker(place, folder, plugins))
         connector.touch(mode=0o600)  # it holds the replica's password
-        write_properties(connector, _sink(place, name, self.target, self._tasks))
+        write_properties(connector, _sink(place, name, self.target, self._tasks, self._driver))
         options = (*class_path(site.jars("kafka")), *logging_options())
         main = "org.apache.kafka.connect.cli.ConnectStandalone"
         return Launch(
@@ -116,7 +117,7 @@ def _worker(place: Place, folder: Path, plugins: Path) -> dict[str, object]:
     }
 
 
-def _sink(place: Place, name: str, target: str, tasks: int) -> dict[str, object]:
+def _sink(place: Place, name: str, target: str, tasks: int, driver: str) -> dict[str, object]:
     url = urlsplit(place.endpoints.replica_dsn)
     converter = {
         "": "io.apicurio.registry.utils.converter.AvroConverter",
@@ -130,7 +131,7 @@ def _sink(place: Place, name: str, target: str, tasks: int) -> dict[str, object]
         "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector",
         "tasks.max": tasks,
         "topics": place.plan.change_topic(subject.TABLE),
-        "connection.url": f"jdbc:postgresql://{url.hostname}:{url.port}{url.path}?reWriteBatchedInserts=true",
+        "connection.url": f"jdbc:postgresql://{url.hostname}:{url.port}{url.path}?{driver}",
         "connection.username": url.username,
         "connection.password": url.password,
         "insert.mode": "upsert",

@@ -12,6 +12,9 @@ from streams.cli.stack import DataDir
 
 Rows = Annotated[int, typer.Option("--rows", min=100, max=50_000_000, help="Rows of the table.")]
 Runs = Annotated[int, typer.Option("--runs", min=1, max=50, help="Runs of each contender, in turns.")]
+Driver = Annotated[
+    str, typer.Option("--peer-driver", help="Options of the peer's JDBC driver, such as reWriteBatchedInserts=true.")
+]
 Tasks = Annotated[int, typer.Option("--peer-tasks", min=1, max=4, help="Tasks of the peer's connector.")]
 
 _FIGURES = (
@@ -36,7 +39,12 @@ def _group() -> None:
 
 
 def apply(
-    ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000, runs: Runs = 3, peer_tasks: Tasks = 1
+    ctx: typer.Context,
+    data_dir: DataDir = None,
+    rows: Rows = 500_000,
+    runs: Runs = 3,
+    peer_tasks: Tasks = 1,
+    peer_driver: Driver = "",
 ) -> None:
     """Apply the same change topic with a holdtrue worker and with the Debezium JDBC sink, in turns."""
     from streams.bench.apply import bench_apply
@@ -45,7 +53,11 @@ def apply(
 
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
-    _show(out, bench_apply(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, tasks=peer_tasks), _FIGURES)
+    _show(
+        out,
+        bench_apply(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, tasks=peer_tasks, driver=peer_driver),
+        _FIGURES,
+    )
 
 
 def validate(ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000, runs: Runs = 3) -> None:

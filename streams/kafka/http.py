@@ -16,6 +16,9 @@ TRIES: Final = 4
 # Answers that another try may turn into a good one; 409 is Connect's "a rebalance is in progress".
 PASSING: Final = frozenset({429, 502, 503, 504})
 
+# Whoever called says what failed in the end; a line for every try would only stand between.
+stamina.instrumentation.set_on_retry_hooks(())
+
 
 class _Passing(Exception):
     """The server said that it cannot answer now."""
