@@ -23,13 +23,25 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Where one kind of request goes and its answers come back; `id_field` is what they share."""
+    """Where one kind of request (check, repair) goes and its answers come back.
+
+    `kind` names their schemas, and the field with the id that both share is chosen by `id_field`.
+    """
 
     requests: str
     results: str
-    request_schema: str
-    event_type: str
+    kind: str
     id_field: str
+
+    @property
+    def request_schema(self) -> str:
+        """The schema of the requests."""
+        return f"{self.kind}-request"
+
+    @property
+    def result_schema(self) -> str:
+        """The schema of the answers."""
+        return f"{self.kind}-result"
 
 
 class Exchange:
@@ -85,7 +97,7 @@ class Exchange:
             str(request[self._channel.id_field]),
             self._channel.request_schema,
             {**request, "partition": partition, "deadline": deadline},
-            cloud_event(self._channel.event_type, self._source),
+            cloud_event(f"holdtrue.{self._channel.request_schema}", self._source),
             partition=partition,
         )
 

@@ -101,7 +101,7 @@ class Opener:
 
     def exchange(self, channel: Channel) -> Exchange:
         """A way to ask owners and hear their answers."""
-        decoder = Decoder(channel.event_type.removeprefix("holdtrue.").replace("-request", "-result"), self.registry)
+        decoder = Decoder(channel.result_schema, self.registry)
         return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
 
     def _partitioner(self, pair: Pair, shape: Shape) -> KeyPartitioner:
@@ -124,21 +124,9 @@ class Opener:
 
 def check_channel(plan: Plan, pair: Pair) -> Channel:
     """Check requests of a pair and their answers."""
-    return Channel(
-        checks_topic(plan, pair.replica, pair.table),
-        plan.own_topic("checks.results"),
-        "check-request",
-        "holdtrue.check-request",
-        "run",
-    )
+    return Channel(checks_topic(plan, pair.replica, pair.table), plan.own_topic("checks.results"), "check", "run")
 
 
 def repair_channel(plan: Plan, pair: Pair) -> Channel:
     """Repair requests of a pair and their answers."""
-    return Channel(
-        repairs_topic(plan, pair.replica, pair.table),
-        plan.own_topic("repairs.results"),
-        "repair-request",
-        "holdtrue.repair-request",
-        "repair",
-    )
+    return Channel(repairs_topic(plan, pair.replica, pair.table), plan.own_topic("repairs.results"), "repair", "repair")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Any
 from streams.checks.request import Depth
 from streams.drift.cause import cause_of
 from streams.errors import NotReady
+from streams.replicas.base import Held
 from streams.rows.canonical import Row, encode
 from streams.validation.report import Drifted, Report
 from streams.validation.target import Target
@@ -140,14 +140,13 @@ class Rounds:
                 confirmed.append(now)
             else:
                 pending.append(key)
-        self._report.drift += [self._explained(drifted, rows) for drifted in confirmed]
+        held = self._target.store.read([drifted.key for drifted in confirmed]) if confirmed else {}
+        self._report.drift += [self._explained(d, rows.get(d.key), held.get(d.key)) for d in confirmed]
         return pending
 
-    def _explained(self, drifted: Drifted, rows: Mapping[bytes, Row]) -> Drifted:
+    def _explained(self, drifted: Drifted, row: Row | None, held: Held | None) -> Drifted:
         """With what tells a person why: which columns differ, and whose fault it is where the version table knows."""
         target, key = self._target, drifted.key
-        row = rows.get(key)
-        held = target.store.read([key]).get(key)
         stored = held.row if held is not None else None
         wanted = None if row is None else target.digester.digest(key, encode(row))
         if row is not None and stored is not None:
@@ -241,8 +240,3 @@ class Rounds:
                 item["key"], item["kind"], item["entry_digest"], item["other_digest"], item["token"],
                 item["other_token"],
             )  # fmt: skip
-
-
-def now_text() -> str:
-    """The time, as records show it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

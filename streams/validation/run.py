@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 from streams.checks.request import Depth
 from streams.errors import NotReady, StoreUnavailable
 from streams.validation.counts import counts
 from streams.validation.report import Report
-from streams.validation.rounds import Rounds, now_text
+from streams.validation.rounds import Rounds
 from streams.validation.target import Target
 
 
 def validate(target: Target, depth: Depth) -> Report:
     """Run to `depth` (counts or checksums). What keeps the run from finishing is in the report: it is `incomplete`."""
-    report = Report(f"run-{uuid4()}", target.table, target.replica, str(depth))
-    started, began = time.monotonic(), now_text()
-    try:
-        if depth is Depth.counts:
-            counts(target, report)
-        else:
-            Rounds(target, report).checksums()
-    except (NotReady, StoreUnavailable) as error:
-        report.reason = str(error)
-    return _finished(report, started, began)
+    if depth is Depth.counts:
+        return _run(target, depth, lambda report: counts(target, report))
+    return _run(target, depth, lambda report: Rounds(target, report).checksums())
 
 
 def validate_keys(target: Target, keys: list[bytes]) -> Report:
     """Check these keys alone, twice: after a repair."""
-    report = Report(f"run-{uuid4()}", target.table, target.replica, "keys")
-    started, began = time.monotonic(), now_text()
+    return _run(target, "keys", lambda report: Rounds(target, report).keys(keys))
+
+
+def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
+    report = Report(f"run-{uuid4()}", target.table, target.replica, str(depth))
+    started, began = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     try:
-        Rounds(target, report).keys(keys)
+        work(report)
     except (NotReady, StoreUnavailable) as error:
         report.reason = str(error)
-    return _finished(report, started, began)
-
-
-def _finished(report: Report, started: float, began: str) -> Report:
     report.seconds = time.monotonic() - started
     if report.outcome == "correct" and report.covers_all:
         # Only content of every key moves the mark, and only to where the run began: later changes were not looked at.
