@@ -35,8 +35,8 @@ from streams.transport.table import VersionTable
 
 log = logging.getLogger(__name__)
 
-# What a partition fetches at a time, compressed (lz4: to about a third): some 10,000 records of 300 bytes.
-FETCH_BYTES_MAX = 1 << 20
+# What a partition fetches at a time, compressed (lz4: to about a third): some 5,000 records of 300 bytes, a batch.
+FETCH_BYTES_MAX = 1 << 19
 # Blocking calls at once: a store write and a SOT read for two partitions.
 THREADS = 4
 GAUGES_EVERY_SECONDS = 1.0

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from streams.agents.failures import Failures, Unwritable
+from streams.agents.decode import Decoded, decode_batch, schema_id
+from streams.agents.failures import Failures
 from streams.agents.retry import until_available
 from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
-from streams.changes.decode import Decoder, Keyed, Passed
-from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
+from streams.changes.envelope import WIRE_HEADER_BYTES
 from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
-from streams.changes.values import UnknownType
 from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
@@ -26,22 +25,8 @@ from streams.transport.batches import KafkaRecord
 from streams.versions.entry import Entry
 from streams.versions.state import Move, PartitionState
 
-# How many records are decoded before other tasks get a turn: about 5 ms.
-DECODE_TURN = 400
 # How often one batch may go back to the SOT and the store for the same key before a person is asked.
 ROUNDS_MAX = 10
-MAGIC = 0
-
-
-@dataclass(slots=True)
-class Decoded:
-    """A batch, taken apart. `held` says why it ends before the fetched records do."""
-
-    last_offset: int
-    keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
-    committed_ms: list[int] = field(default_factory=list)
-    unwritable: list[Unwritable] = field(default_factory=list)
-    held: Held | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +55,7 @@ class Applier:
         """
         # 1. Decode; stop before the first record that holds the table, and when the ground that the entries stand on
         # has changed: a person must decide what becomes of them (design, Shape gate).
-        decoded = await self._decode(records)
+        decoded = await decode_batch(self._table, records)
         self._check_ground(state, records)
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
@@ -94,7 +79,7 @@ class Applier:
             )
         state.mapping = mapping
         headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
-        for schema in (found for header in headers if (found := _schema_id(header)) is not None):
+        for schema in (found for header in headers if (found := schema_id(header)) is not None):
             if state.key_schema not in (-1, schema):
                 raise Held(
                     records[0].offset,
@@ -102,55 +87,6 @@ class Applier:
                     "partitions; reviews of key changes are not built yet",
                 )
             state.key_schema = schema
-
-    async def _decode(self, records: Sequence[KafkaRecord]) -> Decoded:
-        decoded = Decoded(records[-1].offset)
-        decoders = await self._decoders(records)
-        for start in range(0, len(records), DECODE_TURN):
-            for record in records[start : start + DECODE_TURN]:
-                if not self._decode_one(record, decoders, decoded):
-                    decoded.last_offset = record.offset - 1
-                    return decoded
-            await asyncio.sleep(0)
-        return decoded
-
-    async def _decoders(self, records: Sequence[KafkaRecord]) -> dict[bytes, Decoder | None]:
-        """The decoders for these records, by the header that names their schema. Raises Held."""
-        headers = {record.value[:WIRE_HEADER_BYTES] for record in records if record.value}
-        ids = {header: found for header in headers if (found := _schema_id(header)) is not None}
-        try:
-            await self._table.load_decoders(sorted(ids.values()), records[0].offset)
-        except (UnknownType, Undecodable) as error:
-            raise Held(records[0].offset, str(error)) from None
-        return {header: self._table.decoders[schema_id] for header, schema_id in ids.items()}
-
-    def _decode_one(self, raw: KafkaRecord, decoders: Mapping[bytes, Decoder | None], decoded: Decoded) -> bool:
-        """Take one record in; False when the table must be held before it."""
-        value = raw.value
-        if value is None:
-            return True  # the tombstone message after a delete: for log compaction, says nothing new
-        try:
-            decoder = decoders.get(value[:WIRE_HEADER_BYTES])
-            if decoder is None:
-                raise Undecodable("The record is not Avro in the Confluent wire format, or not Debezium's envelope.")
-            said = decoder.decode(raw.offset, value)
-        except Undecodable as error:
-            return self._undecodable(raw, error, decoded)
-        decoded.committed_ms.append(said.committed_ms)
-        if isinstance(said, Keyed):
-            decoded.keyed[said.key].append(said.record)
-        elif not isinstance(said, Passed):
-            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: the table stays as it is in "
-                                "this replica, other tables go on")  # fmt: skip
-            return False
-        return True
-
-    def _undecodable(self, raw: KafkaRecord, error: Undecodable, decoded: Decoded) -> bool:
-        if self._table.mapping.on_failure == "hold":
-            decoded.held = Held(raw.offset, str(error))
-            return False
-        decoded.unwritable.append(Unwritable(raw, "undecodable", str(error)))
-        return True
 
     def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]]) -> Work:
         keys = list(keyed)
@@ -237,18 +173,12 @@ class Applier:
         moves = work.moves
         if snapshot is not None:
             pruned = Pruner(snapshot).prune
-            moves = [Move(key, old, pruned(new)) for key, old, new in moves]
+            moves = [move if (new := pruned(move[2])) is move[2] else move._replace(new=new) for move in moves]
         records = state.changelog(moves, last_offset)
         offset = await until_available("changelog", lambda: self._table.versions.append(state.partition, records))
         reached(Step.changelog_acknowledged)
         state.commit(moves, last_offset, offset, suspected=work.suspicions, records=records)
         reached(Step.state_written)
-
-
-def _schema_id(value: bytes) -> int | None:
-    if len(value) < WIRE_HEADER_BYTES or value[0] != MAGIC:
-        return None
-    return int.from_bytes(value[1:WIRE_HEADER_BYTES], "big")
 
 
 def seconds_since(committed_ms: int) -> float:

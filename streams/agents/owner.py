@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 BATCH_RECORDS_MAX = 5_000
 # A partition is worked on at most so often while less than a full batch waits: well below any lag bound.
 GATHER_SECONDS = 0.1
-# Fetched records that may wait for one partition: two batches keep it busy, more is only memory.
-WAITING_RECORDS_MAX = 10_000
+# Fetched records that may wait for one partition: a batch and what is fetched while it is worked on.
+WAITING_RECORDS_MAX = 8_000
 
 
 class Flow(Protocol):
@@ -183,7 +183,7 @@ class Owner:
             if len(first) > done:
                 self._waiting.appendleft(first[done:])
             done -= min(done, len(first))
-        if self._paused and self._waiting_records < WAITING_RECORDS_MAX // 2:
+        if self._paused and self._waiting_records < WAITING_RECORDS_MAX:
             self._paused = False
             self._flow.resume(self.tp)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
-from streams.changes.envelope import Envelope, EnvelopeReader, Undecodable
+from streams.changes.columns import Irregular
+from streams.changes.envelope import EnvelopeReader, EnvelopeSchema, Undecodable
+from streams.changes.envelopes import Envelopes, EnvelopesReader
 from streams.changes.record import Op, Record
-from streams.changes.values import UNAVAILABLE, ToText, binary, converter, identity
+from streams.changes.texts import texts
+from streams.changes.values import UNAVAILABLE, ToText, binary, converter
 from streams.plan.mapping import Shape
-from streams.rows.canonical import Row, encode, encode_nullable
+from streams.rows.canonical import Row, encode, encode_columns
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
-_MARK_IN_LINE = UNAVAILABLE.encode()
 _READ, _UPSERT = Op.read, Op.upsert
+# Fewer records than this are read faster one by one.
+MANY = 150
 
 
 class Keyed(NamedTuple):
@@ -38,6 +43,12 @@ class Passed(NamedTuple):
     committed_ms: int
 
 
+Said = Keyed | TableLevel | Passed
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_new_record, _new_keyed = partial(tuple.__new__, Record), partial(tuple.__new__, Keyed)
+
+
 class Decoder:
     """Decodes the records of one writer schema for one shape.
 
@@ -46,77 +57,72 @@ class Decoder:
     """
 
     def __init__(self, schema: Mapping[str, Any], shape: Shape) -> None:
-        self._reader = EnvelopeReader(schema)
+        described = EnvelopeSchema(schema)
         self._shape = shape
-        types = {field["name"]: field["type"] for field in self._reader.row_fields}
-        columns = [_column(column.name, types) for column in shape.read_columns]
-        self._values = _getter([name for name, _ in columns])
-        self._conversions = [(place, to) for place, (_, to) in enumerate(columns) if to is not identity]
-        self._nullable = [place for place, (name, _) in enumerate(columns) if isinstance(types[name], list)]
-        self._key_columns = [_column(name, types) for name in shape.key_columns]
-        self._key_of = _getter(shape.key_index)
-        self._all_kept = len(shape.source_columns) == len(shape.read_columns)
-        self._binary = any(column.type == "bytea" for column in shape.read_columns)
-        self._filtered = bool(shape.terms)
+        types = {field["name"]: field["type"] for field in described.row}
+        self._columns = [(column.name, _converter(column.name, types)) for column in shape.read_columns]
+        self._key_columns = [(name, _converter(name, types)) for name in shape.key_columns]
+        self._one = EnvelopeReader(described)
+        self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
 
-    def decode(self, offset: int, value: bytes) -> Keyed | TableLevel | Passed:
+    def decode(self, offset: int, value: bytes) -> Said:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema."""
-        envelope = self._reader.read(value)
-        _, after, read, committed_ms, txid, lsn = envelope
-        if after is None:
-            return self._without_row(offset, envelope)
-        row = self._row(after)
-        key = encode(self._key_of(row))
-        if self._filtered and not self._keeps(row):
-            return self._left_out(offset, key, envelope)
-        if self._all_kept:
-            stored, line = row, encode_nullable(row, self._nullable)
-            # One look at the line first: nearly always it settles that no value is a mark.
-            partial = (_MARK_IN_LINE in line or self._binary) and _is_partial(row)
-        else:
-            stored = self._shape.stored(row)
-            line, partial = encode(stored), _is_partial(row)
-        return Keyed(key, Record(offset, _READ if read else _UPSERT, stored, line, lsn, txid, partial), committed_ms)
-
-    def _keeps(self, row: Row) -> bool:
-        """Whether the filter lets the row in, or cannot tell: a value that was not sent is asked of the SOT."""
-        return self._shape.keeps(row) or (not self._shape.where_on_key_only and _is_partial(row))
-
-    def _row(self, values: Mapping[str, Any]) -> Row:
-        row = [*self._values(values)]
-        place = 0
-        try:
-            for place, to_text in self._conversions:
-                row[place] = to_text(row[place])
-        except _NO_FORM:
-            raise _without_form(self._shape.read_columns[place].name) from None
-        return tuple(row)
-
-    def _without_row(self, offset: int, envelope: Envelope) -> Keyed | TableLevel | Passed:
-        before = envelope.before
+        before, after, read, committed_ms, txid, lsn = self._one.read(value)
+        if after is not None:
+            row = _converted(self._columns, after)
+            if self._shape.terms:
+                return self._filtered(offset, row, read, committed_ms, txid, lsn)
+            key, op, line = encode(self._shape.key_of(row)), _READ if read else _UPSERT, encode(row)
+            return Keyed(key, Record(offset, op, row, line, lsn, txid, _is_partial(row)), committed_ms)
         if before is None:
-            return TableLevel(offset, envelope.committed_ms)
-        key_texts = self._key(before)
+            return TableLevel(offset, committed_ms)
+        key_texts = _converted(self._key_columns, before)
         if self._key_left_out(key_texts):
-            return Passed(envelope.committed_ms)
-        record = Record(offset, Op.delete, None, b"", envelope.lsn, envelope.txid)
-        return Keyed(encode(key_texts), record, envelope.committed_ms)
+            return Passed(committed_ms)
+        return Keyed(encode(key_texts), Record(offset, Op.delete, None, b"", lsn, txid), committed_ms)
 
-    def _key(self, before: Mapping[str, Any]) -> Row:
-        key: list[str | None] = []
-        for name, to_text in self._key_columns:
-            try:
-                key.append(to_text(before[name]))
-            except _NO_FORM:
-                raise _without_form(name) from None
-        return tuple(key)
+    def decode_many(self, offsets: Sequence[int], values: Sequence[bytes]) -> Sequence[Said | None]:
+        """What each record says, where that is found out faster for many at once; None for the others."""
+        if self._many is None or len(values) < MANY:
+            return [None] * len(values)
+        try:
+            found = self._many.read(values)
+            columns = [texts(found.columns[name], convert) for name, convert in self._columns]
+            said = self._said([offsets[place] for place in found.places], columns, found)
+        except (Irregular, Undecodable, *_NO_FORM):
+            return [None] * len(values)  # one of them is not what it should be: it is found when each is read alone
+        if len(said) == len(values):
+            return said
+        spread: list[Said | None] = [None] * len(values)
+        for place, each in zip(found.places, said, strict=True):
+            spread[place] = each
+        return spread
 
-    def _left_out(self, offset: int, key: bytes, envelope: Envelope) -> Keyed | Passed:
-        """A row outside the filter: nothing if its key can never be inside, else the key must not be in the replica."""
-        if self._shape.where_on_key_only:
-            return Passed(envelope.committed_ms)
-        op = _READ if envelope.read else _UPSERT
-        return Keyed(key, Record(offset, op, None, b"", envelope.lsn, envelope.txid), envelope.committed_ms)
+    def _said(self, offsets: Sequence[int], columns: Sequence[Sequence[str | None]], found: Envelopes) -> list[Said]:
+        _, _, read, committed_ms, txid, lsn = found
+        rows = zip(*columns, strict=True)
+        if self._shape.terms:
+            return [*map(self._filtered, offsets, rows, read, committed_ms, txid, lsn)]
+        keys = encode_columns([columns[index] for index in self._shape.key_index])
+        ops = [_READ if each else _UPSERT for each in read]
+        incomplete = _are_partial(columns)
+        lines = encode_columns(columns)
+        records = map(_new_record, zip(offsets, ops, rows, lines, lsn, txid, incomplete, strict=True))
+        return [*map(_new_keyed, zip(keys, records, committed_ms, strict=True))]
+
+    def _filtered(self, offset: int, row: Row, read: bool, committed_ms: int, txid: int, lsn: int) -> Keyed | Passed:
+        """A row that may be outside: nothing if its key can never be inside, else the key must not be in the replica.
+
+        A row is never judged by a value that was not sent: the SOT is asked, filter and all.
+        """
+        op, shape = _READ if read else _UPSERT, self._shape
+        key, incomplete = encode(shape.key_of(row)), _is_partial(row)
+        if shape.keeps(row) or (incomplete and not shape.where_on_key_only):
+            stored = shape.stored(row)
+            return Keyed(key, Record(offset, op, stored, encode(stored), lsn, txid, incomplete), committed_ms)
+        if shape.where_on_key_only:
+            return Passed(committed_ms)
+        return Keyed(key, Record(offset, op, None, b"", lsn, txid), committed_ms)
 
     def _key_left_out(self, key: Row) -> bool:
         shape = self._shape
@@ -127,30 +133,36 @@ class Decoder:
 _NO_FORM = (ValueError, OverflowError, IndexError)
 
 
-def _without_form(column: str) -> Undecodable:
-    return Undecodable(
-        f"A value of column {column} has no canonical form (such as infinity, or a year beyond 9999).",
-        "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
-    )
-
-
 def _is_partial(row: Row) -> bool:
     """Whether a value is the placeholder of an unchanged TOAST value."""
     return _MARKS[0] in row or _MARKS[1] in row
 
 
-def _getter(places: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Takes these places out of a row or mapping, as a tuple also where there is only one."""
-    if len(places) == 1:
-        only = places[0]
-        return lambda values: (values[only],)
-    return itemgetter(*places)
+def _are_partial(columns: Sequence[Sequence[str | None]]) -> Iterable[bool]:
+    """`_is_partial` of each row; nearly always one look at each column settles that none is."""
+    if any(mark in column for mark in _MARKS for column in columns):
+        return map(_is_partial, zip(*columns, strict=True))
+    return repeat(False, len(columns[0]))
 
 
-def _column(name: str, types: Mapping[str, Any]) -> tuple[str, ToText]:
+def _converter(name: str, types: Mapping[str, Any]) -> ToText:
     if name not in types:
         raise Undecodable(
             f"The change topic's schema has no column {name}, which the mapping needs.",
             "Was it dropped at the source? Change the mapping, or add the column again.",
         )
-    return name, converter(name, types[name])
+    return converter(name, types[name])
+
+
+def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:
+    row: list[str | None] = []
+    for name, to_text in columns:
+        value = values[name]
+        try:
+            row.append(None if value is None else to_text(value))
+        except _NO_FORM:
+            raise Undecodable(
+                f"A value of column {name} has no canonical form (such as infinity, or a year beyond 9999).",
+                "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
+            ) from None
+    return tuple(row)

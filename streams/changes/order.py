@@ -21,6 +21,8 @@ from streams.versions.entry import NO_TOKEN, Entry, Position, Token
 UNPROVEN_MAX = 32
 
 _READ, _DELETE = Op.read, Op.delete
+# What a NamedTuple's own constructor does, without the Python function around it.
+_new = tuple.__new__
 
 Digest = Callable[[bytes], bytes]
 
@@ -101,22 +103,21 @@ def _next_in_order(entry: Entry | None, record: Record, epoch: int, digest: Dige
     offset, op, row, line, lsn, txid, incomplete = record
     if incomplete or epoch < 1:
         return None
-    content = None if row is None else digest(line)
     if entry is None:
-        if op is _READ:
-            return Store(Entry(Token(epoch, offset, 0), None, 0, (), content), row, line)
         if op is _DELETE and txid == 0:
             return None
-        return Store(Entry(Token(epoch, offset, 0), Position(epoch, lsn), txid, (txid,), content), row, line)
-    token, position, seen, unproven, _, rebuilt = entry
-    if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
-        return None
-    follows = not rebuilt if position is None else position.epoch == epoch and lsn > position.lsn
-    if not follows:
-        return None
-    return Store(
-        Entry(Token(epoch, offset, 0), Position(epoch, lsn), txid, unproven_with(unproven, txid), content), row, line
-    )
+        unproven: tuple[int, ...] = (txid,)
+    else:
+        token, before, seen, unproven, _, rebuilt = entry
+        if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
+            return None
+        if rebuilt if before is None else (before[0] != epoch or lsn <= before[1]):
+            return None
+        unproven = unproven_with(unproven, txid)
+    known = (None, 0, ()) if op is _READ else (_new(Position, (epoch, lsn)), txid, unproven)
+    content = None if row is None else digest(line)
+    learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False))
+    return _new(Store, (learned, row, line))
 
 
 def _start(entry: Entry | None) -> _Run:
@@ -247,5 +248,6 @@ class Pruner:
         token, position, seen, unproven, digest, rebuilt = entry
         left = self._left.get(unproven)
         if left is None:
-            left = self._left[unproven] = tuple(txid for txid in unproven if not self._snapshot.shows(txid))
-        return entry if left == unproven else Entry(token, position, seen, left, digest, rebuilt)
+            left = tuple(txid for txid in unproven if not self._snapshot.shows(txid))
+            left = self._left[unproven] = unproven if left == unproven else left
+        return entry if left is unproven else Entry(token, position, seen, left, digest, rebuilt)

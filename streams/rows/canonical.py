@@ -9,7 +9,7 @@ a Postgres replica be written with the very bytes that were digested (docs/decis
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 Row = tuple[str | None, ...]
 
@@ -34,27 +34,41 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 def encode(row: Sequence[str | None]) -> bytes:
     """The canonical bytes of a row: a COPY text line without its newline."""
-    return encode_nullable(row, range(len(row)))
-
-
-def encode_nullable(row: Sequence[str | None], nullable: Iterable[int]) -> bytes:
-    """`encode`, where only the values at these places can be None."""
-    cells, nulls = row, 0
-    for place in nullable:
-        if row[place] is None:
-            cells = [*cells] if nulls == 0 else cells
-            cells[place] = NULL  # type: ignore[index]  # it is our own list
-            nulls += 1
-    line = "\t".join(cells)  # type: ignore[arg-type]  # no None is left
+    line = "\t".join([NULL if value is None else value for value in row])
     # Nothing to escape: no tab but the separators, no backslash but those of NULLs.
-    if line.count("\t") == len(row) - 1 and line.count("\\") == nulls and not _has_control(line):
+    if (
+        line.count("\t") == len(row) - 1
+        and line.count("\\") == row.count(None)
+        and "\n" not in line
+        and not _has_rare_control(line)
+    ):
         return line.encode()
     return _encode_each(row)
 
 
-def _has_control(line: str) -> bool:
-    # Five searches for one character cost less than one regular expression.
-    return "\n" in line or "\r" in line or "\b" in line or "\f" in line or "\v" in line
+def encode_columns(columns: Sequence[Sequence[str | None]]) -> list[bytes]:
+    """`encode` of each of many rows, whose values are given by columns; a third of the time."""
+    nulls = [column.count(None) for column in columns]
+    cells = [_without_null(column) if gaps else column for column, gaps in zip(columns, nulls, strict=True)]
+    lines = "".join([f"{line}\n" for line in map("\t".join, zip(*cells, strict=True))])
+    rows = len(columns[0])
+    if (
+        lines.count("\n") == rows
+        and lines.count("\t") == rows * (len(columns) - 1)
+        and lines.count("\\") == sum(nulls)
+        and not _has_rare_control(lines)
+    ):
+        return lines.encode().split(b"\n")[:-1]
+    return [encode(row) for row in zip(*columns, strict=True)]
+
+
+def _without_null(column: Sequence[str | None]) -> list[str]:
+    return [NULL if value is None else value for value in column]
+
+
+def _has_rare_control(line: str) -> bool:
+    # Four searches for one character cost less than one regular expression.
+    return "\r" in line or "\b" in line or "\f" in line or "\v" in line
 
 
 def _encode_each(row: Sequence[str | None]) -> bytes:

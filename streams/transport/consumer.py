@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
 from streams.transport.batches import Batch, KafkaRecord
 
-_POLL_SECONDS = 1.0
+# A partition that was resumed gives what was fetched before when the consumer asks next, not at once.
+_POLL_SECONDS = 0.05
+# How long a broker may keep a fetch when it has no records. aiokafka has one fetch per broker under way, and a resumed
+# partition waits for the next one. Faust sets 1.5 s and has no setting for it; a worker stood still for a third of its
+# time (docs/benchmarks.md).
+_FETCH_WAIT_MS = 100
 
 
 class _BareRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -37,13 +42,25 @@ def collect_seldom() -> None:
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, 10, 10)
 
 
-class BatchConsumer(Consumer):  # type: ignore[misc]  # faust ships no types
+class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no types
+    """Faust's thread around an aiokafka consumer that asks its broker again soon."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        return consumer
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
     """Faust's own aiokafka consumer with another inner loop; group, heartbeats and assignment stay Faust's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Where records were missing and were asked for again, by partition.
         self._missing: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_start(self) -> None:
         """Start as Faust does, in a process that now makes and drops objects by the batch."""

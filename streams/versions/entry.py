@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 _TOKEN = struct.Struct(">IQI")
 TOKEN_BYTES = _TOKEN.size
+# What a NamedTuple's own constructor does, without the Python function around it.
+_new = tuple.__new__
 
 
 class Token(NamedTuple):
@@ -85,14 +87,10 @@ class Entry(NamedTuple):
         """The inverse of `encode`; raises struct.error on bytes that are not an entry."""
         flags, epoch, offset, refresh, p_epoch, lsn, seen, digest = _ENTRY.unpack_from(encoded)
         extra = (len(encoded) - _ENTRY.size) // 8
-        return cls(
-            Token(epoch, offset, refresh),
-            Position(p_epoch, lsn) if flags & _POSITIONED else None,
-            seen,
-            struct.unpack_from(f">{extra}Q", encoded, _ENTRY.size) if extra else (),
-            digest if flags & _LIVE else None,
-            bool(flags & _REBUILT),
-        )
+        token = _new(Token, (epoch, offset, refresh))
+        position = _new(Position, (p_epoch, lsn)) if flags & _POSITIONED else None
+        unproven = struct.unpack_from(f">{extra}Q", encoded, _ENTRY.size) if extra else ()
+        return _new(cls, (token, position, seen, unproven, digest if flags & _LIVE else None, bool(flags & _REBUILT)))
 
 
 _ENTRY = struct.Struct(">BIQIIQQ16s")

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import fastavro
+from hypothesis import strategies as st
 
 MOMENT_MS = 1_795_442_694_071
 SCHEMA: dict[str, Any] = {
@@ -69,3 +70,17 @@ def _without_logical() -> Any:
         return [bare(each) for each in part] if isinstance(part, list) else part
 
     return fastavro.parse_schema(bare(SCHEMA))
+
+
+ROWS = st.builds(row, st.integers(-(2**63), 2**63 - 1), st.none() | st.text(max_size=80), st.binary(max_size=9))
+NUMBERS = st.none() | st.integers(0, 2**62)
+SOURCES = st.fixed_dictionaries(
+    {
+        "version": st.sampled_from(["3.6.3.Final", "3.10.0.Final", ""]),
+        "name": st.sampled_from(["bank", "a-much-longer-name" * 5]),
+        "snapshot": st.sampled_from(["false", "true", "last", "incremental", None]),
+        "sequence": st.none() | st.text(max_size=60),
+        "ts_ms": st.integers(0, 2**50), "ts_us": NUMBERS, "ts_ns": NUMBERS, "txId": NUMBERS, "lsn": NUMBERS,
+        "table": st.sampled_from(["t", "table_of_another_length"]),
+    }
+)  # fmt: skip

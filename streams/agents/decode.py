@@ -1,0 +1,116 @@
+"""Taking one batch of one partition apart: what its records say about each key, and which of them say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streams.agents.failures import Unwritable
+from streams.agents.table import Held, TableWork
+from streams.changes.decode import Decoder, Keyed, Passed, Said
+from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
+from streams.changes.record import Record
+from streams.changes.values import UnknownType
+from streams.transport.batches import KafkaRecord
+
+# How many records are decoded before other tasks get a turn: about 10 ms.
+DECODE_TURN = 2_000
+MAGIC = 0
+
+# By the header that names a record's schema; None where that is not Debezium's envelope.
+Decoders = Mapping[bytes, Decoder | None]
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A batch, taken apart. `held` says why it ends before the fetched records do."""
+
+    last_offset: int
+    keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    committed_ms: list[int] = field(default_factory=list)
+    unwritable: list[Unwritable] = field(default_factory=list)
+    held: Held | None = None
+
+
+async def decode_batch(table: TableWork, records: Sequence[KafkaRecord]) -> Decoded:
+    """What the records say, up to the first one that holds the table. Raises Held when not even that can be told."""
+    decoded = Decoded(records[-1].offset)
+    decoders = await _decoders(table, records)
+    for start in range(0, len(records), DECODE_TURN):
+        _decode_turn(table, records[start : start + DECODE_TURN], decoders, decoded)
+        if decoded.held is not None:
+            decoded.last_offset = decoded.held.offset - 1
+            return decoded
+        await asyncio.sleep(0)
+    return decoded
+
+
+def schema_id(encoded: bytes) -> int | None:
+    """The id in the header of the Confluent wire format; None for bytes without one."""
+    if len(encoded) < WIRE_HEADER_BYTES or encoded[0] != MAGIC:
+        return None
+    return int.from_bytes(encoded[1:WIRE_HEADER_BYTES], "big")
+
+
+async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> Decoders:
+    headers = {record.value[:WIRE_HEADER_BYTES] for record in records if record.value}
+    ids = {header: found for header in headers if (found := schema_id(header)) is not None}
+    try:
+        await table.load_decoders(sorted(ids.values()), records[0].offset)
+    except (UnknownType, Undecodable) as error:
+        raise Held(records[0].offset, str(error)) from None
+    return {header: table.decoders[found] for header, found in ids.items()}
+
+
+def _decode_turn(table: TableWork, records: Sequence[KafkaRecord], decoders: Decoders, decoded: Decoded) -> None:
+    """Take records in, up to the one that holds the table."""
+    keyed, committed_ms = decoded.keyed, decoded.committed_ms
+    for raw, together in zip(records, _said_together(records, decoders), strict=True):
+        said = together or _said_alone(table, raw, decoders, decoded)
+        if isinstance(said, Keyed):
+            key, record, moment = said
+            keyed[key].append(record)
+            committed_ms.append(moment)
+        elif isinstance(said, Passed):
+            committed_ms.append(said.committed_ms)
+        elif said is not None:
+            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: the table stays as it is in "
+                                "this replica, other tables go on")  # fmt: skip
+        if decoded.held is not None:
+            return
+
+
+def _said_together(records: Sequence[KafkaRecord], decoders: Decoders) -> list[Said | None]:
+    """What each record says, where that is found out faster for many at once; None for the others."""
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for place, record in enumerate(records):
+        if record.value is not None:
+            places[record.value[:WIRE_HEADER_BYTES]].append(place)
+    together: list[Said | None] = [None] * len(records)
+    for header, those in places.items():
+        if (decoder := decoders.get(header)) is not None:
+            chosen = [records[place] for place in those]
+            offsets, values = [record.offset for record in chosen], [record.value or b"" for record in chosen]
+            for place, said in zip(those, decoder.decode_many(offsets, values), strict=True):
+                together[place] = said
+    return together
+
+
+def _said_alone(table: TableWork, raw: KafkaRecord, decoders: Decoders, decoded: Decoded) -> Said | None:
+    """What one record says; None for nothing."""
+    value = raw.value
+    if value is None:
+        return None  # the tombstone message after a delete: for log compaction, says nothing new
+    try:
+        decoder = decoders.get(value[:WIRE_HEADER_BYTES])
+        if decoder is None:
+            raise Undecodable("The record is not Avro in the Confluent wire format, or not Debezium's envelope.")
+        return decoder.decode(raw.offset, value)
+    except Undecodable as error:
+        if table.mapping.on_failure == "hold":
+            decoded.held = Held(raw.offset, str(error))
+        else:
+            decoded.unwritable.append(Unwritable(raw, "undecodable", str(error)))
+        return None
