@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from streams.local.stack import Stack
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("holdtrue")
+settings.load_profile("holdtrue")
 
 # The first start on a machine downloads about 270 MB; every later one takes half a minute.
 FIRST_START_SECONDS = 900

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streams.cli.context import Context, context
+from streams.cli.output import Format
 from streams.errors import NotReady
 
 if TYPE_CHECKING:
@@ -167,4 +168,6 @@ def _show(call: Context, plan: Plan, state: ConnectorState | None, slot: Slot | 
         "publication": plan.source.publication,
         **({name: value for name, value in slot.as_dict().items() if name != "slot_name"} if slot else {}),
     }
+    if call.out.fmt is Format.table:
+        row["tasks"] = ", ".join(row["tasks"])
     call.out.rows("connectors", [row], COLUMNS)

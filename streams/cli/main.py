@@ -35,6 +35,7 @@ VERBS = (
 
 # Global options that take a value.
 WITH_VALUE = frozenset(("--plan", "--format"))
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="holdtrue",
@@ -94,7 +95,11 @@ def run() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer has taken the interrupt, and says nothing
+            sys.stderr.write("interrupted\n")
+        raise
 
 
 if __name__ == "__main__":

@@ -88,10 +88,11 @@ def _live(plan: Plan, document: Document) -> Iterator[Finding]:
 
 def _store(plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisReplica) -> Iterator[Finding]:
     from streams.plan.live_replicas import dynamo_findings
-    from streams.replicas.probe import dynamo_keys, ping_redis
+    from streams.replicas.probe import dynamo_keys
+    from streams.replicas.redis import ping
 
     if isinstance(replica, RedisReplica):
-        ping_redis(replica.url.resolve())
+        ping(replica.url.resolve())
         return
     targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
     endpoint = replica.endpoint.resolve() if replica.endpoint else None

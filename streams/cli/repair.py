@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.context import context
 from streams.errors import UsageError
 
+if TYPE_CHECKING:
+    from streams.cli.output import Output
+    from streams.validation.repairing import Outcome
+
 _PLANNED = ("replica", "table", "shown", "kind", "effect")
 _DONE = ("replica", "table", "ordered", "repaired", "resolved", "failed")
 _LIMIT = 100_000
+# Failures that are told one by one.
+_TOLD = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +40,6 @@ def plan(
     kind: Annotated[str | None, typer.Option("--kind", help="Only this kind of drift.")] = None,
 ) -> None:
     """Dry run: write what would be repaired into a file. Changes nothing."""
-    from dataclasses import asdict
-
     from streams.control.view import opened_with_schema
     from streams.plan.check import load_plan
     from streams.repair.file import planned
@@ -59,8 +64,6 @@ def apply(
     ] = False,
 ) -> None:
     """Have the owners repair the file's keys and check them again. Exit 0 when all are resolved, 3 when not."""
-    from dataclasses import asdict
-
     from streams.plan.check import load_plan
     from streams.repair.file import read
     from streams.validation.open import Opener
@@ -75,9 +78,24 @@ def apply(
         outcomes = list(apply_plan(opener, repairs, person, reason, above_threshold=above_threshold))
     finally:
         opener.close()
-    here.out.rows("repairs", [asdict(outcome) for outcome in outcomes], _DONE)
+    here.out.rows("repairs", [_document(outcome) for outcome in outcomes], _DONE)
+    for outcome in outcomes:
+        _tell_failures(here.out, outcome)
     if any(outcome.resolved != outcome.ordered for outcome in outcomes):
         raise typer.Exit(3)
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    """Every field, failures as objects."""
+    return {**asdict(outcome), "failures": [failure._asdict() for failure in outcome.failures]}
+
+
+def _tell_failures(out: Output, outcome: Outcome) -> None:
+    for failure in outcome.failures[:_TOLD]:
+        key = ", ".join(f"{column}={value}" for column, value in failure.key.items())
+        out.note(f"{outcome.table} ({key}) in {outcome.replica}: {failure.reason}")
+    if (more := len(outcome.failures) - _TOLD) > 0:
+        out.note(f"{outcome.table} in {outcome.replica}: {more} more are not resolved; see holdtrue drift list")
 
 
 def backfill() -> None:

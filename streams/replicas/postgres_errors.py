@@ -87,14 +87,14 @@ def _reason(error: psycopg.Error) -> str:
 
 def _unavailable_hint(state: str) -> str:
     if state[:2] == "53":
-        return "Free disk space or connections on the replica; writing goes on by itself."
+        return "Free disk space or connections on the replica; a worker goes on by itself."
     if state == "55P03":
-        return "Another session holds locks on the table; writing goes on when it ends."
+        return "Another session holds locks on the table; a worker goes on when it ends."
     if state[:2] == "40":
         return "Another writer met the same rows; the batch is sent again."
     if state == "25006":
         return "The server accepts no writes: point the replica's DSN at the primary."
-    return "Check that the server runs and that the replica's DSN names it; writing goes on by itself."
+    return "Check that the server runs and that the replica's DSN names it; a worker that runs goes on by itself."
 
 
 def _schema_detail(error: psycopg.Error) -> str:

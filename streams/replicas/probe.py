@@ -1,4 +1,4 @@
-"""Whether a DynamoDB or Redis replica can be reached, and which keys its tables have: for `plan check --live`."""
+"""Which keys the tables of a DynamoDB replica have: for `plan check --live`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import boto3
-import redis
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,19 +37,3 @@ def _dynamo_key(client: Any, table: str) -> tuple[str, ...] | None:
         return None
     schema = sorted(described["KeySchema"], key=lambda item: item["KeyType"] != "HASH")
     return tuple(item["AttributeName"] for item in schema)
-
-
-def ping_redis(url: str) -> None:
-    """Ask the Redis at `url` for a sign of life. Raises StoreUnavailable without the URL, which may hold a password."""
-    try:
-        with redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-        ) as client:
-            client.ping()
-    except redis.AuthenticationError:
-        raise StoreUnavailable("Redis refuses the connection: wrong user or password.", "Correct the URL.") from None
-    except redis.RedisError as error:
-        hint = "Start the server, or correct the URL the plan refers to."
-        raise StoreUnavailable(f"Redis cannot be reached: {type(error).__name__}.", hint) from None
-    except ValueError:
-        raise StoreUnavailable("The URL of Redis cannot be read.", "It must be redis://host:port/database.") from None

@@ -35,6 +35,8 @@ ANSWER_SECONDS: Final = 10.0
 _CONNECTIONS_MAX: Final = 8
 _BY_ORDER: Final = b"-"
 _IS_TOKEN: Final = re.compile(rb"[0-9a-f]{32}").fullmatch
+# A socket's path is a file; of a server's address it can only be the number of a database.
+_NUMBERED: Final = re.compile(r"unix://.*|rediss?://[^/?]*(/\d{0,5})?(\?.*)?").fullmatch
 _SETUP: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "CROSSSLOT"})
 
 
@@ -51,6 +53,8 @@ _READ = _Script("redis_read.lua")
 def connect(url: str) -> redis.Redis:
     """A client with bounded connections and waits that never sends anything twice; opens nothing yet."""
     try:
+        if not _NUMBERED(url):
+            raise ValueError("redis-py would take a database that is no number for 0")
         pool = redis.BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS_MAX,
@@ -66,6 +70,13 @@ def connect(url: str) -> redis.Redis:
             "The URL of the Redis replica cannot be read.", "Write redis://[user:password@]host:port/0."
         ) from None
     return redis.Redis(connection_pool=pool)
+
+
+def ping(url: str) -> None:
+    """Ask for a sign of life. Raises Refused for an unreadable URL and StoreUnavailable, neither with the URL in it."""
+    client = connect(url)
+    with client, translated(_address(client)):
+        client.ping()
 
 
 class RedisTable:

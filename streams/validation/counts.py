@@ -54,7 +54,7 @@ def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
         target.exchange.ask(partition, request, deadline - time.monotonic())
     target.exchange.flush()
     rows: dict[int, tuple[int, int]] = {}
-    for answer in target.exchange.answers(report.run, deadline):
+    for answer in target.exchange.answers(report.run, deadline, target.on_silence):
         if answer["round"] == number:
             if answer["incomplete"]:
                 raise NotReady(answer["incomplete"])

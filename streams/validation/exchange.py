@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from streams.kafka.wire import Decoder, cloud_event
 
 POLL_SECONDS = 0.2
 KAFKA_SECONDS = 15.0
+SILENCE_SECONDS = 5.0
 
 Answer = dict[str, Any]
 
@@ -105,12 +106,20 @@ class Exchange:
         """Return when Kafka has every request asked so far."""
         self._writer.flush()
 
-    def answers(self, identity: str, deadline: float) -> Iterator[Answer]:
-        """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`)."""
+    def answers(self, identity: str, deadline: float, on_silence: Callable[[], None]) -> Iterator[Answer]:
+        """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`).
+
+        `on_silence` is called every SILENCE_SECONDS without any: it may see that there is nobody to wait for.
+        """
+        silent_at = time.monotonic() + SILENCE_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             message = self._consumer.poll(min(left, POLL_SECONDS))
             if message is None:
+                if time.monotonic() > silent_at:
+                    on_silence()
+                    silent_at = time.monotonic() + SILENCE_SECONDS
                 continue
+            silent_at = time.monotonic() + SILENCE_SECONDS
             if (error := message.error()) is not None:
                 raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
             answer = self._decoder.decode(message.value())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from streams.errors import NotReady, UsageError
 from streams.kafka.events import EventWriter
+from streams.kafka.groups import has_members
 from streams.kafka.partitions import KeyPartitioner
 from streams.kafka.registry import Registry
 from streams.kafka.schemas import key_subject
@@ -23,6 +25,9 @@ from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.validation.exchange import Channel, Exchange
 from streams.validation.target import Target
+
+# How long a worker may take to be in its group: one that was started a moment ago is waited for.
+WORKER_SECONDS = 10.0
 
 
 class Pair(NamedTuple):
@@ -76,7 +81,8 @@ class Opener:
 
     @contextmanager
     def target(self, pair: Pair) -> Iterator[Target]:
-        """What a run of this pair works on; closed on leaving."""
+        """What a run of this pair works on; closed on leaving. Raises NotReady when no worker could answer."""
+        self._require_worker(pair.replica)
         plan, shape = self.plan, self.shape(pair)
         dsn = plan.source.dsn.resolve()
         application = f"holdtrue {plan.name} validate"
@@ -97,6 +103,14 @@ class Opener:
                 Fence(dsn, plan.source.slot, application),
                 exchange,
                 self._partitioner(pair, shape),
+                on_silence=partial(self._require_worker, pair.replica),
+            )
+
+    def _require_worker(self, replica: str) -> None:
+        if not has_members(self.bootstrap, self.plan.group(replica), WORKER_SECONDS):
+            raise NotReady(
+                f"No worker of {replica} is running: nobody could answer.",
+                f"Start one, then run this again: holdtrue worker --replica {replica}",
             )
 
     def exchange(self, channel: Channel) -> Exchange:

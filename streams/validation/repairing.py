@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from streams.errors import NotReady, UsageError
@@ -14,12 +14,13 @@ from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
 from streams.validation.open import Opener, Pair, repair_channel
 from streams.validation.publish import drift_event, send_event
-from streams.validation.report import Drifted
+from streams.validation.report import Drifted, Report
 from streams.validation.run import validate_keys
 from streams.validation.target import Target
 
 REQUEST_ITEMS = 100
 ANSWER_SECONDS = 120.0
+WRONG_AGAIN = "found wrong again after the repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,13 @@ class Order:
     by: str
     reason: str
     hash: str
+
+
+class Failure(NamedTuple):
+    """A key that is not resolved, by its columns, and why."""
+
+    key: Mapping[str, str]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class Outcome:
     repaired: int
     resolved: int
     failed: int
+    failures: tuple[Failure, ...] = ()
 
 
 def apply_plan(
@@ -79,14 +88,26 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
         answers = _ask_owners(opener, target, pair, repair, items, order)
         done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
         _publish(opener, pair, known, done, "repaired", repair)
-        _publish_failed(opener, pair, known, answers, repair)
+        failures = _failures(answers)
+        for key, reason in failures.items():
+            _publish(opener, pair, known, [key], "open", repair, reason=reason)
         report = validate_keys(target, done) if done else None
     wrong = {drifted.key for drifted in report.drift} if report else set()
     proven = [key for key in done if key not in wrong] if report and not report.reason and not report.superseded else []
     run = report.run if report else None
     _publish(opener, pair, known, proven, "resolved", repair, run=run)
-    _publish(opener, pair, known, wrong, "open", repair, run=run, reason="found wrong again after the repair")
-    return Outcome(repair, pair.replica, pair.table, len(items), len(done), len(proven), len(items) - len(done))
+    _publish(opener, pair, known, wrong, "open", repair, run=run, reason=WRONG_AGAIN)
+    failures |= dict.fromkeys(wrong, WRONG_AGAIN)
+    failures |= {key: _unproven(report) for key in done if key not in wrong and key not in proven}
+    told = tuple(Failure(known[key].shown, reason) for key, reason in failures.items())
+    counts = (len(items), len(done), len(proven), len(items) - len(done))
+    return Outcome(repair, pair.replica, pair.table, *counts, told)
+
+
+def _unproven(report: Report | None) -> str:
+    """Why keys that were repaired are not known to be right."""
+    why = (report.reason if report else "") or "they kept changing"
+    return f"repaired, but the check after it came to no verdict: {why}"
 
 
 def _ask_owners(
@@ -101,7 +122,7 @@ def _ask_owners(
                 exchange.ask(partition, request, ANSWER_SECONDS)
         exchange.flush()
         answers: dict[bytes, Answer] = {}
-        for answer in exchange.answers(repair, time.monotonic() + ANSWER_SECONDS):
+        for answer in exchange.answers(repair, time.monotonic() + ANSWER_SECONDS, target.on_silence):
             answers[answer["key"]] = answer
             if len(answers) == len(items):
                 return answers
@@ -140,13 +161,13 @@ def _request(pair: Pair, repair: str, items: Sequence[Item], order: Order) -> di
     }
 
 
-def _publish_failed(
-    opener: Opener, pair: Pair, known: dict[bytes, Item], answers: dict[bytes, Answer], repair: str
-) -> None:
-    for key, answer in answers.items():
-        if answer["outcome"] != "repaired":
-            reason = f"the repair {answer['outcome']}: {answer['reason'] or 'no reason given'}"
-            _publish(opener, pair, known, [key], "open", repair, reason=reason)
+def _failures(answers: dict[bytes, Answer]) -> dict[bytes, str]:
+    """Key → why its owner did not repair it."""
+    return {
+        key: f"the repair {answer['outcome']}: {answer['reason'] or 'no reason given'}"
+        for key, answer in answers.items()
+        if answer["outcome"] != "repaired"
+    }
 
 
 def _publish(

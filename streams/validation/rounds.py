@@ -213,7 +213,7 @@ class Rounds:
         target, report = self._target, self._report
         target.exchange.flush()
         found = Open()
-        answers = target.exchange.answers(report.run, deadline)
+        answers = target.exchange.answers(report.run, deadline, target.on_silence)
         while self._expected:
             answer = next(answers, None)
             if answer is None:

@@ -30,6 +30,8 @@ class Target:
     fence: Fence
     exchange: Exchange
     partitioner: KeyPartitioner
+    # Called when answers stay away; raises NotReady where nobody is there who could answer.
+    on_silence: Callable[[], None]
     # How long one round may take: owners behind the fence by more than this are reported, not waited for.
     round_seconds: float = 120.0
     progress: Callable[[int], None] = lambda _: None

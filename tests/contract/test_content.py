@@ -210,7 +210,7 @@ COMPOSITE = make_shape({"note": "text", "b": "text", "a": "int4"}, ["a", "b"], t
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.dictionaries(st.tuples(st.integers(-9, 9), TEXT), TEXT | st.none(), min_size=1, max_size=20))
 def test_any_text_survives_in_keys_and_values(make_table: MakeTable, rows: dict[tuple[int, str], str | None]) -> None:
     """A key of several columns, not in the row's order, of any text: tabs, backslashes, emoji, the empty string."""

@@ -29,7 +29,7 @@ def write_of(key: int, offset: int, refresh: int, note: str | None) -> Write:
     return bury(str(key).encode(), mark) if note is None else put(SHAPE, (str(key), note), mark)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(batch, max_size=6))
 def test_every_history_ends_as_in_memory(make_table: MakeTable, batches: list[list[tuple[int, int, int, str]]]) -> None:
     """Same answers, same content, batch after batch."""

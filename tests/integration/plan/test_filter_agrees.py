@@ -75,7 +75,7 @@ def connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         yield opened
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.fixed_dictionaries({n: st.none() | s for n, s in STORED.items()}), min_size=1, max_size=4),
     where=st.lists(conditions(), max_size=3),

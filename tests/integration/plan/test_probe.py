@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streams.errors import StoreUnavailable
-from streams.replicas.probe import dynamo_keys, ping_redis
+from streams.errors import HoldtrueError, StoreUnavailable
+from streams.replicas.probe import dynamo_keys
+from streams.replicas.redis import ping
 from tests.support.redis_server import free_port, private_redis
 
 pytestmark = pytest.mark.stack
@@ -15,21 +16,33 @@ PASSWORD = "hunter2"
 def test_a_redis_that_answers() -> None:
     """Nothing is said where nothing is wrong."""
     with private_redis("--requirepass", PASSWORD) as url:
-        ping_redis(url.replace("redis://", f"redis://:{PASSWORD}@"))
+        ping(url.replace("redis://", f"redis://:{PASSWORD}@"))
 
 
 def test_a_redis_with_another_password() -> None:
     """One sentence, without the password that was tried."""
-    with private_redis("--requirepass", "right") as url, pytest.raises(StoreUnavailable, match="wrong user") as caught:
-        ping_redis(url.replace("redis://", f"redis://:{PASSWORD}@"))
+    with (
+        private_redis("--requirepass", "right") as url,
+        pytest.raises(StoreUnavailable, match="refused the user or password") as caught,
+    ):
+        ping(url.replace("redis://", f"redis://:{PASSWORD}@"))
     assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0", f"http://:{PASSWORD}@h", PASSWORD])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0",
+        f"http://:{PASSWORD}@h",
+        PASSWORD,
+        f"redis://:{PASSWORD}@h:1/notadb",
+        f"redis://:{PASSWORD}@h:1/0/1",
+    ],
+)
 def test_a_redis_that_is_not_there(url: str) -> None:
-    """Refused connections and addresses that are none."""
-    with pytest.raises(StoreUnavailable) as caught:
-        ping_redis(url)
+    """Refused connections, addresses that are none, and a database that redis-py would take for 0."""
+    with pytest.raises(HoldtrueError) as caught:
+        ping(url)
     assert PASSWORD not in str(caught.value)
 
 

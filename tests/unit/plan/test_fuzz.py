@@ -32,7 +32,7 @@ def _places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in items for place in _places(value, (*path, key)))]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(place=st.sampled_from(_places(PLAN)[1:]), junk=JUNK)
 def test_a_damaged_plan_is_described(place: tuple[Any, ...], junk: Any) -> None:
     """Whatever stands where: no crash, and a plan without blocking findings is one the model takes."""

@@ -1,0 +1,59 @@
+"""What a person orders, `validate` and `repair`, says why where it cannot be done."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import psycopg
+import pytest
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+THING = "public.thing"
+# A member stays in its group for a session of 30 s; far below what a run of two tables waits for answers.
+SOON_SECONDS = 80
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Bank:
+    """One replica, caught up; its worker has left its group."""
+    bank = make_bank("reports")
+    bank.apply()
+    worker = bank.worker("reports")
+    bank.wait_caught_up("reports")
+    worker.stop()
+    return bank
+
+
+def test_validate_without_a_worker_says_so_soon(town: Bank) -> None:
+    """Nobody could answer: it is not worth two minutes to find out."""
+    started = time.monotonic()
+    ran = town.run("validate", "--replica", "reports")
+    assert (ran.returncode, "No worker of reports is running" in ran.stderr) == (3, True), ran.stderr
+    assert time.monotonic() - started < SOON_SECONDS
+
+
+def test_a_repair_that_the_store_refuses_says_why(town: Bank) -> None:
+    """By key, on stderr and in the answer."""
+    town.control()
+    town.worker("reports")
+    with psycopg.connect(town.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("UPDATE thing SET note = 'rogue' WHERE id = 5")
+        replica.execute("ALTER TABLE thing ADD CONSTRAINT never CHECK (note <> 'note 5') NOT VALID")
+    assert town.run("validate", "--table", THING).returncode == 3
+    wait_until(lambda: town.open_drift("reports") == 1, "control to know of the drift")
+    file = str(town.folder / "repair.json")
+    town.done("repair", "plan", "--file", file)
+    ran = town.run("--format", "json", "repair", "apply", file, "--reason", "test")
+    assert ran.returncode == 3
+    (outcome,) = json.loads(ran.stdout)["repairs"]
+    assert (outcome["ordered"], outcome["repaired"], outcome["failed"]) == (1, 0, 1)
+    (failure,) = outcome["failures"]
+    assert failure["key"] == {"id": "5"}
+    assert "never" in failure["reason"]
+    assert "(id=5) in reports" in ran.stderr
+    assert "rogue" not in ran.stderr + ran.stdout
