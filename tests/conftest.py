@@ -12,7 +12,7 @@ from hypothesis import settings
 from streams.local.stack import Stack
 
 # How long an example takes says something of the machine, nothing of the code.
-settings.register_profile("holdtrue")
+settings.register_profile("holdtrue", deadline=None)
 settings.load_profile("holdtrue")
 
 # The first start on a machine downloads about 270 MB; every later one takes half a minute.
