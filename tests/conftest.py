@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from streams.local.stack import Stack
+from tests.support.folders import server_folder
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("holdtrue", deadline=None)
@@ -29,13 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared_stack() -> Iterator[Stack]:
     """All servers. Whoever uses them keeps to databases, prefixes and topics of its own."""
     given = os.environ.get(GIVEN)
-    stack = Stack(Path(given) if given else tmp_path_factory.mktemp("shared") / "stack")
-    stack.up()
-    try:
-        yield stack
-    finally:
-        if not given:
-            stack.down(wipe=True)
+    with server_folder() as folder:
+        stack = Stack(Path(given) if given else folder / "stack")
+        stack.up()
+        try:
+            yield stack
+        finally:
+            if not given:
+                stack.down(wipe=True)

@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 
 from streams.local.stack import Stack
+from tests.support.folders import server_folder
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stack_dir() -> Iterator[Path]:
     """A data folder; whatever still runs in it at the end is stopped."""
-    folder = tmp_path_factory.mktemp("embedded") / "stack"
-    yield folder
-    Stack(folder).down(wipe=True)
+    with server_folder() as folder:
+        yield folder / "stack"
+        Stack(folder / "stack").down(wipe=True)
 
 
 @pytest.fixture(scope="session")
