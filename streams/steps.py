@@ -35,6 +35,9 @@ class Step(StrEnum):
     repair_written = "repair-written"
     repair_recorded = "repair-recorded"
     recovery_batch = "recovery-batch"
+    truncate_fenced = "truncate-fenced"
+    sweep_ordered = "sweep-ordered"
+    rows_swept = "rows-swept"
 
 
 class _Crash:

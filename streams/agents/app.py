@@ -29,6 +29,7 @@ from streams.kafka.wire import Decoder
 from streams.plan.model import Plan, TableMapping
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
+from streams.sot.fence import Fence
 from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.transport.table import VersionTable
@@ -154,7 +155,11 @@ def _table_work(
     sot = SotReader(dsn, shape, application=f"holdtrue {plan.name} {replica}")
     digester = Digester(shape.mapping_version, plan.digest_secret)
     repairs = Budget(mapping.repair.rows_per_second)
-    return TableWork(replica, table, mapping, shape, digester, store, registry, sot, versions, threads, budget, repairs)
+    fence = Fence(dsn, plan.source.slot, f"holdtrue {plan.name} {replica}")
+    return TableWork(
+        replica, table, mapping, shape, digester, store, registry, sot, fence, plan.tables[table].partitions, versions,
+        threads, budget, repairs,
+    )  # fmt: skip
 
 
 def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
@@ -184,6 +189,10 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
         async for batch in batches:
             if not app.should_stop:
                 await app.repairs.handle(batch)
+
+    @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
+    async def recovered(*_: Any, **__: Any) -> None:
+        app.replica.start_owners(app.consumer.assignment())
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:

@@ -48,14 +48,15 @@ class Applier:
         self._table = work
         self._failures = failures
 
-    async def handle(self, state: PartitionState, records: Sequence[KafkaRecord]) -> Decoded:
+    async def handle(self, state: PartitionState, records: Sequence[KafkaRecord], swept: int) -> Decoded:
         """Bring the replica to where these records say, and remember it. Returns what was in them.
 
+        swept: up to where sweeps of TRUNCATEs are ordered.
         Raises Held when nothing of it may be recorded (a failure under `on_failure: hold`).
         """
         # 1. Decode; stop before the first record that holds the table, and when the ground that the entries stand on
         # has changed: a person must decide what becomes of them (design, Shape gate).
-        decoded = await decode_batch(self._table, records)
+        decoded = await decode_batch(self._table, records, swept)
         self._check_ground(state, records)
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
@@ -67,6 +68,27 @@ class Applier:
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
+
+    async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
+        """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""
+        if not keys:
+            return
+        read = await self._table.read_sot(keys, "truncate")
+        gone = {key: entry for key, entry in zip(keys, state.entries(keys), strict=True) if key not in read.rows}
+        # Asked as for a repair (Ordering 10), so that whatever comes back meanwhile is written as it is.
+        work = Work({**gone})
+        work.asks = {
+            key: Ask(entry, entry.token.refreshed(), entry.position)
+            for key, entry in gone.items()
+            if entry is not None and entry.digest is not None
+        }
+        if work.asks:
+            await self._write_all(work)
+            await self._record(state, work, state.input_offset)
+
+    async def note(self, state: PartitionState) -> None:
+        """Make the partition's marks durable."""
+        await self._record(state, Work({}), state.input_offset)
 
     def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
         """Raises Held when mapping or key schema are not those the version table was made under."""

@@ -40,6 +40,9 @@ class Checks(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
+        if Depth(request["depth"]) is Depth.truncate:
+            await owner.order_sweep(request["o2"])
+            return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
         mapping = owner.work.shape.mapping_version
@@ -53,10 +56,11 @@ class Checks(Requests):
                 return [_result(owner, request)]
             case Depth.counts:
                 await owner.passed(request["o2"] - 1)
+                await owner.swept()
                 return [_result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)]
             case Depth.sweep:
                 return [await self._sweep(owner, request)]
-            case Depth.checksums:
+            case _:
                 return [await self._compare(owner, request)]
 
     def published(self) -> None:
@@ -74,7 +78,7 @@ class Checks(Requests):
     async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
         # The fence: everything the SOT had committed by its snapshot has been applied here.
         # A held table is not looked at, however far its other partitions are: the run says why.
-        if owner.work.held is not None or not await owner.passed(request["o2"] - 1):
+        if owner.work.held is not None or not (await owner.passed(request["o2"] - 1) and await owner.swept()):
             return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
@@ -87,6 +91,8 @@ class Checks(Requests):
 
     async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
         """The replica was seen to hold these keys: which of them must it not?"""
+        if not await owner.swept():
+            return _result(owner, request)
         async with owner.lock:
             entries = owner.state.entries(request["keys"])
             extra = [key for key, e in zip(request["keys"], entries, strict=True) if e is None or e.digest is None]

@@ -25,23 +25,31 @@ Decoders = Mapping[bytes, Decoder | None]
 
 @dataclass(slots=True)
 class Decoded:
-    """A batch, taken apart. `held` says why it ends before the fetched records do."""
+    """A batch, taken apart. It ends before the fetched records do where `held` says why, or at a TRUNCATE."""
 
     last_offset: int
     keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed_ms: list[int] = field(default_factory=list)
     unwritable: list[Unwritable] = field(default_factory=list)
+    truncate: int | None = None
     held: Held | None = None
 
+    def end_before(self, offset: int) -> None:
+        """Nothing from this record on is part of it."""
+        self.last_offset = offset - 1
 
-async def decode_batch(table: TableWork, records: Sequence[KafkaRecord]) -> Decoded:
-    """What the records say, up to the first one that holds the table. Raises Held when not even that can be told."""
+
+async def decode_batch(table: TableWork, records: Sequence[KafkaRecord], swept: int) -> Decoded:
+    """What the records say, up to the first one that holds the table, or a TRUNCATE.
+
+    swept: up to where sweeps of TRUNCATEs are ordered; those say nothing more. Raises Held when not even that can be
+    told.
+    """
     decoded = Decoded(records[-1].offset)
     decoders = await _decoders(table, records)
     for start in range(0, len(records), DECODE_TURN):
-        _decode_turn(table, records[start : start + DECODE_TURN], decoders, decoded)
-        if decoded.held is not None:
-            decoded.last_offset = decoded.held.offset - 1
+        _decode_turn(table, records[start : start + DECODE_TURN], decoders, decoded, swept)
+        if decoded.held is not None or decoded.truncate is not None:
             return decoded
         await asyncio.sleep(0)
     return decoded
@@ -64,8 +72,10 @@ async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> Decoder
     return {header: table.decoders[found] for header, found in ids.items()}
 
 
-def _decode_turn(table: TableWork, records: Sequence[KafkaRecord], decoders: Decoders, decoded: Decoded) -> None:
-    """Take records in, up to the one that holds the table."""
+def _decode_turn(
+    table: TableWork, records: Sequence[KafkaRecord], decoders: Decoders, decoded: Decoded, swept: int
+) -> None:
+    """Take records in, up to the one that ends the batch."""
     keyed, committed_ms = decoded.keyed, decoded.committed_ms
     for raw, together in zip(records, _said_together(records, decoders), strict=True):
         said = together or _said_alone(table, raw, decoders, decoded)
@@ -75,10 +85,10 @@ def _decode_turn(table: TableWork, records: Sequence[KafkaRecord], decoders: Dec
             committed_ms.append(moment)
         elif isinstance(said, Passed):
             committed_ms.append(said.committed_ms)
-        elif said is not None:
-            decoded.held = Held(raw.offset, "a TRUNCATE arrived, which is not built yet: the table stays as it is in "
-                                "this replica, other tables go on")  # fmt: skip
-        if decoded.held is not None:
+        elif said is not None and raw.offset > swept:
+            decoded.truncate = raw.offset
+        if decoded.held is not None or decoded.truncate is not None:
+            decoded.end_before(raw.offset)
             return
 
 

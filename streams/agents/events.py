@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.agents.retry import until_available
 from streams.agents.table import Threads
@@ -14,6 +14,7 @@ _TYPES = {
     "drift": "holdtrue.drift",
     "dead-letter": "holdtrue.dead-letter",
     "signal": "holdtrue.signal",
+    "check-request": "holdtrue.check-request",
     "check-result": "holdtrue.check-result",
     "repair-result": "holdtrue.repair-result",
 }
@@ -21,6 +22,14 @@ _TYPES = {
 
 # (short name of the topic, key, name of the schema, record)
 Event = tuple[str, str, str, dict[str, Any]]
+
+
+class _Waiting(NamedTuple):
+    topic: str
+    key: str
+    schema: str
+    record: dict[str, Any]
+    partition: int | None = None
 
 
 class Events:
@@ -31,12 +40,17 @@ class Events:
         self._threads = threads
         self._source = source
         self._prefix = prefix
-        self._waiting: list[Event] = []
+        self._waiting: list[_Waiting] = []
         self._lock = asyncio.Lock()
 
     def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
         """Keep one event until the next `flush`."""
-        self._waiting.append((f"{self._prefix}.{topic}", key, schema, record))
+        self._waiting.append(_Waiting(f"{self._prefix}.{topic}", key, schema, record))
+
+    def order(self, topic: str, partition: int, request: dict[str, Any]) -> None:
+        """Keep one request to the owner of a partition until the next `flush`."""
+        record = {**request, "partition": partition}
+        self._waiting.append(_Waiting(f"{self._prefix}.{topic}", request["run"], "check-request", record, partition))
 
     async def flush(self) -> None:
         """Return when Kafka has every event kept so far; tried again while it has not."""
@@ -45,7 +59,7 @@ class Events:
             if waiting:
                 await until_available("events", lambda: self._threads.run(self._write, waiting))
 
-    def _write(self, waiting: list[Event]) -> None:
-        for topic, key, schema, record in waiting:
-            self._writer.send(topic, key, schema, record, cloud_event(_TYPES[schema], self._source))
+    def _write(self, waiting: list[_Waiting]) -> None:
+        for topic, key, schema, record, partition in waiting:
+            self._writer.send(topic, key, schema, record, cloud_event(_TYPES[schema], self._source), partition)
         self._writer.flush()

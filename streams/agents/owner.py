@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from faust.types import TP
@@ -29,6 +30,8 @@ from streams.versions.state import PartitionState
 log = logging.getLogger(__name__)
 
 BATCH_RECORDS_MAX = 5_000
+# Keys that are looked up in the SOT at a time after a TRUNCATE.
+SWEEP_KEYS = 1_000
 # A partition is worked on at most so often while less than a full batch waits: well below any lag bound.
 GATHER_SECONDS = 0.1
 # Fetched records that may wait for one partition: a batch and what is fetched while it is worked on.
@@ -65,6 +68,7 @@ class Owner:
         state: PartitionState,
         flow: Flow,
         on_held: Callable[[TP, Held], Awaitable[None]],
+        on_truncate: Callable[[TP], Awaitable[None]],
     ) -> None:
         self.tp = tp
         self.work = work
@@ -74,6 +78,9 @@ class Owner:
         self._applier = applier
         self._flow = flow
         self._on_held = on_held
+        self._on_truncate = on_truncate
+        # The last TRUNCATE whose sweep every owner of the table has been asked for.
+        self._sweep_ordered = -1
         self._waiting: deque[Sequence[KafkaRecord]] = deque()
         self._waiting_records = 0
         self._paused = False
@@ -95,18 +102,35 @@ class Owner:
         while True:
             records = await self._next()
             try:
-                await self._handle(records)
+                if records:
+                    await self._handle(records)
+                if self._sweep_due:
+                    await self._sweep()
             except Held as held:
                 await self._hold(held)
             except Refused as refused:
                 # The store cannot take part as it is (a table dropped, a right withdrawn): waiting mends nothing.
-                await self._hold(Held(records[0].offset, str(refused)))
+                await self._hold(Held(self.state.input_offset + 1, str(refused)))
 
     async def passed(self, offset: int) -> bool:
         """Wait until every record up to and including `offset` has been applied; False when the table is held."""
         async with self._moved:
             await self._moved.wait_for(lambda: self.state.input_offset >= offset or self.work.held is not None)
         return self.state.input_offset >= offset
+
+    async def swept(self) -> bool:
+        """Wait until nothing is left that a TRUNCATE has removed from the SOT; False when the table is held."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: not self.state.sweep.pending or self.work.held is not None)
+        return not self.state.sweep.pending
+
+    async def order_sweep(self, floor: int) -> None:
+        """Look up in the SOT, once it is applied, every row of a record before `floor`. Durable on return."""
+        async with self.lock:
+            self.state.sweep = self.state.sweep.with_order(floor)
+            await self._applier.note(self.state)
+        reached(Step.sweep_ordered)
+        self._arrived.set()
 
     async def prove_ownership(self) -> bool:
         """Whether the partition is still ours: only its owner in the current generation can commit (Ordering 12)."""
@@ -129,8 +153,13 @@ class Owner:
         return 0.0
 
     async def _next(self) -> list[KafkaRecord]:
-        """The next batch, in order, of at most BATCH_RECORDS_MAX. It stays in the queue until it is done."""
+        """The next batch, in order, of at most BATCH_RECORDS_MAX; empty when a sweep is due and nothing else is.
+
+        It stays in the queue until it is done.
+        """
         while not self._waiting:
+            if self._sweep_due:
+                return []
             self._arrived.clear()
             await self._arrived.wait()
         # A trickle is gathered: the round trips of a batch cost the same for one record as for a thousand.
@@ -152,7 +181,7 @@ class Owner:
             raise Held(records[0].offset, self.work.unprepared)
         started = time.monotonic()
         async with self.lock:
-            decoded = await self._applier.handle(self.state, records)
+            decoded = await self._applier.handle(self.state, records, self._sweep_ordered)
             if self.watch:
                 self._note(decoded.keyed)
         if decoded.last_offset >= records[0].offset:
@@ -162,8 +191,31 @@ class Owner:
         self._measure(started, len(records), decoded.committed_ms)
         async with self._moved:
             self._moved.notify_all()
+        if decoded.truncate is not None:
+            await self._on_truncate(self.tp)
+            self._sweep_ordered = decoded.truncate
         if decoded.held is not None:
             raise decoded.held
+
+    @property
+    def _sweep_due(self) -> bool:
+        sweep = self.state.sweep
+        return sweep.pending and self.state.input_offset >= sweep.floor - 1 and self.work.held is None
+
+    async def _sweep(self) -> None:
+        """Remove what a TRUNCATE left behind, some keys at a time: checks and repairs come in between."""
+        ordered = self.state.sweep.ordered
+        lower = b""
+        while found := list(islice(self.state.scan(lower), SWEEP_KEYS)):
+            async with self.lock:
+                await self._applier.sweep(self.state, [key for key, entry in found if entry.digest is not None])
+            reached(Step.rows_swept)
+            lower = found[-1][0] + b"\x00"
+        async with self.lock:
+            self.state.sweep = self.state.sweep._replace(done=ordered)
+            await self._applier.note(self.state)
+        async with self._moved:
+            self._moved.notify_all()
 
     def _note(self, keyed: Mapping[bytes, Sequence[Record]]) -> None:
         """Remember every digest that watched keys had in this batch, also of changes that were reduced away."""

@@ -14,7 +14,7 @@ from streams.agents.retry import until_available
 from streams.changes.decode import Decoder
 from streams.changes.envelope import NotAnEnvelope
 from streams.changes.visibility import Snapshot
-from streams.errors import StoreUnavailable
+from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.registry import UnknownSchema
 from streams.metrics import SOT_READS
 from streams.plan.mapping import Shape
@@ -22,6 +22,7 @@ from streams.plan.model import TableMapping
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
 from streams.settings import settings
+from streams.sot.fence import Fence
 from streams.sot.reader import SotRead, SotReader
 from streams.transport.table import VersionTable
 
@@ -30,6 +31,8 @@ T = TypeVar("T")
 # How old a snapshot may be that is used to forget transactions known to be visible.
 SNAPSHOT_SECONDS = 1.0
 SOT_READ_KEYS_MAX = 2_000
+# How long one try may take to pass a fence: while the connector is away, others need the thread.
+FENCE_SECONDS = 10.0
 
 
 class Held(Exception):
@@ -87,6 +90,8 @@ class TableWork:
     store: ReplicaTable
     schemas: Schemas
     sot: SotReader
+    fence: Fence
+    partitions: int
     versions: VersionTable
     threads: Threads
     budget: Budget
@@ -147,6 +152,16 @@ class TableWork:
             read = await until_available("sot", lambda: self.threads.run(self.sot.read, keys))
         self._snapshot, self._snapshot_at = read.snapshot, time.monotonic()
         return read
+
+    async def pass_fence(self) -> None:
+        """Return when Kafka has everything the SOT had committed by now; tried again while it cannot be told."""
+        await until_available("fence", lambda: self.threads.run(self._pass_fence))
+
+    def _pass_fence(self) -> None:
+        try:
+            self.fence.passed(time.monotonic() + FENCE_SECONDS)
+        except NotReady as error:
+            raise StoreUnavailable(error.what, error.hint) from None
 
     async def recent_snapshot(self) -> Snapshot | None:
         """A snapshot of the SOT of the last moments, or an older one while the SOT is away: it only helps to forget."""

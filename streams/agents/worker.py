@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,17 +16,21 @@ from streams.agents.apply import Applier
 from streams.agents.events import Events
 from streams.agents.owner import Owner
 from streams.agents.table import Held, TableWork
+from streams.checks.request import Depth
 from streams.drift.identity import drift_id
 from streams.errors import HoldtrueError
 from streams.health import stalled
 from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
 from streams.replicas.base import Refused
+from streams.steps import Step, reached
 from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
 
 # How long a revoked partition's batch may take to finish; then it is cancelled and will be replayed by the next owner.
 FINISH_SECONDS = 20.0
+# How long an order to sweep may wait for its owner; a topic that forgets it before has forgotten changes, too.
+SWEEP_WITHIN = timedelta(days=365)
 
 
 class ReplicaWorker:
@@ -77,10 +81,16 @@ class ReplicaWorker:
         if tp not in self._owners:
             work = self._tables[tp.topic]
             state = work.versions.state(tp.partition)
-            owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announce_held)
+            owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announce_held, self._order_sweeps)
             self._owners[tp] = owner
             self._tasks[tp] = asyncio.create_task(self._run(owner), name=f"owner {tp.topic}[{tp.partition}]")
         return self._owners[tp]
+
+    def start_owners(self, assigned: Iterable[TP]) -> None:
+        """Start the owners of assigned partitions that are recovered: what a state has left to do needs no record."""
+        for tp in assigned:
+            if self.keeps(tp.topic):
+                self.owner(TP(tp.topic, tp.partition))
 
     @property
     def owners(self) -> list[Owner]:
@@ -199,6 +209,22 @@ class ReplicaWorker:
             log.exception("the owner of %s failed", owner.tp)
             await self._app.crash(error)
 
+    async def _order_sweeps(self, tp: TP) -> None:
+        """A TRUNCATE arrived in one partition: every owner of the table must look for rows the SOT no longer has.
+
+        Behind a fence, everything that was in the SOT's log before the TRUNCATE is before the ends asked for here
+        (design, Ordering). The orders are in Kafka when this returns; each owner follows its own, also after a restart.
+        """
+        work = self._tables[tp.topic]
+        log.warning("TRUNCATE of %s: its rows are looked up in the source of truth, in every partition", work.table)
+        await work.pass_fence()
+        reached(Step.truncate_fenced)
+        partitions = [TP(tp.topic, number) for number in range(work.partitions)]
+        ends: Mapping[TP, int] = await self._app.consumer.highwaters(*partitions)
+        for each in partitions:
+            self._events.order(f"checks.{work.replica}.{work.table}", each.partition, _sweep_request(work, ends[each]))
+        await self._events.flush()
+
     async def _announce_held(self, tp: TP, held: Held) -> None:
         work = self._tables[tp.topic]
         self._events.send(
@@ -210,3 +236,11 @@ class ReplicaWorker:
             },
         )  # fmt: skip
         await self._events.flush()
+
+
+def _sweep_request(work: TableWork, floor: int) -> dict[str, Any]:
+    return {
+        "run": f"truncate-{uuid4()}", "replica": work.replica, "table": work.table, "chunk": 0, "depth": Depth.truncate,
+        "keys": [], "digests": [], "o1": 0, "o2": floor, "count": 0, "fence": "", "mapping": "",
+        "deadline": datetime.now(UTC) + SWEEP_WITHIN,
+    }  # fmt: skip

@@ -38,8 +38,8 @@ class Kafka(Service):
         """Write the configuration (ports may have changed) and format the storage once."""
         write_properties(self._config, self._properties())
         if not (self._logs / "meta.properties").exists():
-            identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = ("kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._config), "--ignore-formatted")
+            # One word: an identity may begin with a dash, as one in 64 does, and would be read as an option.
+            tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={_identity()}", "-c", str(self._config))
             words = java(_HEAP_MB, *tool, options=(*class_path(self.site.jars("kafka")), *logging_options()))
             self.run_tool(words, "formatting the storage")
 
@@ -85,3 +85,8 @@ class Kafka(Service):
             raise UnhealthyError(str(error)) from error
         if not brokers:
             raise UnhealthyError("no broker is registered yet")
+
+
+def _identity() -> str:
+    """A cluster's identity as Kafka writes one: 16 random bytes in URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -21,7 +21,9 @@ from streams.versions.entry import Entry
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _EPOCH, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"epoch", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
+_SWEEP = MARK + b"sweep"
 _NUMBER = struct.Struct(">q")
+_SWEEP_NUMBERS = struct.Struct(">qqq")
 
 # Per partition: two 8 MiB write buffers and 8 MiB of blocks keep 16 partitions of a worker under 400 MB.
 _WRITE_BUFFER_BYTES = 8 << 20
@@ -39,6 +41,31 @@ class Move(NamedTuple):
     key: bytes
     old: Entry | None
     new: Entry
+
+
+class Sweep(NamedTuple):
+    """What TRUNCATEs have asked of a partition. Each number only grows, so that no older record takes one back.
+
+    floor: rows of records before it must be looked up in the SOT, once they are applied.
+    ordered, done: how many sweeps were asked for, and how many of those are over.
+    """
+
+    floor: int = 0
+    ordered: int = 0
+    done: int = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether rows may still be there that the SOT no longer has."""
+        return self.done < self.ordered
+
+    def with_order(self, floor: int) -> Sweep:
+        """After one more was asked for."""
+        return Sweep(max(self.floor, floor), self.ordered + 1, self.done)
+
+    def merged(self, other: Sweep) -> Sweep:
+        """The larger of each."""
+        return Sweep(*map(max, self, other))
 
 
 class PartitionState:
@@ -65,6 +92,8 @@ class PartitionState:
         # What the digests were made under, "" before the first; the schema of the record keys, -1 before the first.
         self.mapping = (self._db.get(_MAPPING) or b"").decode()
         self.key_schema = self._mark(_KEY_SCHEMA, -1)
+        sweep = self._db.get(_SWEEP)
+        self.sweep = Sweep() if sweep is None else Sweep(*_SWEEP_NUMBERS.unpack(sweep))
         # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
         self.turnover = 0
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
@@ -95,6 +124,8 @@ class PartitionState:
         records = [(ENTRY + move.key, move.new.encode()) for move in moves]
         records.append((_MAPPING, self.mapping.encode()))
         records.append((_KEY_SCHEMA, _NUMBER.pack(self.key_schema)))
+        if self.sweep.ordered:
+            records.append((_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep)))
         records.append((_INPUT, _NUMBER.pack(max(input_offset, self.input_offset))))
         return records
 
@@ -155,6 +186,8 @@ class PartitionState:
             self.mapping = value.decode()
         elif key == _KEY_SCHEMA:
             self.key_schema = _NUMBER.unpack(value)[0]
+        elif key == _SWEEP:
+            self.sweep = self.sweep.merged(Sweep(*_SWEEP_NUMBERS.unpack(value)))
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -196,6 +229,8 @@ class PartitionState:
         batch.put(_LIVE, _NUMBER.pack(self.live))
         batch.put(_MAPPING, self.mapping.encode())
         batch.put(_KEY_SCHEMA, _NUMBER.pack(self.key_schema))
+        if self.sweep.ordered:
+            batch.put(_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep))
         self._db.write(batch)
 
     def _mark(self, name: bytes, default: int) -> int:

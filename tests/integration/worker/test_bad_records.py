@@ -149,26 +149,6 @@ def test_hold_stops_before_what_cannot_be_decoded_and_other_tables_run_on(make_b
     assert bank.committed("reports")[bank.topic(PERSON), 0] == end
 
 
-def test_truncate_holds_the_table_and_says_so(make_bank: MakeBank) -> None:
-    """Nothing is removed or applied wrongly; other tables run on."""
-    bank = make_bank("reports", partitions=2)
-    bank.apply()
-    worker = bank.worker("reports")
-    bank.wait_caught_up("reports")
-    bank.sot.execute("TRUNCATE person")
-    assert "TRUNCATE" in str(wait_held(bank, "TRUNCATE")["reason"])
-    bank.sot.execute("INSERT INTO person VALUES (1, 'after', 'Oslo'), (2, 'after', 'Oslo'), (3, 'after', 'Oslo')")
-    bank.sot.execute("UPDATE thing SET note = 'runs on'")
-    bank.wait_caught_up("reports", THING)
-    assert len(bank.actual("reports", PERSON)) in range(300, 304)
-    assert list(bank.difference("reports")) == [PERSON]
-    results = bank.validate("--replica", "reports", "--table", PERSON)
-    assert [each["outcome"] for each in results] != ["correct"]
-    assert bank.validate("--replica", "reports", "--table", THING)[0]["outcome"] == "correct"
-    assert worker.stop() == 0
-    assert "Traceback" not in worker.said
-
-
 def test_a_schema_id_nobody_knows_is_waited_for_then_holds(make_bank: MakeBank) -> None:
     """Never dead-lettered: the registry may be the one that is wrong."""
     bank = make_bank("reports", partitions=1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from streams.versions.entry import Entry, Position, Token
-from streams.versions.state import Move, PartitionState
+from streams.versions.state import Move, PartitionState, Sweep
 
 
 def entry(offset: int, digest: bytes | None) -> Entry:
@@ -36,6 +37,33 @@ def test_mapping_and_key_schema_come_back_from_the_changelog(tmp_path: Path) -> 
     assert (recovered.mapping, recovered.key_schema, recovered.input_offset) == ("abc", 21, 0)
     assert recovered.entry(b"1") == entry(0, b"d" * 16)
     recovered.close()
+
+
+def test_an_ordered_sweep_survives_a_restart_and_the_loss_of_the_folder(tmp_path: Path) -> None:
+    """A TRUNCATE's order is not forgotten before it is done."""
+    state = PartitionState(tmp_path / "a", 0)
+    state.sweep = state.sweep.with_order(40)
+    records = state.changelog([], 7)
+    state.commit([], 7, 3, records=records)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover(records, 3)
+    assert again.sweep == recovered.sweep == Sweep(40, 1, 0)
+    assert again.sweep.pending
+    again.close()
+    recovered.close()
+
+
+def test_an_older_record_takes_no_sweep_back(tmp_path: Path) -> None:
+    """A zombie's last words in the changelog come after those of its successor."""
+    state = PartitionState(tmp_path / "0", 0)
+    old = state.sweep.with_order(40)._replace(done=1)
+    new = old.with_order(40)
+    for sweep in (new, old):
+        state.recover([(b"msweep", struct.pack(">qqq", *sweep))], 1)
+    assert state.sweep == Sweep(40, 2, 1)
+    assert state.sweep.pending
+    state.close()
 
 
 def test_turnover_counts_rows_that_come_and_go_but_not_those_that_change(tmp_path: Path) -> None:
