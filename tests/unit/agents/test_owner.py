@@ -1,0 +1,166 @@
+"""An owner and TRUNCATE: what is ordered, what is waited for, and in which order things are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+from faust.types import TP
+
+from streams.agents.decode import Decoded
+from streams.agents.owner import Owner
+from streams.transport.batches import Batch
+from streams.versions.entry import Entry, Position, Token
+from streams.versions.state import Move, PartitionState
+
+CHANGES = TP("bank.public.t", 0)
+KEY = b"1"
+
+
+class Raw(NamedTuple):
+    """A record of the change topic, as far as an owner looks at it."""
+
+    offset: int
+    timestamp: int = 0
+
+
+class Said:
+    """Stands for the applier: remembers what it was asked to do; `truncates` are offsets where it meets a TRUNCATE."""
+
+    def __init__(self, truncates: Sequence[int] = ()) -> None:
+        self.done: list[Any] = []
+        self._truncates = truncates
+
+    async def handle(self, state: PartitionState, records: Sequence[Raw], swept: int) -> Decoded:
+        """Every record changes the one key."""
+        met = [raw.offset for raw in records if raw.offset in self._truncates and raw.offset > swept]
+        last = met[0] - 1 if met else records[-1].offset
+        entry = Entry(Token(1, last, 0), Position(1, last), 1, (), b"d" * 16)
+        state.commit([Move(KEY, state.entry(KEY), entry)] if last >= records[0].offset else [], last, last)
+        self.done.append(("handled", last))
+        return Decoded(last, truncate=met[0] if met else None)
+
+    async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
+        """Keys to look up in the SOT."""
+        self.done.append(("swept", list(keys)))
+
+    async def note(self, state: PartitionState) -> None:
+        """Marks made durable."""
+        state.commit([], state.input_offset, 0)
+
+
+class Consumer:
+    """The consumer, as far as an owner needs it."""
+
+    def pause(self, tp: TP) -> None:
+        """Never needed here."""
+
+    def resume(self, tp: TP) -> None:
+        """Never needed here."""
+
+    def end_offset(self, tp: TP) -> int:
+        """Not asked."""
+        return 0
+
+    async def newest_end_offset(self, tp: TP) -> int:
+        """Not asked."""
+        return 0
+
+    async def commit(self, tp: TP, last_offset: int) -> bool:
+        """Always ours."""
+        return True
+
+
+@asynccontextmanager
+async def running(folder: Path, said: Said) -> AsyncIterator[Owner]:
+    """An owner at work. Every TRUNCATE it meets is noted among what was done."""
+
+    async def ordered(tp: TP) -> None:
+        said.done.append("ordered")
+
+    work: Any = SimpleNamespace(held=None, unprepared="", labels=("public.t", "reports"))
+    state = PartitionState(folder / "0", 0)
+    owner = Owner(CHANGES, work, said, state, Consumer(), lambda tp, held: asyncio.sleep(0), ordered)  # type: ignore[arg-type, return-value]
+    task = asyncio.create_task(owner.run())
+    try:
+        yield owner
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        state.close()
+
+
+def batch(*offsets: int) -> Batch:
+    return Batch(CHANGES, [Raw(offset) for offset in offsets])  # type: ignore[list-item]
+
+
+@pytest.mark.asyncio
+async def test_a_sweep_waits_for_every_record_before_its_floor(tmp_path: Path) -> None:
+    """A change from before the TRUNCATE that came after the sweep would bring its row back."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        await owner.order_sweep(5)
+        owner.offer(batch(0, 1, 2))
+        assert await owner.passed(2)
+        assert said.done == [("handled", 2)]
+        assert owner.state.sweep.pending
+        owner.offer(batch(3, 4))
+        assert await owner.swept()
+        assert said.done == [("handled", 2), ("handled", 4), ("swept", [KEY])]
+
+
+@pytest.mark.asyncio
+async def test_a_sweep_needs_no_further_record(tmp_path: Path) -> None:
+    """The floor may have been passed before the order came."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0))
+        assert await owner.passed(0)
+        await owner.order_sweep(1)
+        assert await owner.swept()
+        assert said.done[-1] == ("swept", [KEY])
+
+
+@pytest.mark.asyncio
+async def test_the_same_floor_twice_is_swept_twice(tmp_path: Path) -> None:
+    """A second TRUNCATE may find no new record in this partition, and yet rows that the first sweep left."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0))
+        for _ in range(2):
+            await owner.order_sweep(1)
+            assert await owner.swept()
+        assert said.done == [("handled", 0), ("swept", [KEY]), ("swept", [KEY])]
+
+
+@pytest.mark.asyncio
+async def test_a_truncate_is_ordered_before_it_is_passed(tmp_path: Path) -> None:
+    """What came before it is done, then every owner is told, and only then does the owner go on behind it."""
+    said = Said(truncates=[1])
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0, 1, 2))
+        assert await owner.passed(2)
+        assert said.done == [("handled", 0), "ordered", ("handled", 2)]
+
+
+@pytest.mark.asyncio
+async def test_a_sweep_that_was_not_done_is_done_by_the_next_owner(tmp_path: Path) -> None:
+    """Without any record: its state says so."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0))
+        assert await owner.passed(0)
+    state = PartitionState(tmp_path / "0", 0)
+    state.sweep = state.sweep.with_order(1)
+    state.commit([], 0, 1)
+    state.close()
+    later = Said()
+    async with running(tmp_path, later) as owner:
+        assert await owner.swept()
+    assert later.done == [("swept", [KEY])]
