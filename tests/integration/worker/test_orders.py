@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import psycopg
 import pytest
+import requests
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
+from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
@@ -29,6 +32,12 @@ def town(make_bank: MakeBank) -> Bank:
     return bank
 
 
+@pytest.fixture(scope="module")
+def worker(town: Bank) -> Worker:
+    """The replica's worker, started again."""
+    return town.worker("reports")
+
+
 def test_validate_without_a_worker_says_so_soon(town: Bank) -> None:
     """Nobody could answer: it is not worth two minutes to find out."""
     started = time.monotonic()
@@ -37,10 +46,16 @@ def test_validate_without_a_worker_says_so_soon(town: Bank) -> None:
     assert time.monotonic() - started < SOON_SECONDS
 
 
-def test_a_repair_that_the_store_refuses_says_why(town: Bank) -> None:
+def test_a_restarted_worker_that_has_nothing_to_do_is_ready(worker: Worker) -> None:
+    """No record comes to tell it that its partitions are recovered."""
+    worker.wait_said("metrics on")
+    port = int(re.findall(r"metrics on http://127\.0\.0\.1:(\d+)/", worker.said)[0])
+    wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200, "it to be ready")
+
+
+def test_a_repair_that_the_store_refuses_says_why(town: Bank, worker: Worker) -> None:
     """By key, on stderr and in the answer."""
     town.control()
-    town.worker("reports")
     with psycopg.connect(town.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
         replica.execute("UPDATE thing SET note = 'rogue' WHERE id = 5")
         replica.execute("ALTER TABLE thing ADD CONSTRAINT never CHECK (note <> 'note 5') NOT VALID")
