@@ -23,6 +23,7 @@ FETCH_BYTES_MAX = 1 << 20
 PUBLISH_EVERY_SECONDS = 1.0
 MEASURE_EVERY_SECONDS = 10.0
 SCHEDULE_EVERY_SECONDS = 10.0
+KEEP_EVERY_SECONDS = 5.0
 
 
 class ControlApp(App):
@@ -95,6 +96,10 @@ def _timers(app: ControlApp) -> None:
     @app.timer(MEASURE_EVERY_SECONDS, name="measure", on_leader=False)  # type: ignore[untyped-decorator]
     async def measure() -> None:
         await app.control.measure()
+
+    @app.timer(KEEP_EVERY_SECONDS, name="keep-connector")  # type: ignore[untyped-decorator]
+    async def keep_connector() -> None:
+        await app.control.keep_connector()
 
 
 def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:

@@ -61,7 +61,8 @@ class Failures:
 
     def _one(self, letter: Unwritable, partition: int) -> None:
         now = datetime.now(UTC)
-        drift = drift_id(self._replica, self._table, letter.key or f"{letter.raw.offset}@{self._topic}[{partition}]")
+        place = f"{letter.raw.offset}@{self._topic}[{partition}]"
+        drift = drift_id(self._replica, self._table, place if letter.key is None else letter.key)
         self._events.send("dlq", drift, "dead-letter", self._letter(letter, partition, drift, now))
         self._events.send("drift", drift, "drift", self._drift(letter, partition, drift, now))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from faust.types import TP
 
+from streams.agents.keeper import Keeper
 from streams.agents.retry import until_available
 from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
@@ -21,6 +22,7 @@ from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
 from streams.errors import StoreUnavailable
 from streams.health import stalled
+from streams.kafka.connect import ConnectRefused
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry, UnknownSchema
 from streams.metrics import PROGRESS_SECONDS, STORE_ERRORS
@@ -29,8 +31,8 @@ from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
 
-# One thread each for taking in, publishing and measuring: none waits for another.
-THREADS = 3
+# One thread each for taking in, publishing, measuring and the connector: none waits for another.
+THREADS = 4
 
 
 class SchemaNotThere(StoreUnavailable):
@@ -57,6 +59,7 @@ class Control:
         self._threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="control"))
         self._progress: dict[tuple[str, int], int] = {}
         self._progress_at = time.time()
+        self._keeper = Keeper.of(plan)
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
     @property
@@ -111,6 +114,10 @@ class Control:
         if not self.behind():
             self._moved()
 
+    async def keep_connector(self) -> None:
+        """Start the connector again if it has failed."""
+        await self._threads.run(_once, self._keeper.look)
+
     def behind(self) -> int:
         """Records of the assigned partitions that are not in the database yet."""
         total = 0
@@ -163,6 +170,6 @@ class Control:
 def _once(work: Callable[[], None]) -> None:
     try:
         work()
-    except StoreUnavailable as error:
+    except (StoreUnavailable, ConnectRefused) as error:
         STORE_ERRORS.labels("control", type(error).__name__).inc()
         log.warning("%s", error)

@@ -49,15 +49,15 @@ class EnvelopeSchema:
         self.before: list[Any] = fields["before"]["type"]
         self.after: list[Any] = fields["after"]["type"]
         # The fields of a row, in column order, and those of the source up to the last one needed.
-        self.row: list[Mapping[str, Any]] = next(each for each in self.before if isinstance(each, dict))["fields"]
+        self.row = _resolved(next(each for each in self.before if isinstance(each, dict))["fields"], {})
         self.source = list(_until_last(fields["source"]["type"]["fields"]))
 
     def prefix(self) -> Any:
         """The schema of what is needed of a record."""
         source = {"type": "record", "name": "Source", "fields": [_bare_field(field) for field in self.source]}
         fields = [
-            {"name": "before", "type": _bare(self.before)},
-            {"name": "after", "type": _bare(self.after)},
+            {"name": "before", "type": bare(self.before)},
+            {"name": "after", "type": bare(self.after)},
             {"name": "source", "type": source},
         ]
         return fastavro.parse_schema({"type": "record", "name": "Envelope", "fields": fields})
@@ -127,14 +127,30 @@ def _until_last(fields: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     )
 
 
+def _resolved(fields: list[Mapping[str, Any]], named: dict[str, Any]) -> list[Mapping[str, Any]]:
+    """Fields whose types are all described: Avro describes a named type once, and then only names it."""
+    return [{**field, "type": _resolved_type(field["type"], named)} for field in fields]
+
+
+def _resolved_type(avro_type: Any, named: dict[str, Any]) -> Any:
+    if isinstance(avro_type, list):
+        return [_resolved_type(branch, named) for branch in avro_type]
+    if not isinstance(avro_type, dict):
+        return named.get(avro_type, avro_type)
+    if "name" in avro_type:
+        named[avro_type["name"]] = avro_type
+        named[f"{avro_type.get('namespace', '')}.{avro_type['name']}"] = avro_type
+    return avro_type
+
+
 def _bare_field(field: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": field["name"], "type": _bare(field["type"])}
+    return {"name": field["name"], "type": bare(field["type"])}
 
 
-def _bare(avro_type: Any) -> Any:
+def bare(avro_type: Any) -> Any:
     """A type without logical types and documentation, so that fastavro converts nothing we convert better ourselves."""
     if isinstance(avro_type, list):
-        return [_bare(branch) for branch in avro_type]
+        return [bare(branch) for branch in avro_type]
     if not isinstance(avro_type, dict):
         return avro_type
     if avro_type["type"] == "record":

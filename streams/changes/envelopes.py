@@ -83,7 +83,10 @@ class EnvelopesReader:
 
     def _skip_before(self, block: Block, at: Positions) -> Positions:
         after = at + 1
-        with_row = np.flatnonzero(block.octets[at] == _ROW)
+        branches = block.octets[at]
+        with_row = np.flatnonzero(branches == _ROW)
+        if len(with_row) < len(at) and (branches[branches != _ROW] != _NULL).any():
+            raise Irregular
         for _, field in self._row if len(with_row) else ():
             after[with_row] = field.skip(block, after[with_row])
         return after

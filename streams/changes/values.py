@@ -7,6 +7,7 @@ gives, else by the Avro type (Debezium documentation, Postgres connector, data t
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,6 +20,9 @@ ToText = Callable[[Any], str]
 
 # What Debezium puts where Postgres did not log an unchanged TOAST value (`unavailable.value.placeholder`).
 UNAVAILABLE = "__debezium_unavailable_value"
+
+# Postgres numerics have up to 131,072 digits before the point and 16,383 after it; Python turns 4,300 into text.
+sys.set_int_max_str_digits(max(sys.get_int_max_str_digits(), 150_000))
 
 _EPOCH_DAY = date(1970, 1, 1)
 DAY_US = 86_400_000_000

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from streams.plan.model import Plan
 
 COLUMNS: Final = ("name", "connector", "tasks", "slot", "active", "confirmed_flush_lsn", "wal_status", "lag_bytes")
+# How long Connect may go on telling of the failure before a restart.
+RESTART_SECONDS: Final = 15.0
 PasswordRef = Annotated[
     str,
     typer.Option(
@@ -123,9 +125,10 @@ def _connect(plan: Plan, *secrets: str) -> Connect:
 def _start(connect: Connect, name: str, config: dict[str, str], wait: float) -> ConnectorState:
     connect.put(name, config)
     state = connect.state(name)
-    if state is not None and state.failed:
+    failed = state is not None and state.failed
+    if failed:
         connect.restart(name)
-    return connect.wait_running(name, wait)
+    return connect.wait_running(name, wait, patience=RESTART_SECONDS if failed else 0.0)
 
 
 def _prepare(call: Context, plan: Plan, dsn: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from streams.cli.context import context
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -31,8 +31,8 @@ def register(app: typer.Typer) -> None:
 def status(ctx: typer.Context) -> None:
     """Show every table of every replica. Exit 3 when a lag bound is broken, or a table is held, in drift or not begun.
 
-    Lag is told from Kafka, so that it is right when no worker runs. Nothing here needs control to run; what is
-    verified, in drift and held is what control has remembered.
+    Lag is told from Kafka, so that it is right when no worker runs; a connector that does not run is exit 3, too.
+    Nothing here needs control to run; what is verified, in drift and held is what control has remembered.
     """
     from streams.control.view import remembered
     from streams.plan.check import load_plan
@@ -40,10 +40,31 @@ def status(ctx: typer.Context) -> None:
     call = context(ctx)
     plan = load_plan(call.plan_path)
     rows = list(_rows(plan, remembered(plan)))
+    source = _source_problem(plan)
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
+    if source is not None:
+        raise source
     wrong = sum(1 for row in rows if row["problems"])
     if wrong:
         raise NotReady(f"{wrong} of {len(rows)} tables are not as the plan wants them.", "See the column problems.")
+
+
+def _source_problem(plan: Plan) -> NotReady | None:
+    """Why changes do not reach Kafka at all, which lag told from Kafka cannot show; None when they do."""
+    from streams.connectors.render import connector_name
+    from streams.kafka.connect import Connect, remedy
+
+    name = connector_name(plan)
+    try:
+        state = Connect(plan.kafka.connect.resolve(), tries=1).state(name)
+    except HoldtrueError as error:
+        return NotReady(f"Whether changes reach Kafka is not known: {error.what}", error.hint)
+    if state is None:
+        return NotReady(f"No change reaches Kafka: Connect has no connector {name}.", "Run: holdtrue connectors apply")
+    if not state.running:
+        said = f"No change reaches Kafka: the connector {name} does not run. {state.reason}".rstrip()
+        return NotReady(said, remedy(state))
+    return None
 
 
 def _rows(plan: Plan, known: Remembered) -> list[dict[str, Any]]:
@@ -59,7 +80,7 @@ def _lags(plan: Plan) -> dict[str, dict[str, Lag]]:
     from streams.control.offsets import Offsets
     from streams.kafka.registry import Registry
 
-    offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve()))
+    offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve(), tries=1))
     try:
         return {replica: offsets.lags(plan, replica) for replica in plan.replicas}
     finally:

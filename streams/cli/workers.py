@@ -1,4 +1,4 @@
-"""One process per replica, and one for control: started together, ended together."""
+"""One process per replica, and one for control: started together, ended together; control alone is started again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from types import FrameType
 
 from streams.plan.model import Plan
 
-# A worker that ended is not started again here: a supervisor (systemd, a container) does that better. All end.
+# A replica's worker that ended is not started again here: a supervisor (systemd, a container) does that better.
+# Control decides nothing about rows: it alone may end, a few times, without the replicas standing still for it.
+CONTROL = "control"
+CONTROL_STARTS_MAX = 5
+CONTROL_WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.2
 END_SECONDS = 40.0
 
@@ -19,7 +23,7 @@ END_SECONDS = 40.0
 def commands(plan: Plan, plan_path: Path, instance: str) -> dict[str, list[str]]:
     """Name → the command of one process."""
     base = [sys.executable, "-m", "streams.cli.main", "--plan", str(plan_path), "worker", "--instance", instance]
-    return {"control": [*base, "--control"], **{name: [*base, "--replica", name] for name in plan.replicas}}
+    return {CONTROL: [*base, "--control"], **{name: [*base, "--replica", name] for name in plan.replicas}}
 
 
 def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
@@ -31,11 +35,19 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
-    running = {name: subprocess.Popen(words) for name, words in commands(plan, plan_path, instance).items()}
+    words = commands(plan, plan_path, instance)
+    running = {name: subprocess.Popen(each) for name, each in words.items()}
+    control_starts = 1
     try:
         while not asked:
             ended = [name for name, process in running.items() if process.poll() is not None]
-            if ended:
+            if ended == [CONTROL] and running[CONTROL].returncode < 0 and control_starts < CONTROL_STARTS_MAX:
+                # Killed by a signal, as by a failed assertion in a library: its database says where it goes on.
+                sys.stderr.write(f"control ended with {running[CONTROL].returncode}; starting it again\n")
+                time.sleep(CONTROL_WAIT_SECONDS)
+                running[CONTROL] = subprocess.Popen(words[CONTROL])
+                control_starts += 1
+            elif ended:
                 sys.stderr.write(f"{ended[0]} ended with {running[ended[0]].returncode}; ending the others\n")
                 return 1
             time.sleep(POLL_SECONDS)

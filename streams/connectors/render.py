@@ -186,6 +186,8 @@ def _apicurio(url: str) -> dict[str, str]:
         ".apicurio.registry.use-id": "contentId",
         ".apicurio.registry.auto-register": "true",
         ".apicurio.registry.find-latest": "true",
+        # Schemas are looked up again every 30 s: while the registry is away, what is known goes on being used.
+        ".apicurio.registry.fault-tolerant-refresh": "true",
     }
 
 

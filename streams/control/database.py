@@ -78,6 +78,11 @@ class Database:
                 connection.execute(query("add_version"), {"version": number, "plan": plan})
         return len(migrations())
 
+    def require_plan(self, plan: str) -> None:
+        """Raises ControlRefused for the database of another plan or of a newer version; `has_schema` must be true."""
+        rows = self.rows("schema_version")
+        self._checked(rows[0] if rows else None, plan)
+
     def close(self) -> None:
         """Give the connection back."""
         with self._lock:

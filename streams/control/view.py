@@ -28,10 +28,13 @@ class Remembered:
 
 @contextmanager
 def opened(plan: Plan) -> Iterator[Database | None]:
-    """The control database, or None where control has never started."""
+    """The control database, or None where control has never started. Raises ControlRefused for another plan's."""
     database = Database(plan.control.dsn.resolve(), application=APPLICATION)
     try:
-        yield database if database.has_schema() else None
+        known = database.has_schema()
+        if known:
+            database.require_plan(plan.name)
+        yield database if known else None
     finally:
         database.close()
 

@@ -122,12 +122,16 @@ class Connect:
         self._expect(response, f"delete {name}")
         return True
 
-    def wait_running(self, name: str, seconds: float = START_SECONDS) -> ConnectorState:
-        """Wait until connector and tasks run. Raises ConnectorFailed as soon as one has failed, NotReady in the end."""
-        deadline = time.monotonic() + seconds
+    def wait_running(self, name: str, seconds: float = START_SECONDS, patience: float = 0.0) -> ConnectorState:
+        """Wait until connector and tasks run. Raises ConnectorFailed as soon as one has failed, NotReady in the end.
+
+        patience: for so many seconds a failure may be that of before a restart.
+        """
+        started = time.monotonic()
+        deadline = started + seconds
         state = self.state(name)
         while state is None or not state.running:
-            if state is not None and state.failed:
+            if state is not None and state.failed and time.monotonic() >= started + patience:
                 raise failure(state)
             if time.monotonic() >= deadline:
                 seen = "unknown to Connect" if state is None else f"{state.connector}, tasks {list(state.tasks)}"

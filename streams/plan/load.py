@@ -55,6 +55,11 @@ def parse_document(text: str, name: str) -> Document:
     if len(nodes) != 1 or nodes[0] is None:
         problem = "is empty" if not nodes or nodes[0] is None else "holds more than one document"
         raise UnreadablePlanError(f"{name} {problem}.", "A plan is one YAML document; docs/plan.md shows one.")
+    if not isinstance(nodes[0], yaml.MappingNode):
+        raise UnreadablePlanError(
+            f"{name} does not hold fields and their values.",
+            "A plan begins with `holdtrue: 1`; docs/plan.md shows one.",
+        )
     return _Builder(name).document(nodes[0])
 
 

@@ -91,7 +91,9 @@ def read(path: Path) -> RepairPlan:
 def planned(plan: str, rows: Sequence[Mapping[str, Any]]) -> RepairPlan:
     """The repair plan for rows of the control database's `drift`; those without a key cannot be repaired one by one."""
     items = [_item(row) for row in rows if row["key_bytes"] is not None and row["kind"] in EFFECTS]
-    return RepairPlan(plan, tuple(sorted(items, key=lambda item: (item.replica, item.table, item.key))))
+    # One repair makes a key right, however many drifts tell of it.
+    by_key = {(item.replica, item.table, item.key): item for item in items}
+    return RepairPlan(plan, tuple(by_key[place] for place in sorted(by_key)))
 
 
 def _item(row: Mapping[str, Any]) -> Item:

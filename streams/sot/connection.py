@@ -10,6 +10,8 @@ from streams.rows.canonical import SESSION
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 300
+# A scan's snapshot stays open while a run waits for its fence, which is longer than one round may take.
+IDLE_SECONDS = 180
 
 
 class SotUnavailable(StoreUnavailable):
@@ -18,7 +20,11 @@ class SotUnavailable(StoreUnavailable):
 
 def connect(dsn: str, *, application: str) -> psycopg.Connection[tuple[object, ...]]:
     """A connection in the canonical session; raises SotUnavailable, which names host and database, never a password."""
-    settings = {**SESSION, "statement_timeout": f"{STATEMENT_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
+    settings = {
+        **SESSION,
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    }
     try:
         connection = psycopg.connect(
             dsn, connect_timeout=CONNECT_SECONDS, application_name=application, autocommit=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
@@ -102,8 +102,10 @@ class SotReader:
                     yield cursor
                 finally:
                     if not self._connection.closed:
-                        cursor.execute("ROLLBACK")
-        except psycopg.OperationalError as error:
+                        # What happened inside must not be hidden by a session that the server has ended since.
+                        with suppress(psycopg.Error):
+                            cursor.execute("ROLLBACK")
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
             self.close()
             raise unavailable(self._dsn, error) from None
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from streams.errors import NotReady, UsageError
+from streams.errors import NotReady, StoreUnavailable, UsageError
 from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
 from streams.validation.open import Opener, Pair, repair_channel
@@ -56,7 +56,10 @@ class Outcome:
 def apply_plan(
     opener: Opener, repairs: RepairPlan, by: str, reason: str, *, above_threshold: bool
 ) -> Iterator[Outcome]:
-    """Repair pair after pair. Raises UsageError before anything is done when a plan's threshold forbids it."""
+    """Repair pair after pair, whatever becomes of each.
+
+    Raises UsageError before anything is done when a plan's threshold forbids it.
+    """
     if repairs.plan != opener.plan.name:
         raise UsageError(f"The repair plan is of {repairs.plan}, not of {opener.plan.name}.", "Name it with --plan.")
     by_pair = groupby(repairs.items, key=lambda item: Pair(item.replica, item.table))
@@ -65,7 +68,12 @@ def apply_plan(
         _refuse_storm(opener, pair, len(items), above_threshold=above_threshold)
     order = Order(by, reason, repairs.hash)
     for pair, items in groups:
-        yield _repair_pair(opener, pair, items, order)
+        try:
+            yield _repair_pair(opener, pair, items, order)
+        except (NotReady, StoreUnavailable) as error:
+            # The others are repaired all the same; what was begun here stays `repairing`, and can be ordered again.
+            told = tuple(Failure(item.shown, f"{error.what} {error.hint}".rstrip()) for item in items)
+            yield Outcome("", pair.replica, pair.table, len(items), 0, 0, len(items), told)
 
 
 def _refuse_storm(opener: Opener, pair: Pair, count: int, *, above_threshold: bool) -> None:

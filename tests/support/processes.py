@@ -57,4 +57,5 @@ def stop_all(workers: Sequence[Worker]) -> list[int]:
     for worker in workers:
         assert worker.process.poll() is None, f"a worker ended on its own:\n{worker.said[-3000:]}"
         worker.process.send_signal(signal.SIGTERM)
-    return [worker.stop() for worker in workers]
+    # Asked once: a second signal in the last moment of an orderly end would kill.
+    return [worker.wait_end(STOP_SECONDS) for worker in workers]

@@ -11,6 +11,7 @@ import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
 
+import streams.agents.keeper
 import streams.control.gauges
 import streams.metrics
 from streams.cli.main import app
@@ -120,7 +121,7 @@ def test_every_verb_is_documented() -> None:
 
 def test_metrics_are_documented_as_they_are_named() -> None:
     """Every metric of the processes is in the interface document, and no other one."""
-    modules = (streams.metrics, streams.control.gauges)
+    modules = (streams.metrics, streams.control.gauges, streams.agents.keeper)
     metrics = [value for module in modules for value in vars(module).values() if isinstance(value, MetricWrapperBase)]
     ours = {described.name + ("_total" if described.type == "counter" else "")
             for metric in metrics for described in metric.describe()}  # fmt: skip

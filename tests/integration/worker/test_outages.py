@@ -23,6 +23,7 @@ def town(make_bank: MakeBank) -> Iterator[Bank]:
     """Postgres and Redis, each with a worker."""
     bank = make_bank("reports", "cache")
     bank.apply()
+    bank.control()
     for store in ("reports", "cache"):
         bank.worker(store)
     for store in ("reports", "cache"):
@@ -122,8 +123,7 @@ def test_registry_away(town: Bank, shared_stack: Stack) -> None:
         town.sot.execute("UPDATE person SET name = 'still none'")
         town.wait_published()
         town.worker("cache").wait_said("Trying again.")
-    # Connect may have given its task up meanwhile: `apply` starts it again.
-    wait_until(lambda: town.run("connectors", "apply").returncode == 0, "the connector to run again", 120)
+    # Connect has given its task up meanwhile: control starts it again.
     town.wait_caught_up("cache")
     assert town.difference("cache") == {}
 
@@ -135,6 +135,8 @@ def test_connect_away(town: Bank, shared_stack: Stack) -> None:
         ran = town.run("connectors", "status")
         assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), ran.stderr
         assert len(ran.stderr.splitlines()) <= 2
+        ran = town.run("status")
+        assert (ran.returncode, "changes reach Kafka" in ran.stderr) == (3, True), ran.stderr
     town.wait_caught_up("reports")
     town.wait_caught_up("cache")
     assert town.difference("reports") == {}

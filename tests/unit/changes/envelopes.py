@@ -54,22 +54,22 @@ def source(**changed: Any) -> Row:
     return {**base, **changed}
 
 
-def record(before: Row | None, after: Row | None, op: str = "u", **changed: Any) -> bytes:
+def record(before: Row | None, after: Row | None, op: str = "u", schema: Any = SCHEMA, **changed: Any) -> bytes:
     """One record in the Confluent wire format, schema id 1."""
     out = io.BytesIO()
     value = {"before": before, "after": after, "source": source(**changed), "op": op, "ts_ms": MOMENT_MS}
     # Decimals are given as their bytes, as the reader gives them.
-    fastavro.schemaless_writer(out, _without_logical(), value)
+    fastavro.schemaless_writer(out, _without_logical(schema), value)
     return b"\x00\x00\x00\x00\x01" + out.getvalue()
 
 
-def _without_logical() -> Any:
+def _without_logical(schema: Any) -> Any:
     def bare(part: Any) -> Any:
         if isinstance(part, dict):
             return {name: bare(each) for name, each in part.items() if name != "logicalType"}
         return [bare(each) for each in part] if isinstance(part, list) else part
 
-    return fastavro.parse_schema(bare(SCHEMA))
+    return fastavro.parse_schema(bare(schema))
 
 
 ROWS = st.builds(row, st.integers(-(2**63), 2**63 - 1), st.none() | st.text(max_size=80), st.binary(max_size=9))

@@ -81,6 +81,37 @@ def test_a_value_without_canonical_form_leaves_all_to_be_read_alone() -> None:
     assert decoder({}, other).decode_many([0, 1], values) == [None, None]
 
 
+def test_a_branch_that_does_not_exist_is_not_taken_for_null() -> None:
+    """The same bytes are a dead letter however many records lie beside them."""
+    broken = bytearray(record(None, row(1)))
+    broken[5] = 77
+    assert decoder({}).decode_many([0, 1], [bytes(broken), record(None, row(2))]) == [None, None]
+    with pytest.raises(Undecodable):
+        decoder({}).decode(0, bytes(broken))
+
+
+def test_two_numerics_without_precision() -> None:
+    """Their type has a name, and is described only where it is met first."""
+    other = copy.deepcopy(SCHEMA)
+    named = {
+        "type": "record", "name": "VariableScaleDecimal", "namespace": "io.debezium.data",
+        "connect.name": "io.debezium.data.VariableScaleDecimal",
+        "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+    }  # fmt: skip
+    other["fields"][0]["type"][1]["fields"] = [
+        {"name": "id", "type": "long"},
+        {"name": "a", "type": ["null", named]},
+        {"name": "b", "type": ["null", "io.debezium.data.VariableScaleDecimal"]},
+    ]
+    columns = (COLUMNS[0], Column("a", "numeric"), Column("b", "numeric"))
+    under = Decoder(other, Shape.build("public.t", ["id"], columns, Layout.model_validate({})))
+    values = {"id": 7, "a": {"scale": 1, "value": b"\x19"}, "b": {"scale": 0, "value": b"\xff"}}
+    (said,) = under.decode_many([0], [record(None, values, schema=other)])
+    assert said == under.decode(0, record(None, values, schema=other))
+    assert isinstance(said, Keyed)
+    assert said.record.row == ("7", "2.5", "-1")
+
+
 def test_a_schema_with_an_array_is_read_record_by_record() -> None:
     """Types that are not read by columns cost speed, not the table."""
     other = copy.deepcopy(SCHEMA)

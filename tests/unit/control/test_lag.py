@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from typing import Any
@@ -14,7 +15,7 @@ from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import frame
 
 NOW = 1_000_000.0
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "record", "name": "Envelope", "fields": [
         {"name": "before", "type": ["null", "string"]}, {"name": "after", "type": ["null", "string"]},
         {"name": "source", "type": {"type": "record", "name": "Source", "fields": [
@@ -100,6 +101,24 @@ def test_a_record_says_when_and_where(sequence: list[str | None] | None, last: i
 def test_a_record_that_cannot_be_read_still_has_kafkas_time(value: bytes) -> None:
     """Status works on a topic with anything on it, and without the registry."""
     assert said(value, 5, Schemas()) == Said(5)
+
+
+def test_a_numeric_whose_scale_is_beyond_its_precision_is_no_trouble() -> None:
+    """Legal in Postgres 15, and not as an Avro decimal."""
+    odd = {"type": "bytes", "logicalType": "decimal", "precision": 3, "scale": 5}
+    schema = copy.deepcopy(SCHEMA)
+    schema["fields"][1]["type"] = ["null", odd]
+    out = io.BytesIO()
+    plain = copy.deepcopy(SCHEMA)
+    plain["fields"][1]["type"] = ["null", "bytes"]
+    row: Any = {"before": None, "after": b"x", "source": {"ts_ms": 7, "sequence": None, "lsn": 5}}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(plain), row)
+
+    class Odd:
+        def schema(self, schema_id: int) -> Any:
+            return schema
+
+    assert said(frame(1, out.getvalue()), 99, Odd()) == Said(7, 5, None)
 
 
 def test_positions_are_written_as_postgres_writes_them() -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from streams.plan.check import check_document, load_plan
 from streams.plan.finding import PlanIncomplete
-from streams.plan.load import parse_document
+from streams.plan.load import UnreadablePlanError, parse_document
 from tests.unit.plan.plans import EXAMPLE, edited, findings, found
 
 REPORTS = "replicas.reports.tables"
@@ -241,9 +241,14 @@ def test_other_verbs_refuse_an_incomplete_plan(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "plan", "1", "{}", "replicas: {a: {tables: {b: [1]}}}", "tables: {a: 1}\nreplicas: {a: b}"]
-)
+@pytest.mark.parametrize("text", ["[]", "plan", "1", "null"])
+def test_what_has_no_fields_is_said_to_be_no_plan(text: str) -> None:
+    """There is nothing in it that could be missing one by one."""
+    with pytest.raises(UnreadablePlanError, match="p does not hold fields"):
+        parse_document(text, "p")
+
+
+@pytest.mark.parametrize("text", ["{}", "replicas: {a: {tables: {b: [1]}}}", "tables: {a: 1}\nreplicas: {a: b}"])
 def test_any_shape_of_document_gives_findings(text: str) -> None:
     """What is no plan at all is described, not a crash."""
     assert any(finding.blocks for finding in check_document(parse_document(text, "p")))

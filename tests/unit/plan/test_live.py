@@ -99,6 +99,9 @@ def test_tables_that_do_not_fit(changes: dict[str, Any], severity: str, words: s
         (column("places", "point"), "column places has the type point, which is not built yet: leave the column out"),
         (column("tags", "_text", shown="text[]"), "text[]"),
         (column("total", generated=True), "is generated"),
+        (column("has space"), "a name that Avro does not carry"),
+        (column("größe"), "a name that Avro does not carry"),
+        (column("2nd"), "a name that Avro does not carry"),
     ],
 )
 def test_columns_that_are_not_built(extra: ColumnInfo, words: str) -> None:

@@ -1,0 +1,36 @@
+"""Dead letters and the drift that is opened beside them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents.failures import Failures, Unwritable
+from streams.drift.identity import drift_id
+
+
+class Sent:
+    """What was put on our topics."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
+        """Topic and key are enough."""
+        self.events.append((topic, key))
+
+    async def flush(self) -> None:
+        """All is there at once."""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("key", [b"", b"1"], ids=["empty text", "other"])
+async def test_a_refused_key_has_the_drift_that_checks_give_it(key: bytes) -> None:
+    """Also the empty text, which is a key like any other."""
+    sent = Sent()
+    raw: Any = SimpleNamespace(offset=0, timestamp=0, key=b"", value=b"", headers=[])
+    failures = Failures(sent, "lookup", "public.t", "bank.public.t", ["k"])  # type: ignore[arg-type]
+    await failures.publish([Unwritable(raw, "refused", "too large", key)], {}, {}, [raw], 0)
+    assert sent.events == [(topic, drift_id("lookup", "public.t", key)) for topic in ("dlq", "drift")]
