@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from streams.agents.failures import Unwritable
 from streams.agents.table import Held, TableWork
-from streams.changes.decode import Decoder, Keyed, Passed, Said
+from streams.changes.decode import Decoder, Keyed, Passed, Said, TableLevel
 from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
 from streams.changes.record import Record
 from streams.changes.values import UnknownType
@@ -31,7 +31,7 @@ class Decoded:
     keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed_ms: list[int] = field(default_factory=list)
     unwritable: list[Unwritable] = field(default_factory=list)
-    truncate: int | None = None
+    truncate: TableLevel | None = None
     held: Held | None = None
 
     def end_before(self, offset: int) -> None:
@@ -86,7 +86,7 @@ def _decode_turn(
         elif isinstance(said, Passed):
             committed_ms.append(said.committed_ms)
         elif said is not None and raw.offset > swept:
-            decoded.truncate = raw.offset
+            decoded.truncate = said
         if decoded.held is not None or decoded.truncate is not None:
             decoded.end_before(raw.offset)
             return

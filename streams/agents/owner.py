@@ -68,7 +68,7 @@ class Owner:
         state: PartitionState,
         flow: Flow,
         on_held: Callable[[TP, Held], Awaitable[None]],
-        on_truncate: Callable[[TP], Awaitable[None]],
+        on_truncate: Callable[[TP, int], Awaitable[None]],
     ) -> None:
         self.tp = tp
         self.work = work
@@ -192,8 +192,8 @@ class Owner:
         async with self._moved:
             self._moved.notify_all()
         if decoded.truncate is not None:
-            await self._on_truncate(self.tp)
-            self._sweep_ordered = decoded.truncate
+            await self._on_truncate(self.tp, decoded.truncate.txid)
+            self._sweep_ordered = decoded.truncate.offset
         if decoded.held is not None:
             raise decoded.held
 

@@ -33,6 +33,7 @@ SNAPSHOT_SECONDS = 1.0
 SOT_READ_KEYS_MAX = 2_000
 # How long one try may take to pass a fence: while the connector is away, others need the thread.
 FENCE_SECONDS = 10.0
+VISIBLE_POLL_SECONDS = 0.1
 
 
 class Held(Exception):
@@ -152,6 +153,15 @@ class TableWork:
             read = await until_available("sot", lambda: self.threads.run(self.sot.read, keys))
         self._snapshot, self._snapshot_at = read.snapshot, time.monotonic()
         return read
+
+    async def until_visible(self, txid: int) -> None:
+        """Return when every later read of the SOT sees this transaction."""
+        while True:
+            async with self._sot_lock:
+                snapshot = await until_available("sot", lambda: self.threads.run(self.sot.snapshot))
+            if snapshot.shows(txid):
+                return
+            await asyncio.sleep(VISIBLE_POLL_SECONDS)
 
     async def pass_fence(self) -> None:
         """Return when Kafka has everything the SOT had committed by now; tried again while it cannot be told."""

@@ -209,15 +209,17 @@ class ReplicaWorker:
             log.exception("the owner of %s failed", owner.tp)
             await self._app.crash(error)
 
-    async def _order_sweeps(self, tp: TP) -> None:
+    async def _order_sweeps(self, tp: TP, txid: int) -> None:
         """A TRUNCATE arrived in one partition: every owner of the table must look for rows the SOT no longer has.
 
         Behind a fence, everything that was in the SOT's log before the TRUNCATE is before the ends asked for here
-        (design, Ordering). The orders are in Kafka when this returns; each owner follows its own, also after a restart.
+        (design, Ordering). The log may show the TRUNCATE before other sessions can see it: a read of the SOT counts
+        only after that. The orders are in Kafka when this returns; each owner follows its own, also after a restart.
         """
         work = self._tables[tp.topic]
         log.warning("TRUNCATE of %s: its rows are looked up in the source of truth, in every partition", work.table)
         await work.pass_fence()
+        await work.until_visible(txid)
         reached(Step.truncate_fenced)
         partitions = [TP(tp.topic, number) for number in range(work.partitions)]
         ends: Mapping[TP, int] = await self._app.consumer.highwaters(*partitions)

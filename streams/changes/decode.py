@@ -31,10 +31,11 @@ class Keyed(NamedTuple):
 
 
 class TableLevel(NamedTuple):
-    """A record that is about the whole table: a TRUNCATE."""
+    """A record that is about the whole table: a TRUNCATE. txid: of its transaction."""
 
     offset: int
     committed_ms: int
+    txid: int
 
 
 class Passed(NamedTuple):
@@ -75,7 +76,7 @@ class Decoder:
             key, op, line = encode(self._shape.key_of(row)), _READ if read else _UPSERT, encode(row)
             return Keyed(key, Record(offset, op, row, line, lsn, txid, _is_partial(row)), committed_ms)
         if before is None:
-            return TableLevel(offset, committed_ms)
+            return TableLevel(offset, committed_ms, txid)
         key_texts = _converted(self._key_columns, before)
         if self._key_left_out(key_texts):
             return Passed(committed_ms)

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from streams.agents.decode import Decoded
 from streams.agents.owner import Owner
+from streams.changes.decode import TableLevel
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
@@ -43,7 +44,7 @@ class Said:
         entry = Entry(Token(1, last, 0), Position(1, last), 1, (), b"d" * 16)
         state.commit([Move(KEY, state.entry(KEY), entry)] if last >= records[0].offset else [], last, last)
         self.done.append(("handled", last))
-        return Decoded(last, truncate=met[0] if met else None)
+        return Decoded(last, truncate=TableLevel(met[0], 0, 7) if met else None)
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Keys to look up in the SOT."""
@@ -80,8 +81,8 @@ class Consumer:
 async def running(folder: Path, said: Said) -> AsyncIterator[Owner]:
     """An owner at work. Every TRUNCATE it meets is noted among what was done."""
 
-    async def ordered(tp: TP) -> None:
-        said.done.append("ordered")
+    async def ordered(tp: TP, txid: int) -> None:
+        said.done.append(("ordered", txid))
 
     work: Any = SimpleNamespace(held=None, unprepared="", labels=("public.t", "reports"))
     state = PartitionState(folder / "0", 0)
@@ -146,7 +147,7 @@ async def test_a_truncate_is_ordered_before_it_is_passed(tmp_path: Path) -> None
     async with running(tmp_path, said) as owner:
         owner.offer(batch(0, 1, 2))
         assert await owner.passed(2)
-        assert said.done == [("handled", 0), "ordered", ("handled", 2)]
+        assert said.done == [("handled", 0), ("ordered", 7), ("handled", 2)]
 
 
 @pytest.mark.asyncio

@@ -55,7 +55,7 @@ def test_a_delete_needs_only_the_key() -> None:
 
 def test_neither_row_is_the_whole_table() -> None:
     """A TRUNCATE has no key."""
-    assert decoder().decode(7, record(None, None, "t")) == TableLevel(7, MOMENT_MS)
+    assert decoder().decode(7, record(None, None, "t")) == TableLevel(7, MOMENT_MS, 792)
 
 
 def test_an_unchanged_toast_value_makes_the_record_partial() -> None:
