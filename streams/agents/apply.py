@@ -114,9 +114,9 @@ class Applier:
         keys = list(keyed)
         old = dict(zip(keys, state.entries(keys), strict=True)) if keys else {}
         work = Work(old)
-        digest = self._table.digester.digest
+        digest, truncated = self._table.digester.digest, state.sweep.ordered > 0
         for key, records in keyed.items():
-            match decide(old[key], records, state.epoch, partial(digest, key)):
+            match decide(old[key], records, state.epoch, partial(digest, key), truncated=truncated):
                 case Store() as store:
                     work.stores[key] = store
                 case Ask() as ask:

@@ -70,20 +70,25 @@ class _Run:
     asking: bool = False
 
 
-def decide(entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest) -> Decision:
+def decide(
+    entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest, *, truncated: bool = False
+) -> Decision:
     """What to do about one key's records of one batch, given in offset order, all of `epoch`.
 
     `digest` gives the digest of a row's canonical bytes under this key. Reduces the batch to at most one write or one
-    SOT read (Ordering 7).
+    SOT read (Ordering 7). `truncated`: the table has been since its entries began, so that a key without an entry may
+    be one that is gone: a read of it, which may come late, is asked like any other (decision 4).
     """
-    if len(records) == 1 and (store := _next_in_order(entry, records[0], epoch, digest)) is not None:
+    if len(records) == 1 and (store := _next_in_order(entry, records[0], epoch, digest, truncated)) is not None:
         return store
-    return _decide_in_full(entry, records, epoch, digest)
+    return _decide_in_full(entry, records, epoch, digest, truncated)
 
 
-def _decide_in_full(entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest) -> Decision:
+def _decide_in_full(
+    entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest, truncated: bool = False
+) -> Decision:
     run = _start(entry)
-    absent = entry is None
+    absent = entry is None and not truncated
     for record in records:
         if (epoch, record.offset) <= run.token.record:
             continue  # a replay (Ordering 3)
@@ -95,7 +100,9 @@ def _decide_in_full(entry: Entry | None, records: Sequence[Record], epoch: int, 
     return _finish(run, entry)
 
 
-def _next_in_order(entry: Entry | None, record: Record, epoch: int, digest: Digest) -> Store | None:
+def _next_in_order(
+    entry: Entry | None, record: Record, epoch: int, digest: Digest, truncated: bool = False
+) -> Store | None:
     """The write for what nearly every key of a batch is: one record that simply follows. None: the whole rule decides.
 
     Says exactly what the whole rule says (a property test compares them), in a third of the time.
@@ -104,7 +111,7 @@ def _next_in_order(entry: Entry | None, record: Record, epoch: int, digest: Dige
     if incomplete or epoch < 1:
         return None
     if entry is None:
-        if op is _DELETE and txid == 0:
+        if (op is _DELETE and txid == 0) or (op is _READ and truncated):
             return None
         unproven: tuple[int, ...] = (txid,)
     else:

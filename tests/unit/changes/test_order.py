@@ -109,6 +109,14 @@ def test_rule_6_a_read_is_taken_only_where_nothing_is_known() -> None:
     assert isinstance(decided(entry(None), read(11, "b")), Ask)
 
 
+def test_a_read_of_a_key_without_an_entry_is_asked_after_a_truncate() -> None:
+    """A truncated key that was never heard of leaves no tombstone: the read may be one of before, come late."""
+    found = decide(None, [read(4, "late")], EPOCH, digest, truncated=True)
+    assert isinstance(found, Ask)
+    assert (found.token, found.position) == (Token(EPOCH, 4, 0), None)
+    assert isinstance(decide(None, [change(4, "new", lsn=9)], EPOCH, digest, truncated=True), Store)
+
+
 def test_rule_6_a_change_after_reads_only_is_trusted() -> None:
     """A read leaves no position: the first change in the log's order follows it."""
     assert isinstance(decided(entry("a", lsn=None), change(11, "b", lsn=1, txid=8)), Store)
@@ -198,12 +206,14 @@ ENTRIES = st.none() | st.builds(
 )  # fmt: skip
 
 
-@given(ENTRIES, RECORDS, st.integers(8, 14), st.sampled_from([0, EPOCH]))
-def test_the_short_way_says_what_the_whole_rule_says(known: Entry | None, record: Record, at: int, epoch: int) -> None:
+@given(ENTRIES, RECORDS, st.integers(8, 14), st.sampled_from([0, EPOCH]), st.booleans())
+def test_the_short_way_says_what_the_whole_rule_says(
+    known: Entry | None, record: Record, at: int, epoch: int, truncated: bool
+) -> None:
     """Where a single record takes the short way, the whole rule would have decided exactly the same."""
     single = record._replace(offset=at)
-    short = order._next_in_order(known, single, epoch, digest)
-    assert short is None or short == order._decide_in_full(known, [single], epoch, digest)
+    short = order._next_in_order(known, single, epoch, digest, truncated)
+    assert short is None or short == order._decide_in_full(known, [single], epoch, digest, truncated)
 
 
 def test_the_short_way_is_taken() -> None:
