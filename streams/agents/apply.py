@@ -71,6 +71,7 @@ class Applier:
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""
+        self._check_mapping(state, state.input_offset + 1)
         if not keys:
             return
         read = await self._table.read_sot(keys, "truncate")
@@ -92,14 +93,8 @@ class Applier:
 
     def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
         """Raises Held when mapping or key schema are not those the version table was made under."""
-        mapping = self._table.shape.mapping_version
-        if state.mapping not in ("", mapping):
-            raise Held(
-                records[0].offset,
-                "the mapped columns are not those the replica was filled with: leave new columns out (columns.omit), "
-                "or undo the change of the mapping; reviews of shape changes are not built yet",
-            )
-        state.mapping = mapping
+        self._check_mapping(state, records[0].offset)
+        state.mapping = self._table.shape.mapping_version
         headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
         for schema in (found for header in headers if (found := schema_id(header)) is not None):
             if state.key_schema not in (-1, schema):
@@ -109,6 +104,14 @@ class Applier:
                     "partitions; reviews of key changes are not built yet",
                 )
             state.key_schema = schema
+
+    def _check_mapping(self, state: PartitionState, offset: int) -> None:
+        if state.mapping not in ("", self._table.shape.mapping_version):
+            raise Held(
+                offset,
+                "the mapped columns are not those the replica was filled with: leave new columns out (columns.omit), "
+                "or undo the change of the mapping; reviews of shape changes are not built yet",
+            )
 
     def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]]) -> Work:
         keys = list(keyed)

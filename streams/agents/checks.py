@@ -19,6 +19,8 @@ from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry
 
+# Keys that one answer names, of each kind: an answer must fit into a Kafka message.
+NAMED_MAX = 2_500
 OTHER_MAPPING = (
     "the mapped columns are not those the worker began with, or the replica was filled with: leave new columns out "
     "(columns.omit) and restart the worker"
@@ -121,12 +123,16 @@ def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], finding
     for verdict, count in counted.items():
         KEYS_CHECKED.labels(*owner.work.labels, verdict).inc(count)
     pairs = list(zip(seen, findings, strict=True))
+    undecided = [s.key for s, finding in pairs if finding.verdict is Verdict.undecided]
+    suspected = [_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected]
     return _result(
         owner,
         request,
         verified=counted[Verdict.verified],
-        undecided=[s.key for s, finding in pairs if finding.verdict is Verdict.undecided],
-        suspected=[_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected],
+        undecided=undecided[:NAMED_MAX],
+        suspected=suspected[:NAMED_MAX],
+        # What is not named is not decided: the run is not correct, and says how many keys it is about.
+        skipped=max(0, len(undecided) - NAMED_MAX) + max(0, len(suspected) - NAMED_MAX),
     )
 
 

@@ -23,6 +23,7 @@ from streams.changes.record import Record
 from streams.checks.watch import Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
+from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
 from streams.transport.batches import Batch, KafkaRecord
 from streams.versions.state import PartitionState
@@ -108,8 +109,8 @@ class Owner:
                     await self._sweep()
             except Held as held:
                 await self._hold(held)
-            except Refused as refused:
-                # The store cannot take part as it is (a table dropped, a right withdrawn): waiting mends nothing.
+            except (Refused, SotChanged) as refused:
+                # Store or SOT cannot take part as they are (a table dropped, a right withdrawn): waiting mends nothing.
                 await self._hold(Held(self.state.input_offset + 1, str(refused)))
 
     async def passed(self, offset: int) -> bool:

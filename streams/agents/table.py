@@ -32,7 +32,7 @@ T = TypeVar("T")
 SNAPSHOT_SECONDS = 1.0
 SOT_READ_KEYS_MAX = 2_000
 # How long one try may take to pass a fence: while the connector is away, others need the thread.
-FENCE_SECONDS = 10.0
+FENCE_SECONDS = 2.0
 VISIBLE_POLL_SECONDS = 0.1
 
 

@@ -20,7 +20,7 @@ from streams.checks.request import Depth
 from streams.drift.identity import drift_id
 from streams.errors import HoldtrueError
 from streams.health import stalled
-from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS
+from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS, SWEEPS_PENDING
 from streams.replicas.base import Refused
 from streams.steps import Step, reached
 from streams.transport.batches import Batch
@@ -181,6 +181,9 @@ class ReplicaWorker:
         for work in self._tables.values():
             if work.held is not None:
                 return f"{work.table} is held"
+        swept = [owner.work.table for owner in self.owners if owner.state.sweep.pending]
+        if swept:
+            return f"{swept[0]} is being swept after a TRUNCATE"
         late = [o.work.table for o in self.owners if o.lag_seconds > o.work.lag_bound_seconds]
         return f"{late[0]} is behind its bound" if late else None
 
@@ -195,6 +198,9 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
+        for work in self._tables.values():
+            pending = [owner for owner in self.owners if owner.work is work and owner.state.sweep.pending]
+            SWEEPS_PENDING.labels(*work.labels).set(len(pending))
         self._behind = any(events.values())
         if not self._behind:
             self._progressed()

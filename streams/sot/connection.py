@@ -5,13 +5,17 @@ from __future__ import annotations
 import psycopg
 
 from streams.address import shown
-from streams.errors import StoreUnavailable
+from streams.errors import HoldtrueError, StoreUnavailable
 from streams.rows.canonical import SESSION
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 300
 # A scan's snapshot stays open while a run waits for its fence, which is longer than one round may take.
 IDLE_SECONDS = 180
+
+
+class SotChanged(HoldtrueError):
+    """The SOT's table is not what it was when the worker began, or may not be read any more."""
 
 
 class SotUnavailable(StoreUnavailable):

@@ -13,7 +13,7 @@ from streams.changes.visibility import Snapshot
 from streams.plan.mapping import Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
-from streams.sot.connection import connect, unavailable
+from streams.sot.connection import SotChanged, connect, unavailable
 
 
 class SotRead(NamedTuple):
@@ -108,6 +108,12 @@ class SotReader:
         except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
             self.close()
             raise unavailable(self._dsn, error) from None
+        except psycopg.ProgrammingError as error:
+            raise SotChanged(
+                f"{self._shape.table} cannot be read in the source of truth as the plan has it: "
+                f"{type(error).__name__} (SQLSTATE {error.sqlstate}).",
+                "Was a column or the table dropped or renamed, or a right withdrawn? Run `holdtrue plan check --live`.",
+            ) from None
 
     def _select(self, clause: str) -> str:
         columns = ", ".join(canonical_sql(column, "t") for column in self._shape.read_columns)
