@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-long bench lint lock clean
+.PHONY: demo test test-long sim mutants bench lint lock clean
 
 demo: $(STAMP)
 	$(BIN)/holdtrue demo $(ARGS)
@@ -16,6 +16,16 @@ test: $(STAMP) lint
 test-long: $(STAMP)
 	$(BIN)/pytest tests/faults $(ARGS)
 	$(BIN)/pytest -m long --ignore=tests/faults $(ARGS)
+
+# Histories of a simulated world, from seeds (docs/simulation.md); then rules made weaker, which tests must notice.
+SEEDS ?= 10000
+START ?= 0
+JOBS ?= 2
+sim: $(STAMP)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)
 
 bench: $(STAMP)
 	$(BIN)/holdtrue bench apply $(ARGS)

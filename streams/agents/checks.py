@@ -11,9 +11,10 @@ from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
-from streams.checks.compare import NOTHING, Content, Finding, Verdict, compare
+from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
 from streams.metrics import KEYS_CHECKED
+from streams.repair.rule import counts
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
@@ -89,7 +90,21 @@ class Checks(Requests):
             compare(s.sot, s.entry, s.content, fenced=fenced, seen=owner.watch.seen(s.key) if owner.watch else ())
             for s in seen
         ]
-        return _report(owner, request, seen, findings)
+        return _report(owner, request, seen, await self._visible(owner, seen, findings))
+
+    async def _visible(self, owner: Owner, seen: Sequence[Seen], findings: Sequence[Finding]) -> list[Finding]:
+        """The findings without suspicions of keys whose last changes others may not see yet: nor did the SOT's digest.
+
+        What is visible now is in the next look's read, so that two looks which agree have both seen all of it.
+        """
+        doubtful = [_hangs_on_visibility(s, finding) for s, finding in zip(seen, findings, strict=True)]
+        if not any(doubtful):
+            return list(findings)
+        snapshot = await owner.work.snapshot()
+        return [
+            UNDECIDED if doubt and not counts(s.entry, snapshot) else finding
+            for s, finding, doubt in zip(seen, findings, doubtful, strict=True)
+        ]
 
     async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
         """The replica was seen to hold these keys: which of them must it not?"""
@@ -116,6 +131,13 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _hangs_on_visibility(seen: Seen, finding: Finding) -> bool:
+    """Whether the replica holds what its owner left there, which may be more than others can see of the SOT."""
+    if finding.verdict is not Verdict.suspected or seen.entry is None or not seen.entry.unproven:
+        return False
+    return seen.content.digest == seen.entry.digest
 
 
 def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], findings: Sequence[Finding]) -> Event:

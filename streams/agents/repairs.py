@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.agents.events import Event
 from streams.agents.owner import Owner
@@ -17,14 +18,26 @@ from streams.repair.rule import Repaired, counts, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, Result, Write
 from streams.rows.canonical import Row, decode, encode
 from streams.steps import Step, reached
-from streams.versions.entry import Entry
+from streams.versions.entry import Entry, Token
 from streams.versions.state import Move
 
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
-# The end offset of a partition for which no fence was needed.
-NOT_FENCED = -1
 SUSPICIONS_AT_ONCE = 100
+
+
+class Fence(NamedTuple):
+    """What has been passed before a repair: everything in the partition up to `end`, by who owned it then.
+
+    seen: the stored tokens that were not ours before that. Only they may be followed or overruled: another one may be
+    the work of who owns the partition now.
+    """
+
+    end: int
+    seen: Mapping[bytes, Token]
+
+
+NOT_FENCED = Fence(-1, {})
 
 
 class Repairs(Requests):
@@ -33,11 +46,11 @@ class Repairs(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys, one after the other; each gets its own result."""
         reached(Step.repair_received)
-        end = await self._fence(owner, [item["key"] for item in request["items"]])
+        fence = await self._fence(owner, [item["key"] for item in request["items"]])
         said: list[Event] = []
         for item in request["items"]:
             await owner.work.repairs.take(1)
-            outcome, entry = await self._repair(owner, item["key"], end)
+            outcome, entry = await self._repair(owner, item["key"], fence)
             result = _result(request, item, outcome, entry)
             REPAIRS.labels(*owner.work.labels, result["outcome"]).inc()
             said.append(("repairs.results", request["repair"], "repair-result", result))
@@ -50,15 +63,26 @@ class Repairs(Requests):
     async def settle_suspicions(self, owner: Owner) -> None:
         """Make keys right whose store answered a write with a token larger than ours (Ordering 12).
 
-        Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours.
+        Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours. Ends with
+        `stop`: the partition's next owner in this process works on the same state, under a lock of its own.
         """
+        task = asyncio.create_task(self._settle_suspicions(owner), name=f"suspicions {owner.tp}")
+        self._tasks[owner.tp] = task
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        if not task.cancelled():
+            task.result()
+
+    async def _settle_suspicions(self, owner: Owner) -> None:
         keys = list(owner.state.suspected)[:SUSPICIONS_AT_ONCE]
         if not keys:
             return
-        end = await self._fence(owner, keys)
+        fence = await self._fence(owner, keys)
         for key in keys:
             await self._announce(owner, key, "suspected")
-            outcome, _ = await self._repair(owner, key, end)
+            outcome, _ = await self._repair(owner, key, fence)
             REPAIRS.labels(*owner.work.labels, outcome.partition(":")[0]).inc()
             if outcome == "repaired":
                 await self._announce(owner, key, "resolved")
@@ -82,46 +106,50 @@ class Repairs(Requests):
         self._events.send("drift", drift, "drift", record)
         await self._events.flush()
 
-    async def _fence(self, owner: Owner, keys: list[bytes]) -> int:
-        """Where a store holds a token that is not ours, pass everything that is in the log first, and prove ownership.
-
-        Returns the end offset that has been passed; -1 where nothing had to be.
-        """
+    async def _fence(self, owner: Owner, keys: list[bytes]) -> Fence:
+        """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership."""
         work = owner.work
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
         entries = owner.state.entries(keys)
-        if not any(is_foreign(entry, _token(held.get(key))) for key, entry in zip(keys, entries, strict=True)):
+        seen = {
+            key: token
+            for key, entry in zip(keys, entries, strict=True)
+            if (token := _token(held.get(key))) is not None and is_foreign(entry, token)
+        }
+        if not seen:
             return NOT_FENCED
         end = await owner.newest_end_offset()
         if not await owner.passed(end - 1) or not await owner.prove_ownership():
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: the partition is held or not ours.")
-        return end
+        return Fence(end, seen)
 
-    async def _repair(self, owner: Owner, key: bytes, end: int) -> tuple[str, Entry | None]:
+    async def _repair(self, owner: Owner, key: bytes, fence: Fence) -> tuple[str, Entry | None]:
+        work = owner.work
         for _ in range(TRIES_MAX):
             async with owner.lock:
                 entry = owner.state.entry(key)
-                read = await owner.work.read_sot([key], "repair")
+                # The store first, then the SOT: what is written above this token was read after it was there.
+                held = await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))
+                read = await work.read_sot([key], "repair")
                 if not counts(entry, read.snapshot):
                     continue
-                done = await self._write(owner, key, entry, read.rows.get(key), end)
+                done = await self._write(owner, key, entry, _token(held.get(key)), read.rows.get(key), fence)
             if done is not None:
                 return done
             # The store moved meanwhile, perhaps to a token that is not ours: fence again before the next try.
-            end = max(end, await self._fence(owner, [key]))
+            fence = await self._fence(owner, [key])
         return "failed", None
 
     async def _write(
-        self, owner: Owner, key: bytes, entry: Entry | None, row: Row | None, end: int
+        self, owner: Owner, key: bytes, entry: Entry | None, stored: Token | None, row: Row | None, fence: Fence
     ) -> tuple[str, Entry | None] | None:
         """One try; None when the store moved meanwhile and the key must be read again."""
         work = owner.work
-        held = (await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))).get(key)
-        if end == NOT_FENCED and is_foreign(entry, _token(held)):
+        if is_foreign(entry, stored) and fence.seen.get(key) != stored:
             return None
         line = b"" if row is None else encode(row)
         digest = None if row is None else work.digester.digest(key, line)
-        fix = repaired(entry, _token(held), row, digest, fenced_end=end, epoch=owner.state.epoch)
+        fix = repaired(entry, stored, row, digest, fenced_end=fence.end, epoch=owner.state.epoch)
         write = Write(key, row, line, fix.entry.token)
         result = await until_available(work.replica, lambda: work.threads.run(_send, work.store, fix, write))
         reached(Step.repair_written)
@@ -137,7 +165,7 @@ class Repairs(Requests):
         records = state.changelog([move], state.input_offset)
         versions = owner.work.versions
         offset = await until_available("changelog", lambda: versions.append(state.partition, records))
-        state.commit([move], state.input_offset, offset)
+        state.commit([move], state.input_offset, offset, records=records)
 
 
 def _send(store: Any, fix: Repaired, write: Write) -> Result:
@@ -146,7 +174,7 @@ def _send(store: Any, fix: Repaired, write: Write) -> Result:
     return store.overrule(write.key, fix.overrule, write)  # type: ignore[no-any-return]
 
 
-def _token(held: Held | None) -> Any:
+def _token(held: Held | None) -> Token | None:
     return held.token if held is not None else None
 
 

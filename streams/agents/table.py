@@ -173,6 +173,13 @@ class TableWork:
         except NotReady as error:
             raise StoreUnavailable(error.what, error.hint) from None
 
+    async def snapshot(self) -> Snapshot:
+        """What a read of the SOT would see now. Tried again while the SOT is away."""
+        async with self._sot_lock:
+            self._snapshot = await until_available("sot", lambda: self.threads.run(self.sot.snapshot))
+        self._snapshot_at = time.monotonic()
+        return self._snapshot
+
     async def recent_snapshot(self) -> Snapshot | None:
         """A snapshot of the SOT of the last moments, or an older one while the SOT is away: it only helps to forget."""
         if time.monotonic() - self._snapshot_at > SNAPSHOT_SECONDS and not self._sot_lock.locked():

@@ -47,7 +47,10 @@ def repaired(
     assert stored is not None
     if stored.epoch == epoch and stored.offset < fenced_end:
         return Repaired(_entry(known, stored.refreshed(), digest), row)
-    return Repaired(_entry(known, known.token.refreshed(), digest), row, overrule=stored)
+    # Everything before the fence has been applied or suspected here: the read is newer than all of it, and so must its
+    # token be. A smaller one would lose, at the next recovery, to what a zombie has left in the changelog.
+    passed = max(known.token, Token(epoch, fenced_end - 1, 0))
+    return Repaired(_entry(known, passed.refreshed(), digest), row, overrule=stored)
 
 
 def _entry(known: Entry, token: Token, digest: bytes | None) -> Entry:

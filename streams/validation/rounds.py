@@ -33,7 +33,7 @@ class Open:
     @property
     def keys(self) -> list[bytes]:
         """All keys that need another look."""
-        return [*self.suspected, *(self.undecided - self.suspected.keys())]
+        return [*self.suspected, *sorted(self.undecided - self.suspected.keys())]
 
 
 class Rounds:
@@ -142,7 +142,7 @@ class Rounds:
 
     def _confirmed(self, again: Open, earlier: dict[bytes, Drifted], rows: Mapping[bytes, Row]) -> list[bytes]:
         """Drift only when two reads agree and the entry did not move; the rest is looked at again."""
-        pending = list(again.undecided)
+        pending = sorted(again.undecided)
         confirmed = []
         for key, now in again.suspected.items():
             before = earlier.get(key)

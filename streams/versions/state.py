@@ -7,14 +7,12 @@ acknowledged by the changelog first, so that losing this folder loses nothing (d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
-
-from streams.errors import HoldtrueError
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
+from streams.versions.disk import Changes, Disk, RocksDisk
 from streams.versions.entry import Entry
 
 # One letter before every key tells what it is; the changelog uses the same keys.
@@ -25,14 +23,7 @@ _SWEEP = MARK + b"sweep"
 _NUMBER = struct.Struct(">q")
 _SWEEP_NUMBERS = struct.Struct(">qqq")
 
-# Per partition: two 8 MiB write buffers and 8 MiB of blocks keep 16 partitions of a worker under 400 MB.
-_WRITE_BUFFER_BYTES = 8 << 20
-_BLOCK_CACHE_BYTES = 8 << 20
 _MODULUS = 1 << (8 * DIGEST_BYTES)
-
-
-class StateBroken(HoldtrueError):
-    """The local state cannot be opened or read."""
 
 
 class Move(NamedTuple):
@@ -71,17 +62,9 @@ class Sweep(NamedTuple):
 class PartitionState:
     """What this replica must hold for the keys of one partition. Used by one task at a time: the partition's owner."""
 
-    def __init__(self, path: Path, partition: int) -> None:
+    def __init__(self, path: Path, partition: int, open_disk: Callable[[Path], Disk] = RocksDisk) -> None:
         self.partition = partition
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = Rdict(str(path), _options())
-        except Exception as error:  # rocksdict raises bare Exception for every failure
-            raise StateBroken(
-                f"The version table in {path} cannot be opened: {error}.",
-                "Is another worker with the same --instance running? If the folder is damaged, delete it: it is "
-                "recovered from the changelog topic.",
-            ) from error
+        self._disk = open_disk(path)
         self._buckets = [0] * BUCKETS
         for key, value in self._prefixed(BUCKET):
             self._buckets[int.from_bytes(key, "big")] = int.from_bytes(value, "big")
@@ -90,9 +73,9 @@ class PartitionState:
         self.changelog_offset = self._mark(_CHANGELOG, -1)
         self.live = self._mark(_LIVE, 0)
         # What the digests were made under, "" before the first; the schema of the record keys, -1 before the first.
-        self.mapping = (self._db.get(_MAPPING) or b"").decode()
+        self.mapping = (self._disk.get([_MAPPING])[0] or b"").decode()
         self.key_schema = self._mark(_KEY_SCHEMA, -1)
-        sweep = self._db.get(_SWEEP)
+        sweep = self._disk.get([_SWEEP])[0]
         self.sweep = Sweep() if sweep is None else Sweep(*_SWEEP_NUMBERS.unpack(sweep))
         # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
         self.turnover = 0
@@ -101,7 +84,7 @@ class PartitionState:
 
     def entries(self, keys: Sequence[bytes]) -> list[Entry | None]:
         """The entries of `keys`, in their order; None where there is none."""
-        found: list[bytes | None] = self._db.get([ENTRY + key for key in keys])
+        found = self._disk.get([ENTRY + key for key in keys])
         return [None if value is None else Entry.decode(value) for value in found]
 
     def entry(self, key: bytes) -> Entry | None:
@@ -144,22 +127,23 @@ class PartitionState:
         moves is no longer suspected. `records`: what `changelog` gave for these moves, so that they are encoded once.
         The input offset never moves back.
         """
-        batch = WriteBatch(raw_mode=True)
+        batch = self._disk.changes()
+        records = records or self.changelog(moves, input_offset)
         # After the entries come marks, which `_write` brings up to date.
-        for key, value in (records or self.changelog(moves, input_offset))[: len(moves)]:
+        for key, value in records[: len(moves)]:
             batch.put(key, value)
         touched: set[int] = set()
         for move in moves:
             self._account(move, touched)
         self._suspect(batch, suspected or {}, moves)
         self.input_offset = max(self.input_offset, input_offset)
-        self.changelog_offset = max(self.changelog_offset, changelog_offset)
+        self._passed(changelog_offset, len(records))
         self._write(batch, touched)
 
     def recover(self, records: Iterable[tuple[bytes, bytes | None]], changelog_offset: int) -> None:
         """Take records of the changelog, in its order. A key's larger token wins: a zombie's record is passed over."""
         newest: dict[bytes, Entry] = {}
-        batch = WriteBatch(raw_mode=True)
+        batch = self._disk.changes()
         for key, value in records:
             if value is None:
                 continue
@@ -179,6 +163,15 @@ class PartitionState:
         self.changelog_offset = max(self.changelog_offset, changelog_offset)
         self._write(batch, touched)
 
+    def _passed(self, last: int, count: int) -> None:
+        """The changelog ends with `count` records of ours, up to `last`; is everything before them known here?
+
+        If not, somebody else has written between: one of us is a zombie. What we have not seen is read again at the
+        next recovery, which would otherwise begin behind it.
+        """
+        if last - count <= self.changelog_offset:
+            self.changelog_offset = max(self.changelog_offset, last)
+
     def _recover_mark(self, key: bytes, value: bytes) -> None:
         if key == _INPUT:
             self.input_offset = max(self.input_offset, _NUMBER.unpack(value)[0])
@@ -191,9 +184,9 @@ class PartitionState:
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
-        self._db.close()
+        self._disk.close()
 
-    def _suspect(self, batch: WriteBatch, suspected: Mapping[bytes, bytes], moves: Sequence[Move]) -> None:
+    def _suspect(self, batch: Changes, suspected: Mapping[bytes, bytes], moves: Sequence[Move]) -> None:
         if self.suspected:
             for key in [move.key for move in moves if move.key in self.suspected]:
                 batch.delete(SUSPICION + key)
@@ -221,7 +214,7 @@ class PartitionState:
         self._buckets[bucket] = total % _MODULUS
         touched.add(bucket)
 
-    def _write(self, batch: WriteBatch, touched: Iterable[int]) -> None:
+    def _write(self, batch: Changes, touched: Iterable[int]) -> None:
         for bucket in touched:
             batch.put(BUCKET + bucket.to_bytes(2, "big"), self._buckets[bucket].to_bytes(DIGEST_BYTES, "big"))
         batch.put(_INPUT, _NUMBER.pack(self.input_offset))
@@ -231,26 +224,14 @@ class PartitionState:
         batch.put(_KEY_SCHEMA, _NUMBER.pack(self.key_schema))
         if self.sweep.ordered:
             batch.put(_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep))
-        self._db.write(batch)
+        self._disk.write(batch)
 
     def _mark(self, name: bytes, default: int) -> int:
-        value = self._db.get(name)
+        value = self._disk.get([name])[0]
         return default if value is None else int(_NUMBER.unpack(value)[0])
 
     def _prefixed(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._db.items(from_key=prefix + start, read_opt=ReadOptions()):
+        for key, value in self._disk.items(prefix + start):
             if not key.startswith(prefix):
                 return
             yield key[1:], value
-
-
-def _options() -> Options:
-    options = Options(raw_mode=True)
-    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(2)
-    options.set_keep_log_file_num(2)
-    table = BlockBasedOptions()
-    table.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
-    table.set_bloom_filter(10, block_based=False)
-    options.set_block_based_table_factory(table)
-    return options

@@ -49,6 +49,12 @@ def test_rule_3_a_record_at_or_below_the_entry_is_a_replay() -> None:
         assert decided(entry(), change(offset, "z", lsn=999)) == Keep(None)
 
 
+def test_rule_3_a_replayed_read_is_a_replay_too() -> None:
+    """Ordering 3: what a snapshot read is no newer for being delivered twice."""
+    for offset in (9, 10):
+        assert decided(entry("a"), read(offset, "b")) == Keep(None)
+
+
 def test_rule_3_every_other_change_is_seen_and_unproven() -> None:
     """Ordering 3: also a change that is then only kept, or asked, moves what was seen."""
     kept = decided(entry("a"), change(11, "a", lsn=50, txid=8))

@@ -1,0 +1,487 @@
+"""Everything that can happen in a history: work at the SOT, faults of every part, runs and repairs.
+
+Each kind has a weight and says in words what it did; "" when there was nothing it could do just then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from streams.steps import Step
+from streams.versions.entry import Token
+from tests.simulation.sot import Transaction, key_bytes
+
+if TYPE_CHECKING:
+    from tests.simulation.worker import Process
+    from tests.simulation.world import World
+
+Happening = Callable[["World", Random], str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of event."""
+
+    happen: Happening
+    weight: float
+    fault: bool
+
+
+EVENTS: dict[str, Kind] = {}
+
+# Transactions in progress at once.
+OPEN_MAX = 4
+# Steps of a batch, a check and a repair at which a worker can be hit.
+STEPS = [
+    Step.batch_received, Step.batch_decoded, Step.sot_asked, Step.store_about_to_write, Step.store_written,
+    Step.changelog_acknowledged, Step.state_written, Step.offset_committed, Step.check_received, Step.check_answered,
+    Step.repair_received, Step.repair_written, Step.repair_recorded, Step.recovery_batch,
+]  # fmt: skip
+
+# And those of a TRUNCATE.
+SWEEP_STEPS = [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept]
+TRUNCATE = "truncate"
+
+
+def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
+    """Register a kind of event."""
+
+    def register(happen: Happening) -> Happening:
+        EVENTS[name] = Kind(happen, weight, fault)
+        return happen
+
+    return register
+
+
+def weights(*, truncates: bool) -> dict[str, tuple[float, bool]]:
+    """What a history is made from."""
+    return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if truncates or name != TRUNCATE}
+
+
+def _steps(world: World) -> list[Step]:
+    """Where a worker can be hit."""
+    return [*STEPS, *SWEEP_STEPS] if world.history.truncates else STEPS
+
+
+# Work at the SOT.
+
+
+def _statement(world: World, rng: Random, transaction: Transaction) -> str:
+    """One statement on a random key; "" when the key is locked."""
+    sot, key = world.sot, rng.choice(world.keys)
+    if transaction.waiting:
+        return f"insert of {transaction.waiting[0]} gets through" * sot.insert_late(transaction, world.value(rng))
+    value = world.value(rng)
+    draw = rng.random()
+    if draw < 0.55 or sot.seen(transaction, key) is None:
+        partial = draw < 0.05
+        return f"{key} = {value}{' (partial)' * partial}" * sot.write(transaction, key, value, partial=partial)
+    if draw < 0.8:
+        return f"delete {key}" * sot.delete(transaction, key)
+    keys = rng.sample(world.keys, min(len(world.keys), rng.choice([2, 2, 3])))
+    if rng.random() < 0.5:
+        keys.append(keys[0])
+    return f"keys move {keys}" * sot.rotate(transaction, keys)
+
+
+def _commit(world: World, rng: Random, transaction: Transaction) -> str:
+    if transaction.waiting or not transaction.changes:
+        world.sot.rollback(transaction)
+        return "rolled back"
+    world.commit_transaction(transaction)
+    if "visibility lags" in world.counts and rng.random() < 0.5:
+        return "committed, not visible yet"
+    world.sot.show(transaction)
+    return "committed"
+
+
+@event("transaction", 60)
+def _transaction(world: World, rng: Random) -> str:
+    """A short transaction."""
+    transaction = world.sot.begin()
+    said = [_statement(world, rng, transaction) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    return f"{transaction.txid}: {', '.join(s for s in said if s)}; {_commit(world, rng, transaction)}"
+
+
+@event(TRUNCATE, 8, fault=True)
+def _truncate(world: World, rng: Random) -> str:
+    """A TRUNCATE, perhaps with rows that come and go in its transaction. It waits until it has the table for itself."""
+    for other in list(world.sot.open):
+        if not other.committed:
+            _commit(world, rng, other)
+        if other in world.sot.open:
+            world.sot.show(other)
+    transaction = world.sot.begin()
+    said = [_statement(world, rng, transaction) for _ in range(rng.choice([0, 0, 1]))]
+    if not world.sot.truncate(transaction, world.keys):
+        world.sot.rollback(transaction)
+        return ""
+    said += [_statement(world, rng, transaction) for _ in range(rng.choice([0, 0, 1, 2]))]
+    return f"{transaction.txid}: TRUNCATE {', '.join(s for s in said if s)}; {_commit(world, rng, transaction)}"
+
+
+@event("long transaction", 12)
+def _long(world: World, rng: Random) -> str:
+    """One that stays open, with its first statements."""
+    if len(world.sot.open) >= OPEN_MAX:
+        return ""
+    transaction = world.sot.begin()
+    return f"{transaction.txid} begins: {_statement(world, rng, transaction)}"
+
+
+@event("statement", 20)
+def _goes_on(world: World, rng: Random) -> str:
+    """An open transaction goes on."""
+    running = [each for each in world.sot.open if not each.committed]
+    if not running:
+        return ""
+    transaction = rng.choice(running)
+    said = _statement(world, rng, transaction)
+    return said and f"{transaction.txid}: {said}"
+
+
+@event("end", 12)
+def _ends(world: World, rng: Random) -> str:
+    """An open transaction commits, or is rolled back."""
+    running = [each for each in world.sot.open if not each.committed]
+    if not running:
+        return ""
+    transaction = rng.choice(running)
+    if rng.random() < 0.2:
+        world.sot.rollback(transaction)
+        return f"{transaction.txid} is rolled back"
+    return f"{transaction.txid} {_commit(world, rng, transaction)}"
+
+
+@event("visible", 8)
+def _visible(world: World, rng: Random) -> str:
+    """A commit that others could not see is seen."""
+    hidden = [each for each in world.sot.open if each.committed]
+    if not hidden:
+        return ""
+    transaction = rng.choice(hidden)
+    world.sot.show(transaction)
+    return f"{transaction.txid} is visible"
+
+
+@event("visibility lags", 3, fault=True)
+def _lags(world: World, rng: Random) -> str:
+    """From now on commits can be in the log before others see them: a standby is waited for."""
+    return "the standby is slow"
+
+
+@event("waiting insert", 4, fault=True)
+def _waiting(world: World, rng: Random) -> str:
+    """An insert writes its heap record, then waits on another index; meanwhile somebody deletes the key's row; the
+    insert gets through and commits later, with the smaller lsn.
+    """
+    sot, key = world.sot, rng.choice(world.keys)
+    deleting = sot.begin()
+    if len(sot.open) > OPEN_MAX or not sot.write(deleting, key, world.value(rng)):
+        sot.rollback(deleting)
+        return ""
+    inserting = sot.begin()
+    sot.insert_early(inserting, key)
+    sot.delete(deleting, key)
+    world.commit_transaction(deleting)
+    sot.show(deleting)
+    world.loop.call_later(rng.uniform(0.0, 0.3), _gets_through, world, rng, inserting)
+    return f"{inserting.txid} wants to insert {key}, {deleting.txid} writes and deletes it"
+
+
+def _gets_through(world: World, rng: Random, transaction: Transaction) -> None:
+    if transaction in world.sot.open and transaction.waiting and world.sot.insert_late(transaction, world.value(rng)):
+        world.say("the insert of %d gets through: %s", transaction.txid, _commit(world, rng, transaction))
+
+
+@event("sot away", 2, fault=True)
+def _sot_away(world: World, rng: Random) -> str:
+    world.sot.unavailable = True
+    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world.sot, "unavailable", False)
+    return "for a while"
+
+
+@event("failover", 1, fault=True)
+def _failover(world: World, rng: Random) -> str:
+    """The SOT fails over to a standby that lacks the last commits, on a new timeline. Nobody can read for a while."""
+    down = rng.uniform(1.2, 2.0)
+    world.sot.unavailable = True
+    world.loop.call_later(down, setattr, world.sot, "unavailable", False)
+    gone = world.sot.fail_over(rng.randint(0, 3))
+    world.connector.follow_failover(down)
+    world.invariants.excuse(gone)
+    world.versions.clear()
+    return f"changes of {sorted(gone)} are gone"
+
+
+# The connector.
+
+
+def _broken(rng: Random) -> tuple[float, int]:
+    """How long a task is down, and how many records of it come late."""
+    return rng.choice([0.01, 0.1, 0.5]), rng.choice([0, 1, 3])
+
+
+@event("connector restarts", 4, fault=True)
+def _restarts(world: World, rng: Random) -> str:
+    down, late = _broken(rng)
+    world.connector.restart(down, late)
+    return f"up to {late} records come late"
+
+
+@event("connector loses offsets", 2, fault=True)
+def _loses_offsets(world: World, rng: Random) -> str:
+    down, late = _broken(rng)
+    world.connector.lose_offsets(down, late)
+    return f"up to {late} records come late"
+
+
+@event("new snapshot", 2, fault=True)
+def _snapshot(world: World, rng: Random) -> str:
+    down, late = _broken(rng)
+    skipping = rng.random() < 0.3
+    skipped = world.connector.snapshot_again(down, late, skipping=skipping)
+    world.invariants.excuse(skipped)
+    return f"changes of {sorted(skipped)} are skipped" if skipping else "then the log from the slot's place"
+
+
+@event("incremental snapshot", 4, fault=True)
+def _incremental(world: World, rng: Random) -> str:
+    world.connector.read_chunk()
+    return "of all keys"
+
+
+@event("slot made anew", 1, fault=True)
+def _slot(world: World, rng: Random) -> str:
+    down, late = _broken(rng)
+    skipped = world.connector.recreate_slot(down, late)
+    world.invariants.excuse(skipped)
+    return f"changes of {sorted(skipped)} are never sent"
+
+
+@event("undecodable change", 1, fault=True)
+def _undecodable(world: World, rng: Random) -> str:
+    world.connector.undecodable += 1
+    return "the next one"
+
+
+# Workers.
+
+
+def _live(world: World) -> list[Process]:
+    return [each for each in world.processes if each is not None and not each.dead]
+
+
+def _one(world: World, rng: Random) -> Process | None:
+    live = [each for each in _live(world) if not each.frozen]
+    return rng.choice(live) if live else None
+
+
+def _start_later(world: World, rng: Random, number: int) -> None:
+    def start() -> None:
+        process = world.processes[number]
+        if process is None or process.dead:
+            world.start(number)
+
+    world.loop.call_later(rng.uniform(0.01, 0.8), start)
+
+
+@event("worker killed", 4, fault=True)
+def _killed(world: World, rng: Random) -> str:
+    process = _one(world, rng)
+    if process is None:
+        return ""
+    process.kill()
+    _start_later(world, rng, process.number)
+    return str(process)
+
+
+@event("worker killed at a step", 6, fault=True)
+def _killed_at(world: World, rng: Random) -> str:
+    process, step = _one(world, rng), rng.choice(_steps(world))
+    if process is None:
+        return ""
+    process.trap = (step, "kill")
+    return f"{process} at {step}"
+
+
+@event("worker freezes", 4, fault=True)
+def _freezes(world: World, rng: Random) -> str:
+    process = _one(world, rng)
+    if process is None:
+        return ""
+    process.freeze()
+    return str(process)
+
+
+@event("worker freezes at a step", 6, fault=True)
+def _freezes_at(world: World, rng: Random) -> str:
+    process, step = _one(world, rng), rng.choice(STEPS[:8] + STEPS[10:13])
+    if process is None:
+        return ""
+    process.trap = (step, "freeze")
+    return f"{process} at {step}"
+
+
+@event("recovery", 6)
+def _recovery(world: World, rng: Random) -> str:
+    """Who froze wakes up; who is down is started."""
+    silent = [each for each in _live(world) if each.frozen]
+    if silent:
+        process = rng.choice(silent)
+        process.thaw()
+        return f"{process} wakes up"
+    for number, each in enumerate(world.processes):
+        if each is None or each.dead:
+            world.start(number)
+            return f"{world.processes[number]} starts"
+    return ""
+
+
+@event("rebalance", 3, fault=True)
+def _rebalance(world: World, rng: Random) -> str:
+    world.group.rebalance()
+    return "for no reason"
+
+
+@event("disk lost", 2, fault=True)
+def _disk(world: World, rng: Random) -> str:
+    process = _one(world, rng)
+    if process is None:
+        return ""
+    process.kill()
+    world.machines[process.number].wipe()
+    _start_later(world, rng, process.number)
+    return f"of {process}"
+
+
+@event("power lost", 2, fault=True)
+def _power(world: World, rng: Random) -> str:
+    process = _one(world, rng)
+    if process is None:
+        return ""
+    process.kill()
+    world.machines[process.number].lose_last_writes(rng.randint(1, 4))
+    _start_later(world, rng, process.number)
+    return f"the last writes of {process} are gone"
+
+
+@event("disaster", 1, fault=True)
+def _disaster(world: World, rng: Random) -> str:
+    """Kafka loses the changelog's end, and every worker its disk."""
+    for process in _live(world):
+        process.kill()
+        _start_later(world, rng, process.number)
+    for process in world.lives:
+        process.cut_off = process.dead
+    for machine in world.machines:
+        machine.wipe()
+    for changelog in world.changelogs:
+        changelog.lose_tail(rng.randint(1, 12))
+    return "the changelog's end and all disks are gone"
+
+
+@event("changelog away", 2, fault=True)
+def _changelog_away(world: World, rng: Random) -> str:
+    world.changelog_away = True
+    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world, "changelog_away", False)
+    return "for a while"
+
+
+@event("compaction", 4, fault=True)
+def _compaction(world: World, rng: Random) -> str:
+    done = [changelog.compact(rng.choice([0, 2, 8])) for changelog in world.changelogs]
+    return "of the changelog" * any(done)
+
+
+# The store.
+
+
+@event("store away", 3, fault=True)
+def _store_away(world: World, rng: Random) -> str:
+    world.store.unavailable = True
+    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world.store, "unavailable", False)
+    return "for a while"
+
+
+@event("half a batch", 4, fault=True)
+def _half(world: World, rng: Random) -> str:
+    world.store.halves += rng.randint(1, 2)
+    return "the next batch breaks off"
+
+
+@event("slow", 2, fault=True)
+def _slow(world: World, rng: Random) -> str:
+    world.slow = rng.choice([5.0, 30.0])
+    world.loop.call_later(rng.uniform(0.1, 1.0), setattr, world, "slow", 1.0)
+    return "everything"
+
+
+@event("store refuses", 2, fault=True)
+def _refuses(world: World, rng: Random) -> str:
+    key = key_bytes(rng.choice(world.keys))
+    if key in world.store.refusing:
+        world.store.refusing.discard(key)
+        return f"{key!r} no more"
+    world.store.refusing.add(key)
+    return f"rows of {key!r}"
+
+
+@event("eviction", 2, fault=True)
+def _eviction(world: World, rng: Random) -> str:
+    key, token_too = key_bytes(rng.choice(world.keys)), rng.random() < 0.5
+    world.invariants.excuse(world.store.evict(key, token_too=token_too))
+    return f"{key!r}{' with its token' * token_too}"
+
+
+@event("copy of the store", 4, fault=True)
+def _copy(world: World, rng: Random) -> str:
+    """A standby of the store is here; or the store fails over to it."""
+    if rng.random() < 0.6:
+        world.store.keep_copy()
+        return "kept"
+    lost = world.store.roll_back()
+    world.invariants.excuse(lost)
+    return f"rolled back to: {sorted(lost)}" * bool(lost)
+
+
+@event("rogue write", 3, fault=True)
+def _rogue(world: World, rng: Random) -> str:
+    key = rng.choice(world.keys)
+    name = key_bytes(key)
+    row = rng.choice([None, (str(key), "rogue"), (str(key), f"rogue{rng.randint(1, 9)}")])
+    if world.store.row(name) == row:
+        return ""
+    world.invariants.excuse(world.store.plant(name, row))
+    return f"{name!r} is {row}"
+
+
+@event("rogue token", 2, fault=True)
+def _rogue_token(world: World, rng: Random) -> str:
+    """A token from the future, with content that is not ours."""
+    key = rng.choice(world.keys)
+    name = key_bytes(key)
+    ends = max(partition.end for partition in world.topic.partitions)
+    token = rng.choice([Token(1, ends + rng.randint(0, 5), 0), Token(1, 10**6, 3), Token(7, 0, 0)])
+    row = rng.choice([None, (str(key), "rogue"), world.store.row(name)])
+    world.invariants.excuse(world.store.plant(name, row, token))
+    return f"{name!r} is {row} under {tuple(token)}"
+
+
+# Runs and repairs.
+
+
+@event("run", 1.5)
+def _run(world: World, rng: Random) -> str:
+    if world.auditor.busy:
+        return ""
+    return f"ended {world.auditor.validate().outcome}"
+
+
+@event("repair", 4)
+def _repair(world: World, rng: Random) -> str:
+    keys = [key_bytes(key) for key in rng.sample(world.keys, rng.randint(1, 2))]
+    return f"{world.auditor.order(keys)} of {keys}"

@@ -1,0 +1,125 @@
+"""Histories: what befalls a world, made from a seed; and how a failing one is made smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, NamedTuple
+
+EVENTS_MIN = 200
+_EVENTS = 320
+# Histories of seeds from here on have TRUNCATEs, which leave little else of a table: they have seeds of their own.
+TRUNCATES_FROM = 1_000_000
+
+
+class Event(NamedTuple):
+    """One thing that happens. Its own seed decides its details, so that it stays itself when others are left out."""
+
+    number: int
+    kind: str
+    seed: int
+    pause: float
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.kind}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a world is like."""
+
+    keys: int
+    partitions: int
+    workers: int
+    few_values: bool
+    filtered: float
+    constants: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """A seed, the world it makes, and what happens there, in chapters; each ends at rest."""
+
+    seed: int
+    settings: Settings
+    chapters: tuple[tuple[Event, ...], ...]
+
+    @property
+    def truncates(self) -> bool:
+        """Whether TRUNCATEs happen in it."""
+        return self.seed >= TRUNCATES_FROM
+
+    @property
+    def events(self) -> list[Event]:
+        """All events, in order."""
+        return [event for chapter in self.chapters for event in chapter]
+
+    def without(self, dropped: set[int]) -> History:
+        """The same history without some of its events."""
+        kept = (tuple(e for e in chapter if e.number not in dropped) for chapter in self.chapters)
+        return replace(self, chapters=tuple(kept))
+
+
+def history(seed: int, weights: dict[str, tuple[float, bool]], events: int = _EVENTS) -> History:
+    """The history of a seed. `weights`: kind → (how often, whether it is a fault).
+
+    Each history has only some kinds of fault, at least one, so that each meets others in changing company.
+    """
+    rng = Random(seed)
+    settings = Settings(
+        keys=rng.choice([3, 3, 4, 6]),
+        partitions=rng.choice([1, 1, 2]),
+        workers=rng.choice([1, 2, 2]),
+        few_values=rng.random() < 0.3,
+        filtered=rng.choice([0.0, 0.0, 0.15]),
+        constants={
+            "streams.agents.owner.BATCH_RECORDS_MAX": rng.choice([3, 8, 50]),
+            "streams.agents.owner.WAITING_RECORDS_MAX": rng.choice([10, 200]),
+            "streams.agents.worker.FINISH_SECONDS": rng.choice([0.05, 0.5]),
+            "streams.changes.order.UNPROVEN_MAX": rng.choice([2, 32]),
+        },
+    )
+    faulty = [kind for kind, (_, is_fault) in weights.items() if is_fault]
+    chosen = {kind for kind in faulty if rng.random() < 0.35} or {rng.choice(faulty)}
+    kinds = [kind for kind, (_, is_fault) in weights.items() if not is_fault or kind in chosen]
+    drawn = rng.choices(kinds, [weights[kind][0] for kind in kinds], k=events)
+    # A fault that no draw has chosen would make a history without any.
+    drawn[events // 3] = rng.choice(sorted(chosen))
+    made = [Event(number, kind, rng.getrandbits(32), rng.choice(_PAUSES)) for number, kind in enumerate(drawn)]
+    chapters = rng.choice([1, 2, 2])
+    size = len(made) // chapters + 1
+    return History(seed, settings, tuple(tuple(made[at : at + size]) for at in range(0, len(made), size)))
+
+
+# Most things happen close together; now and then there is time for everything to be applied.
+_PAUSES = (0.0, 0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15)
+
+
+def shrunk(failing: History, fails: Callable[[History], bool], tries: int) -> History:
+    """A smaller history that still fails: events are left out, many at a time and then few."""
+    size = max(1, len(failing.events) // 2)
+    while size and tries > 0:
+        numbers = [event.number for event in failing.events]
+        smaller = None
+        for part in _parts(numbers, size):
+            tries -= 1
+            candidate = failing.without(part)
+            if tries > 0 and fails(candidate):
+                smaller = candidate
+                break
+        if smaller is not None:
+            failing = smaller
+        elif size == 1:
+            break
+        else:
+            size = max(1, size // 2)
+        size = min(size, max(1, len(failing.events)))
+        if not failing.events:
+            break
+    return failing
+
+
+def _parts(numbers: Sequence[int], size: int) -> list[set[int]]:
+    # From the end: what came after the cause is easily left out.
+    return [set(numbers[max(0, at - size) : at]) for at in range(len(numbers), 0, -size)]

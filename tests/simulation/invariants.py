@@ -1,0 +1,188 @@
+"""What must hold at every moment of a history, and what must hold when it has come to rest.
+
+A key is *excused* while something has befallen it that only a validation and a repair can mend: a rogue write, an
+eviction, a store rolled back, a change that no record will ever bring. Everything else must come right by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.replicas.base import Held, Write
+from streams.rows.digest import bucket_of
+from streams.validation.report import Report
+from streams.versions.entry import NO_TOKEN, Entry
+from streams.versions.state import PartitionState
+from tests.simulation.disk import Machine
+from tests.simulation.sot import key_bytes
+
+if TYPE_CHECKING:
+    from streams.agents.owner import Owner
+    from tests.simulation.world import World
+
+
+class Violation(AssertionError):
+    """Something that must never be. `promise` is the sentence without its particulars."""
+
+    def __init__(self, promise: str, text: str) -> None:
+        super().__init__(text)
+        self.promise = promise
+
+
+class Invariants:
+    """Watches one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.excused: set[bytes] = set()
+        # Keys whose token the store has lost, and that are right all the same.
+        self._unguarded: set[bytes] = set()
+        self._recovered = [_Recovered() for _ in range(world.settings.partitions)]
+
+    def excuse(self, keys: Iterable[int | bytes]) -> None:
+        """Until the next repair these keys may differ."""
+        self.excused |= {key if isinstance(key, bytes) else key_bytes(key) for key in keys}
+
+    # At every moment.
+
+    def written(self, key: bytes, before: Held | None, after: Held | None, write: Write, overruled: bool) -> None:
+        """A replica's token never goes back, and a token's content never changes; but for what a repair overrules."""
+        old, new = before.token if before else None, after.token if after else None
+        self._world.say(
+            "  store: %s is %s under %s (tried %s)", key, after and after.row, new and tuple(new), write.token.record
+        )
+        say = self._world.violated
+        self._unguarded.discard(key)
+        if old is not None and not overruled and (new is None or new < old):
+            say("the token of %s went back from %s to %s", key, old, new)
+        if old is not None and new == old and before and after and before.row != after.row:
+            say("%s changed from %s to %s under the token %s", key, before.row, after.row, old)
+        if new != old and write.token.refresh and key not in self.excused:
+            self._not_older(key, before, after)
+
+    def _not_older(self, key: bytes, before: Held | None, after: Held | None) -> None:
+        """What is written after a read of the SOT is never older than what it replaces."""
+        written = self._world.versions.get(int(key), [])
+        old, new = (held.row[1] if held and held.row else None for held in (before, after))
+        if old in written and new in written and written.index(new) < written.index(old):
+            self._world.violated("a repair of %s wrote %s over the newer %s", key, new, old)
+
+    def committed(self, partition: int, next_offset: int) -> None:
+        """Every committed offset is in the changelog and in the store."""
+        changelog = self._world.changelogs[partition]
+        state = self._recovered[partition].from_all(changelog.acknowledged, changelog.losses)
+        if next_offset - 1 > (at := state.input_offset):
+            self._world.violated("offset %d of %d is committed, the changelog is at %d", next_offset, partition, at)
+        for key, entry in state.scan():
+            if key in self.excused or key in self._unguarded:
+                continue
+            stored = self._world.store.token(key)
+            if stored is None or stored < entry.token:
+                self._world.violated("%s: %s is committed, the store has %s", key, entry.token, stored)
+
+    # At rest.
+
+    def at_rest(self, owners: dict[int, Owner]) -> None:
+        """Replica = SOT, digests are right, and what would be recovered is what the owners have."""
+        world = self._world
+        for key in world.keys:
+            name = key_bytes(key)
+            if name not in self.excused and world.store.row(name) != world.sot.row(key):
+                world.violated("at rest %s is %s, the SOT has %s", name, world.store.row(name), world.sot.row(key))
+        for partition, owner in owners.items():
+            self._digests(owner.state)
+            self._entries(partition, owner.state)
+
+    def made_right(self, owners: dict[int, Owner]) -> None:
+        """A run has found every key right: there is no excuse any more."""
+        self.excused.clear()
+        for owner in owners.values():
+            for key, entry in owner.state.scan():
+                if (self._world.store.token(key) or NO_TOKEN) < entry.token:
+                    self._unguarded.add(key)
+
+    def _digests(self, state: PartitionState) -> None:
+        buckets: dict[int, int] = {}
+        live = 0
+        for key, entry in state.scan():
+            buckets[bucket_of(key)] = buckets.get(bucket_of(key), 0) + int.from_bytes(entry.digest or b"", "big")
+            live += entry.digest is not None
+        for bucket in {bucket_of(key_bytes(key)) for key in self._world.keys}:
+            if state.bucket_digest(bucket) != buckets.get(bucket, 0) % (1 << 128):
+                self._world.violated("the digest of bucket %d is not the sum of its keys'", bucket)
+        if state.live != live:
+            self._world.violated("%d rows are counted as live, %d are", state.live, live)
+
+    def _entries(self, partition: int, state: PartitionState) -> None:
+        world = self._world
+        records = [record[1:] for record in world.changelogs[partition].since(0)]
+        recovered = dict(_Recovered().from_all(records).scan())
+        mine = dict(state.scan())
+        for key in mine.keys() | recovered.keys():
+            if key in self.excused:
+                continue
+            a, b = mine.get(key), recovered.get(key)
+            # A zombie may have read the SOT once more: a larger token over the same content.
+            if a is None or b is None or a.digest != b.digest:
+                world.violated("the owner knows %s of %s, the changelog %s", _brief(a), key, _brief(b))
+            row = world.store.row(key)
+            content = None if row is None else world.digest(key, row)
+            if a is not None and a.digest != content:
+                world.violated("the entry of %s (%s) is not of its row in the store, %s", key, _brief(a), row)
+
+    # Runs.
+
+    def looked(self, report: Report, before: Looked) -> None:
+        """No drift is reported that is not there; drift that was there all the time is found."""
+        world, after = self._world, Looked(world=self._world)
+        # Two faults that cancel out: the replica is right, and not what its owner left there. It may be told.
+        told = {d.key for d in report.drift if d.key in self.excused and d.entry_digest != d.other_digest}
+        found = {drifted.key for drifted in report.drift}
+        for key in world.all_keys():
+            if before.moves(key) != after.moves(key):
+                continue  # something was written while the run looked: both answers can be right
+            differs = world.store.row(key) != world.sot.row(int(key))
+            if key in found - told and (not differs or world.store.row(key) == world.sot.committed_row(int(key))):
+                world.violated("drift of %s is reported, but it is %s on both sides", key, world.store.row(key))
+            decided = not (report.reason or report.superseded or report.skipped or report.failed)
+            if differs and key not in found and decided:
+                world.violated(
+                    "%s is %s, the SOT has %s: the run says %s, and nothing of it",
+                    key, world.store.row(key), world.sot.row(int(key)), report.outcome,
+                )  # fmt: skip
+
+
+class Looked:
+    """What had been written on both sides when a run began or ended."""
+
+    def __init__(self, world: World) -> None:
+        self._sot = dict(world.sot.changed)
+        self._store = dict(world.store.changed)
+        self._unseen = {key for each in world.sot.open if each.committed for key in each.rows}
+
+    def moves(self, key: bytes) -> tuple[int, int, bool]:
+        """How often the key has changed in the SOT, and in the store; whether a commit of it is not visible yet."""
+        return self._sot.get(int(key), 0), self._store.get(key, 0), int(key) in self._unseen
+
+
+class _Recovered:
+    """What a worker that has nothing would recover from a changelog; goes on where it was when that has grown."""
+
+    def __init__(self) -> None:
+        self._state = PartitionState(Path("recovered"), 0, Machine().open)
+        self._taken = self._losses = 0
+
+    def from_all(self, records: Sequence[tuple[bytes, bytes]], losses: int = 0) -> PartitionState:
+        if losses > self._losses:  # the changelog has lost its end: from the beginning
+            self._state = PartitionState(Path("recovered"), 0, Machine().open)
+            self._taken, self._losses = 0, losses
+        if len(records) > self._taken:
+            self._state.recover(records[self._taken :], len(records) - 1)
+            self._taken = len(records)
+        return self._state
+
+
+def _brief(entry: Entry | None) -> str:
+    return "nothing" if entry is None else f"{tuple(entry.token)} {'dead' if entry.digest is None else 'live'}"

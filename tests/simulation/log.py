@@ -1,0 +1,164 @@
+"""Kafka, as far as holdtrue uses it: partitions of records at offsets, and a changelog that is compacted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+from streams.changes.decode import Keyed, Said, TableLevel
+from streams.changes.envelope import Undecodable
+from streams.changes.record import Op, Record
+from streams.versions.entry import NO_TOKEN, Entry, Token
+from streams.versions.state import ENTRY
+
+# Confluent wire format: magic byte and schema id. Keys and values have schemas of their own.
+KEY_SCHEMA, VALUE_SCHEMA, UNKNOWN_SCHEMA = b"\0\0\0\0\1", b"\0\0\0\0\2", b"\1\0\0\0\0"
+
+
+@dataclass(slots=True)
+class Message:
+    """A record as the consumer hands it over. Values are numbers of prepared records: decoding is not simulated."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Payload(NamedTuple):
+    """What a record will say once it is decoded; its offset comes with the message."""
+
+    key: bytes
+    op: Op
+    row: tuple[str | None, ...] | None
+    line: bytes
+    lsn: int
+    txid: int
+    partial: bool = False
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where the records of a key go."""
+    return crc32(key) % partitions
+
+
+class Partition:
+    """Records in order. Those who wait for more are woken."""
+
+    def __init__(self) -> None:
+        self.records: list[Message] = []
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def end(self) -> int:
+        """Offset after the last record."""
+        return len(self.records)
+
+    def append(self, key: bytes | None, value: bytes | None, timestamp: int) -> int:
+        """Add a record; its offset."""
+        offset = len(self.records)
+        self.records.append(Message(offset, timestamp, key, value))
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        return offset
+
+    async def more_than(self, offset: int) -> None:
+        """Return when there is a record at `offset`."""
+        while self.end <= offset:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            await future
+
+
+class Topic:
+    """The change topic, and what its records say: also the decoder that workers are given."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = [Partition() for _ in range(partitions)]
+        self._said: list[Payload | int] = []  # what one record says, or the transaction of a TRUNCATE
+
+    def send(self, said: Payload, now: float, *, undecodable: bool = False) -> tuple[int, int]:
+        """Add what the connector sends for one key; (partition, offset)."""
+        self._said.append(said)
+        partition = partition_of(said.key, len(self.partitions))
+        header = UNKNOWN_SCHEMA if undecodable else VALUE_SCHEMA
+        value = header + (len(self._said) - 1).to_bytes(4, "big")
+        offset = self.partitions[partition].append(KEY_SCHEMA + said.key, value, int(now * 1000))
+        if said.op is Op.delete:
+            self.partitions[partition].append(KEY_SCHEMA + said.key, None, int(now * 1000))
+        return partition, offset
+
+    def truncate(self, partition: int, now: float, txid: int) -> int:
+        """Add the record of a TRUNCATE, which has no key; its offset."""
+        self._said.append(txid)
+        value = VALUE_SCHEMA + (len(self._said) - 1).to_bytes(4, "big")
+        return self.partitions[partition].append(None, value, int(now * 1000))
+
+    def decode(self, offset: int, value: bytes) -> Said:
+        """What a record says."""
+        said = self._said[int.from_bytes(value[5:], "big")]
+        if value[:5] != VALUE_SCHEMA:
+            raise Undecodable("a value that nobody can read")
+        if isinstance(said, int):
+            return TableLevel(offset, 0, said)
+        return Keyed(said.key, Record(offset, *said[1:]), 0)
+
+    def decode_many(self, offsets: list[int], values: list[bytes]) -> list[Said | None]:
+        """By columns or one by one is the same here."""
+        return [self.decode(offset, value) for offset, value in zip(offsets, values, strict=True)]
+
+
+class Changelog:
+    """One partition of the version table's changelog. Compaction leaves holes: a key's last record stays."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, tuple[bytes, bytes]] = {}
+        self.acknowledged: list[tuple[bytes, bytes]] = []  # everything, as if nothing were ever compacted
+        self.end = 0
+        self.losses = 0
+
+    def append(self, records: list[tuple[bytes, bytes]]) -> int:
+        """Add records; the last one's offset."""
+        self.acknowledged += records
+        for record in records:
+            self.records[self.end] = record
+            self.end += 1
+        return self.end - 1
+
+    def since(self, offset: int) -> list[tuple[int, bytes, bytes]]:
+        """Records from `offset` on, as recovery reads them."""
+        return [(at, *record) for at, record in self.records.items() if at >= offset]
+
+    def compact(self, dirty: int) -> bool:
+        """Keep only the last record of each key, but for the newest `dirty` ones, which no cleaner looks at.
+
+        A key's largest token is kept too, which Kafka does not do: a known limit (docs/simulation.md, seed 10296).
+        """
+        last = {key: at for at, (key, _) in self.records.items()}
+        largest = {key: at for at, (key, value) in sorted(self.records.items(), key=_by_token) if key.startswith(ENTRY)}
+        keep = self.end - dirty
+        kept = {
+            at: record
+            for at, record in self.records.items()
+            if at >= keep or at in (last[record[0]], largest.get(record[0]))
+        }
+        removed = len(kept) < len(self.records)
+        self.records = kept
+        return removed
+
+    def lose_tail(self, count: int) -> None:
+        """An unclean election: the newest records are gone."""
+        self.losses += 1
+        self.end = max(0, self.end - count)
+        del self.acknowledged[self.end :]
+        self.records = {at: record for at, record in self.records.items() if at < self.end}
+
+
+def _by_token(numbered: tuple[int, tuple[bytes, bytes]]) -> tuple[Token, int]:
+    at, (key, value) = numbered
+    return (Entry.decode(value).token if key.startswith(ENTRY) else NO_TOKEN), at

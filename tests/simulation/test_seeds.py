@@ -1,0 +1,44 @@
+"""Histories from seeds: none breaks a promise, and each is the same whenever it is lived through."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.history import TRUNCATES_FROM
+from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
+
+SEEDS, AT_ONCE = 500, 50
+TRUNCATE_SEEDS = 150
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+def test_histories_keep_every_promise(first: int) -> None:
+    """Each of 50 seeds: 200 events or more, 3 keys or more, a fault or more. A failing one is told in few words."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert counts["histories"] == AT_ONCE
+
+
+@pytest.mark.parametrize("first", range(TRUNCATES_FROM, TRUNCATES_FROM + TRUNCATE_SEEDS, AT_ONCE))
+def test_histories_with_truncates_keep_every_promise(first: int) -> None:
+    """Before, in and after other transactions, through crashes, zombies, late records and lagging visibility."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert counts["truncate"] >= AT_ONCE
+
+
+def test_a_seed_is_one_history() -> None:
+    """Nothing outside the seed decides: not the clock, not the hashes of this process."""
+    code = "from tests.simulation.run import *; print([story(simulate(of_seed(s))[0]) for s in (1, 2, 3)])"
+    told = [_told(code, salt) for salt in "12"]
+    assert told[0] == told[1]
+    assert story(simulate(of_seed(1))[0]) == story(simulate(of_seed(1))[0])
+
+
+def _told(code: str, salt: str) -> bytes:
+    environment = {**os.environ, "PYTHONHASHSEED": salt}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout

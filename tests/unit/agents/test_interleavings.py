@@ -1,0 +1,154 @@
+"""Interleavings that the simulator found: one each, with its name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents.checks import Checks, Seen
+from streams.agents.repairs import NOT_FENCED, Fence, Repairs
+from streams.changes.visibility import Snapshot
+from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
+from streams.replicas.base import Held
+from streams.replicas.memory import MemoryTable
+from streams.rows.digest import Digester
+from streams.sot.reader import SotRead
+from streams.versions.entry import Entry, Token
+from streams.versions.state import Move, PartitionState
+from tests.support.shapes import make_shape
+from tests.support.writes import put
+
+SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
+OLD, NEW, ROGUE = ("1", "old"), ("1", "new"), ("1", "rogue")
+ALL = Snapshot(10**6, 10**6, frozenset())
+TOKEN = Token(1, 5, 0)
+
+
+class _Changelog:
+    """Takes everything."""
+
+    end = 0
+
+    async def append(self, partition: int, records: list[Any]) -> int:
+        self.end += len(records)
+        return self.end - 1
+
+
+class _Owner:
+    """An owner whose SOT reads may be slow: `meanwhile` happens after the SOT was read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tp = "changes[0]"
+        self.lock = asyncio.Lock()
+        self.state = PartitionState(folder / "0", 0)
+        self.store = MemoryTable(SHAPE)
+        self.source = [OLD]
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.proven = True
+        self.work = SimpleNamespace(
+            replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
+            threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=_Changelog(), labels=("t", "r"),
+        )  # fmt: skip
+
+    async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
+        await asyncio.sleep(0)
+        return work(*args)
+
+    async def _read(self, keys: list[bytes], reason: str) -> SotRead:
+        row = self.source.pop(0) if len(self.source) > 1 else self.source[0]
+        self.meanwhile()
+        self.meanwhile = lambda: None
+        return SotRead(ALL, {b"1": row})
+
+    async def newest_end_offset(self) -> int:
+        return 6
+
+    async def passed(self, offset: int) -> bool:
+        return True
+
+    async def prove_ownership(self) -> bool:
+        return self.proven
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Any:
+    owner = _Owner(tmp_path)
+    owner.state.commit([Move(b"1", None, Entry(TOKEN, None, 0, (), b"d" * 16))], 5, 0)
+    owner.store.apply([put(SHAPE, OLD, TOKEN)])
+    yield owner
+    owner.state.close()
+
+
+@pytest.fixture
+def repairs() -> Repairs:
+    nothing: Any = None
+    return Repairs(nothing, nothing, nothing, nothing, nothing, {}, nothing)
+
+
+async def test_a_zombies_read_is_not_written_over_the_next_owners_repair(owner: _Owner, repairs: Repairs) -> None:
+    """We read the SOT and freeze; the next owner repairs the key with what the SOT has by then; we wake up."""
+    owner.source = [OLD, NEW]
+    owner.meanwhile = lambda: owner.store.apply([put(SHAPE, NEW, Token(1, 5, 1))])
+    assert (await repairs._repair(owner, b"1", NOT_FENCED))[0] == "repaired"  # type: ignore[arg-type]
+    assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 5, 2), NEW)}
+
+
+async def test_a_token_that_came_after_the_fence_is_not_overruled(owner: _Owner, repairs: Repairs) -> None:
+    """A rogue token was seen and ownership proven; then the partition is lost, and its next owner writes."""
+    owner.store.plant(b"1", ROGUE)
+    fence = Fence(6, {b"1": Token(7, 0, 0)})
+    owner.store.apply([put(SHAPE, NEW, Token(1, 9, 0))])
+    owner.proven = False
+    with pytest.raises(Exception, match="not ours"):
+        await repairs._repair(owner, b"1", fence)  # type: ignore[arg-type]
+    assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 9, 0), NEW)}
+
+
+async def test_settling_of_suspicions_ends_with_its_owner(owner: _Owner, repairs: Repairs) -> None:
+    """After a rebalance the same process may own the partition again: two owners must not work on one state."""
+    owner.state.commit([], 5, 0, suspected={b"1": Token(7, 0, 0).encode()})
+    never = asyncio.Event()
+    owner.work.threads.run = lambda *_: never.wait()
+    settling = asyncio.create_task(repairs.settle_suspicions(owner))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await repairs.stop()
+    await asyncio.wait_for(settling, 1)
+
+
+async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
+    """The log shows a commit that waits for a standby: the replica has it, a read of the SOT does not."""
+    row = Entry(TOKEN, None, 7, (7,), b"d" * 16)
+    seen = [Seen(b"1", b"s" * 16, row, Content(TOKEN, row.digest))]
+    found = [Finding(Verdict.suspected, "stale")]
+
+    async def waits() -> Snapshot:
+        return Snapshot(7, 9, frozenset({7}))
+
+    async def shows() -> Snapshot:
+        return ALL
+
+    checks: Any = object.__new__(Checks)
+    assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=waits)), seen, found) == [UNDECIDED]
+    assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=shows)), seen, found) == found
+
+
+def test_what_others_wrote_to_the_changelog_meanwhile_is_read_at_the_next_recovery(tmp_path: Path) -> None:
+    """We are frozen, the next owner writes to the changelog, we wake up and write behind it."""
+    state = PartitionState(tmp_path / "0", 0)
+    move = Move(b"1", None, Entry(TOKEN, None, 0, (), b"d" * 16))
+    ours = state.changelog([move], 5)
+    state.commit([move], 5, len(ours) - 1, records=ours)
+    known = state.changelog_offset
+    assert known == len(ours) - 1
+    state.commit([move], 5, known + 10 + len(ours), records=ours)
+    assert state.changelog_offset == known
+    state.recover([], known + 20)
+    state.commit([move], 5, known + 20 + len(ours), records=ours)
+    assert state.changelog_offset == known + 20 + len(ours)
+    state.close()

@@ -1,0 +1,52 @@
+"""One key's three sides (design, Validation)."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.checks.compare import NOTHING, UNDECIDED, VERIFIED, Content, Finding, Verdict, compare
+from streams.versions.entry import Entry, Token
+
+A, B = b"a" * 16, b"b" * 16
+TOKEN = Token(1, 5, 0)
+
+
+def entry(digest: bytes | None = A) -> Entry:
+    return Entry(TOKEN, None, 0, (), digest)
+
+
+def suspected(kind: str) -> Finding:
+    return Finding(Verdict.suspected, kind)
+
+
+def test_equal_on_three_sides_is_verified() -> None:
+    """Also where no side has a row."""
+    assert compare(A, entry(), Content(TOKEN, A), fenced=(1, 9), seen=()) == VERIFIED
+    assert compare(None, entry(None), Content(TOKEN, None), fenced=(1, 9), seen=()) == VERIFIED
+    assert compare(None, None, NOTHING, fenced=(1, 9), seen=()) == VERIFIED
+
+
+def test_an_entry_that_moved_after_the_fence_is_undecided() -> None:
+    """The SOT's read may be older; before the fence it cannot be explained so."""
+    assert compare(B, entry(), Content(TOKEN, A), fenced=(1, 5), seen=()) == UNDECIDED
+    assert compare(B, entry(), Content(TOKEN, A), fenced=(1, 6), seen=()) == suspected("stale")
+
+
+def test_a_digest_the_key_has_had_is_verified() -> None:
+    """The stream has delivered it, whatever came after."""
+    assert compare(B, entry(), Content(TOKEN, A), fenced=(1, 5), seen={B}) == VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(NOTHING, "missing"), (Content(TOKEN, B), "mismatch"), (Content(Token(1, 4, 0), B), "stale")],
+)
+def test_content_that_is_not_the_entrys_is_suspected_whatever_the_sot_says(content: Content, kind: str) -> None:
+    """A stored digest proves nothing about content."""
+    assert compare(A, entry(), content, fenced=(1, 0), seen={A, B}) == suspected(kind)
+
+
+def test_a_row_that_must_not_be_there_is_an_orphan() -> None:
+    """For the version table, or for the SOT alone."""
+    assert compare(None, None, Content(None, A), fenced=(1, 9), seen=()) == suspected("orphan")
+    assert compare(None, entry(), Content(TOKEN, A), fenced=(1, 9), seen=()) == suspected("orphan")

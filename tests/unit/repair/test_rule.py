@@ -1,0 +1,47 @@
+"""The rule for repairing one key (design, Ordering 10 and 12)."""
+
+from __future__ import annotations
+
+from streams.changes.visibility import Snapshot
+from streams.repair.rule import counts, is_foreign, repaired
+from streams.versions.entry import Entry, Token
+
+ROW, DIGEST = ("1", "a"), b"d" * 16
+
+
+def entry(offset: int, refresh: int = 0, unproven: tuple[int, ...] = ()) -> Entry:
+    return Entry(Token(1, offset, refresh), None, 0, unproven, DIGEST)
+
+
+def test_a_repair_is_the_next_refresh_of_what_is_there() -> None:
+    """Of the entry's token, or of the store's where that is a later refresh of the same record."""
+    assert repaired(entry(5), Token(1, 5, 3), ROW, DIGEST, fenced_end=-1, epoch=1).entry.token == Token(1, 5, 4)
+    assert repaired(entry(5), None, ROW, DIGEST, fenced_end=-1, epoch=1).entry.token == Token(1, 5, 1)
+
+
+def test_a_stored_token_within_the_fence_is_followed() -> None:
+    """It may be a zombie's, and then it is of a record that has been applied here."""
+    fix = repaired(entry(5), Token(1, 7, 2), ROW, DIGEST, fenced_end=8, epoch=1)
+    assert (fix.entry.token, fix.overrule) == (Token(1, 7, 3), None)
+
+
+def test_an_overrule_outbids_whatever_the_fence_has_passed() -> None:
+    """Else an entry that a zombie left in the changelog would win at the next recovery."""
+    for stored in (Token(1, 9, 0), Token(2, 0, 0)):
+        fix = repaired(None, stored, ROW, DIGEST, fenced_end=8, epoch=1)
+        assert (fix.entry.token, fix.overrule) == (Token(1, 7, 1), stored)
+
+
+def test_a_read_counts_if_it_shows_every_unproven_transaction() -> None:
+    """As for questions (Ordering 8)."""
+    assert not counts(entry(5, unproven=(7,)), Snapshot(5, 9, frozenset({7})))
+    assert counts(entry(5, unproven=(7,)), Snapshot(5, 9, frozenset()))
+    assert counts(None, Snapshot(0, 0, frozenset()))
+
+
+def test_another_refresh_of_our_record_is_not_foreign() -> None:
+    """Only a larger token of another record is."""
+    assert not is_foreign(entry(5), Token(1, 5, 9))
+    assert not is_foreign(entry(5), Token(1, 4, 0))
+    assert is_foreign(entry(5), Token(1, 6, 0))
+    assert is_foreign(None, Token(1, 0, 0))
