@@ -11,7 +11,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from streams.local import account, packages
-from streams.local.process import Account, Command, await_session_end
+from streams.local.process import Account, Command, await_left
 from streams.local.service import REQUEST_SECONDS, Service, UnhealthyError
 from streams.local.site import Site
 
@@ -71,12 +71,11 @@ class Postgres(Service):
             fresh.rename(self._data)
 
     def _await_leftovers(self) -> None:
-        """After a kill, the server's children end a moment later; until then a new server refuses to start."""
-        try:
-            last = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
-            return
-        await_session_end(last, LEFTOVER_SECONDS)
+        """After a kill, the server's children end a moment later; until then a new server refuses to start.
+
+        Each has a session of its own; what they share is that they work in the data folder.
+        """
+        await_left(self._data.resolve(), LEFTOVER_SECONDS)
 
     def _initialise(self, folder: Path) -> None:
         handle, name = tempfile.mkstemp(dir=folder.parent)

@@ -73,26 +73,24 @@ def _birth_from_proc(pid: int) -> str | None:
     return f"{boot}:{started}"
 
 
-def await_session_end(leader: int, seconds: float) -> bool:
-    """Wait until no process of the session that `leader` led is left; False when some are after so many seconds.
+def await_left(folder: Path, seconds: float) -> bool:
+    """Wait until no process works in `folder` any more; False when one still does after so many seconds.
 
     Told from /proc; where there is none, nothing is waited for.
     """
     deadline = time.monotonic() + seconds
-    while any(_session(int(entry.name)) == leader for entry in Path("/proc").glob("[0-9]*")):
+    while any(_works_in(entry, folder) for entry in Path("/proc").glob("[0-9]*")):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
 
 
-def _session(pid: int) -> int | None:
-    """The session of a process that still runs."""
+def _works_in(entry: Path, folder: Path) -> bool:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[3])
+        return (entry / "cwd").readlink() == folder
+    except OSError:  # it has ended, or is somebody else's
+        return False
 
 
 def memory_bytes(pid: int) -> int | None:

@@ -53,7 +53,14 @@ def test_two_tables_twice_and_nothing_left(town: Bank) -> None:
     assert town.actual("reports", THING) == {}
 
 
-@pytest.mark.parametrize("step", [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(Step.truncate_fenced, marks=pytest.mark.long),
+        Step.sweep_ordered,
+        pytest.param(Step.rows_swept, marks=pytest.mark.long),
+    ],
+)
 def test_a_worker_killed_on_the_way_finishes_after_its_restart(make_bank: MakeBank, step: Step) -> None:
     """Whatever was ordered is done; what was not is ordered again. The other table's rows stay."""
     bank = make_bank("reports", partitions=2)

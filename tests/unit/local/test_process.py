@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streams.local import process
-from streams.local.process import Command, PidFile, Running
+from streams.local.process import Command, PidFile, Running, await_left
 
 STUBBORN = (
     "import signal,sys,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -78,3 +79,12 @@ def test_memory_of_a_process_is_told_where_the_system_can(sleeper: Running) -> N
     """On Linux, through /proc."""
     memory = process.memory_bytes(sleeper.pid)
     assert memory is None if sys.platform != "linux" else memory is not None and 0 < memory < 100_000_000
+
+
+def test_a_folder_is_left_when_the_last_process_that_works_in_it_has_ended(tmp_path: Path) -> None:
+    """Whatever session it is in: a killed Postgres leaves children with sessions of their own."""
+    sleeper = subprocess.Popen(["sleep", "60"], cwd=tmp_path, start_new_session=True)
+    assert not await_left(tmp_path.resolve(), 0.1)
+    sleeper.kill()
+    sleeper.wait()
+    assert await_left(tmp_path.resolve(), 10.0)
