@@ -43,7 +43,8 @@ class Checks(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
         reached(Step.check_received)
-        if Depth(request["depth"]) is Depth.truncate:
+        depth = Depth(request["depth"])
+        if depth is Depth.truncate:
             await owner.order_sweep(request["o2"])
             return []
         if owner.work.unprepared:
@@ -51,7 +52,7 @@ class Checks(Requests):
         mapping = owner.work.shape.mapping_version
         if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]
-        match Depth(request["depth"]):
+        match depth:
             case Depth.watch:
                 return [await self._watch(owner, request)]
             case Depth.release:
@@ -63,7 +64,7 @@ class Checks(Requests):
                 return [_result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)]
             case Depth.sweep:
                 return [await self._sweep(owner, request)]
-            case _:
+            case Depth.checksums:
                 return [await self._compare(owner, request)]
 
     def published(self) -> None:

@@ -157,8 +157,7 @@ class TableWork:
     async def until_visible(self, txid: int) -> None:
         """Return when every later read of the SOT sees this transaction."""
         while True:
-            async with self._sot_lock:
-                snapshot = await until_available("sot", lambda: self.threads.run(self.sot.snapshot))
+            snapshot = await self.snapshot()
             if snapshot.shows(txid):
                 return
             await asyncio.sleep(VISIBLE_POLL_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from streams.agents.apply import Applier
 from streams.agents.events import Events
 from streams.agents.owner import Owner
 from streams.agents.table import Held, TableWork
-from streams.checks.request import Depth
+from streams.checks.request import Depth, request
 from streams.drift.identity import drift_id
 from streams.errors import HoldtrueError
 from streams.health import stalled
@@ -181,9 +182,8 @@ class ReplicaWorker:
         for work in self._tables.values():
             if work.held is not None:
                 return f"{work.table} is held"
-        swept = [owner.work.table for owner in self.owners if owner.state.sweep.pending]
-        if swept:
-            return f"{swept[0]} is being swept after a TRUNCATE"
+        if swept := self._swept():
+            return f"{next(iter(swept))} is being swept after a TRUNCATE"
         late = [o.work.table for o in self.owners if o.lag_seconds > o.work.lag_bound_seconds]
         return f"{late[0]} is behind its bound" if late else None
 
@@ -198,12 +198,16 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
+        swept = self._swept()
         for work in self._tables.values():
-            pending = [owner for owner in self.owners if owner.work is work and owner.state.sweep.pending]
-            SWEEPS_PENDING.labels(*work.labels).set(len(pending))
+            SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
         self._behind = any(events.values())
         if not self._behind:
             self._progressed()
+
+    def _swept(self) -> Counter[str]:
+        """Tables with a sweep after a TRUNCATE still to do, and in how many partitions."""
+        return Counter(owner.work.table for owner in self.owners if owner.state.sweep.pending)
 
     async def _run(self, owner: Owner) -> None:
         try:
@@ -247,8 +251,6 @@ class ReplicaWorker:
 
 
 def _sweep_request(work: TableWork, floor: int) -> dict[str, Any]:
-    return {
-        "run": f"truncate-{uuid4()}", "replica": work.replica, "table": work.table, "chunk": 0, "depth": Depth.truncate,
-        "keys": [], "digests": [], "o1": 0, "o2": floor, "count": 0, "fence": "", "mapping": "",
-        "deadline": datetime.now(UTC) + SWEEP_WITHIN,
-    }  # fmt: skip
+    deadline = datetime.now(UTC) + SWEEP_WITHIN
+    run = f"truncate-{uuid4()}"
+    return request(run, work.replica, work.table, Depth.truncate, between=(0, floor), deadline=deadline)

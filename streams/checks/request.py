@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 
 class Depth(StrEnum):
@@ -20,3 +22,24 @@ class Depth(StrEnum):
     watch = "watch"
     release = "release"
     truncate = "truncate"
+
+
+def request(
+    run: str,
+    replica: str,
+    table: str,
+    depth: Depth,
+    *,
+    between: tuple[int, int] = (0, 0),
+    keys: Sequence[bytes] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """A check request without its deadline, fields as in `schemas/check-request.avsc`.
+
+    between: the partition's end offsets before and after the SOT was read (`o1`, `o2`). more: fields of some depths.
+    """
+    before, after = between
+    return {
+        "run": run, "replica": replica, "table": table, "depth": depth, "keys": list(keys), "digests": [],
+        "count": len(keys), "o1": before, "o2": after, "chunk": 0, "fence": "", "mapping": "", **more,
+    }  # fmt: skip

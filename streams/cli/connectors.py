@@ -74,17 +74,15 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
 def status(ctx: typer.Context) -> None:
     """Show connector, tasks and replication slot. Exit 3 when anything of it does not run."""
     from streams.connectors.render import connector_name
-    from streams.kafka.connect import remedy
+    from streams.kafka.connect import not_running
 
     call = context(ctx)
     plan = _plan(call)
     state = _connect(plan).state(connector_name(plan))
     slot = _slot(plan, plan.source.dsn.resolve())
     _show(call, plan, state, slot)
-    if state is None:
-        raise NotReady(f"Connect has no connector {connector_name(plan)}.", "Run: holdtrue connectors apply")
-    if not state.running:
-        raise NotReady(f"The connector {state.name} does not run. {state.reason}".rstrip(), remedy(state))
+    if wrong := not_running(connector_name(plan), state):
+        raise wrong
     if slot is None or not slot.active:
         raise NotReady(
             f"Nobody reads the slot {plan.source.slot} yet.",

@@ -52,19 +52,14 @@ def status(ctx: typer.Context) -> None:
 def _source_problem(plan: Plan) -> NotReady | None:
     """Why changes do not reach Kafka at all, which lag told from Kafka cannot show; None when they do."""
     from streams.connectors.render import connector_name
-    from streams.kafka.connect import Connect, remedy
+    from streams.kafka.connect import Connect, not_running
 
     name = connector_name(plan)
     try:
-        state = Connect(plan.kafka.connect.resolve(), tries=1).state(name)
+        wrong = not_running(name, Connect(plan.kafka.connect.resolve(), tries=1).state(name))
     except HoldtrueError as error:
         return NotReady(f"Whether changes reach Kafka is not known: {error.what}", error.hint)
-    if state is None:
-        return NotReady(f"No change reaches Kafka: Connect has no connector {name}.", "Run: holdtrue connectors apply")
-    if not state.running:
-        said = f"No change reaches Kafka: the connector {name} does not run. {state.reason}".rstrip()
-        return NotReady(said, remedy(state))
-    return None
+    return wrong and NotReady(f"No change reaches Kafka. {wrong.what}", wrong.hint)
 
 
 def _rows(plan: Plan, known: Remembered) -> list[dict[str, Any]]:

@@ -169,6 +169,15 @@ def failure(state: ConnectorState) -> ConnectorFailed:
     return ConnectorFailed(f"The connector {state.name} has failed: {reason}", remedy(state))
 
 
+def not_running(name: str, state: ConnectorState | None) -> NotReady | None:
+    """Why the connector does not run, and what to do; None when it does."""
+    if state is None:
+        return NotReady(f"Connect has no connector {name}.", "Run: holdtrue connectors apply")
+    if not state.running:
+        return NotReady(f"The connector {name} does not run. {state.reason}".rstrip(), remedy(state))
+    return None
+
+
 def remedy(state: ConnectorState) -> str:
     """What to do about a connector that does not run."""
     if SLOT_GONE in state.reason:

@@ -39,7 +39,8 @@ class Kafka(Service):
         write_properties(self._config, self._properties())
         if not (self._logs / "meta.properties").exists():
             # One word: an identity may begin with a dash, as one in 64 does, and would be read as an option.
-            tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={_identity()}", "-c", str(self._config))
+            identity = f"--cluster-id={_identity()}"
+            tool = ("kafka.tools.StorageTool", "format", identity, "-c", str(self._config), "--ignore-formatted")
             words = java(_HEAP_MB, *tool, options=(*class_path(self.site.jars("kafka")), *logging_options()))
             self.run_tool(words, "formatting the storage")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from streams.checks.request import Depth
+from streams.checks.request import Depth, request
 from streams.errors import NotReady
 from streams.validation.report import Report
 from streams.validation.target import Target
@@ -48,12 +48,16 @@ def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
     deadline = target.deadline()
     ends = target.ends()
     for partition in range(target.partitions):
-        request = {
-            "run": report.run, "replica": target.replica, "table": target.table, "chunk": 0, "round": number,
-            "depth": Depth.counts, "keys": [], "digests": [], "o1": ends[partition], "o2": ends[partition],
-            "count": 0, "fence": report.fence_lsn,
-        }  # fmt: skip
-        target.exchange.ask(partition, request, deadline - time.monotonic())
+        asked = request(
+            report.run,
+            target.replica,
+            target.table,
+            Depth.counts,
+            between=(ends[partition], ends[partition]),
+            round=number,
+            fence=report.fence_lsn,
+        )
+        target.exchange.ask(partition, asked, deadline - time.monotonic())
     target.exchange.flush()
     rows: dict[int, tuple[int, int]] = {}
     for answer in target.exchange.answers(report.run, deadline, target.on_silence):

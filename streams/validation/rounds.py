@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from streams.checks.request import Depth
+from streams.checks.request import Depth, request
 from streams.drift.cause import cause_of
 from streams.errors import NotReady
 from streams.replicas.base import Held
@@ -205,18 +205,25 @@ class Rounds:
         *,
         keys: list[bytes],
         depth: Depth = Depth.checksums,
-        **request: Any,
+        **more: Any,
     ) -> None:
         target = self._target
         self._chunk += 1
         self._expected.add((partition, number, self._chunk))
-        request = {
-            "run": self._report.run, "replica": target.replica, "table": target.table, "chunk": self._chunk,
-            "round": number, "depth": depth, "keys": keys, "digests": [], "o1": before[partition],
-            "o2": after[partition], "count": len(keys), "fence": self._report.fence_lsn,
-            "mapping": target.shape.mapping_version, **request,
-        }  # fmt: skip
-        target.exchange.ask(partition, request, target.round_seconds)
+        asked = request(
+            self._report.run,
+            target.replica,
+            target.table,
+            depth,
+            between=(before[partition], after[partition]),
+            keys=keys,
+            chunk=self._chunk,
+            round=number,
+            fence=self._report.fence_lsn,
+            mapping=target.shape.mapping_version,
+            **more,
+        )
+        target.exchange.ask(partition, asked, target.round_seconds)
 
     def _collect(self, deadline: float, *, counted: bool = True) -> Open:
         """Wait for every answer of this round. Whoever does not answer in time was not checked."""

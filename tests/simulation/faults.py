@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streams.steps import Step
 from streams.versions.entry import Token
@@ -197,11 +197,15 @@ def _gets_through(world: World, rng: Random, transaction: Transaction) -> None:
         world.say("the insert of %d gets through: %s", transaction.txid, _commit(world, rng, transaction))
 
 
+def _away(world: World, rng: Random, what: Any, flag: str = "unavailable") -> str:
+    setattr(what, flag, True)
+    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, what, flag, False)
+    return "for a while"
+
+
 @event("sot away", 2, fault=True)
 def _sot_away(world: World, rng: Random) -> str:
-    world.sot.unavailable = True
-    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world.sot, "unavailable", False)
-    return "for a while"
+    return _away(world, rng, world.sot)
 
 
 @event("failover", 1, fault=True)
@@ -386,9 +390,7 @@ def _disaster(world: World, rng: Random) -> str:
 
 @event("changelog away", 2, fault=True)
 def _changelog_away(world: World, rng: Random) -> str:
-    world.changelog_away = True
-    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world, "changelog_away", False)
-    return "for a while"
+    return _away(world, rng, world, "changelog_away")
 
 
 @event("compaction", 4, fault=True)
@@ -402,9 +404,7 @@ def _compaction(world: World, rng: Random) -> str:
 
 @event("store away", 3, fault=True)
 def _store_away(world: World, rng: Random) -> str:
-    world.store.unavailable = True
-    world.loop.call_later(rng.uniform(0.05, 1.0), setattr, world.store, "unavailable", False)
-    return "for a while"
+    return _away(world, rng, world.store)
 
 
 @event("half a batch", 4, fault=True)
