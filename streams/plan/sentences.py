@@ -72,11 +72,11 @@ def _unknown(field: str) -> str:
 @cache
 def _known_fields() -> tuple[str, ...]:
     found: set[str] = set()
-    todo: list[type[Part]] = [Part]
-    while todo:
-        part = todo.pop()
+    parts: list[type[Part]] = [Part]
+    while parts:
+        part = parts.pop()
         found.update(part.model_fields)
-        todo += part.__subclasses__()
+        parts += part.__subclasses__()
     return tuple(sorted(found))
 
 

@@ -51,7 +51,12 @@ def test_a_restarted_worker_that_has_nothing_to_do_is_ready(worker: Worker) -> N
     """No record comes to tell it that its partitions are recovered."""
     worker.wait_said("metrics on")
     port = int(re.findall(r"metrics on http://127\.0\.0\.1:(\d+)/", worker.said)[0])
-    wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200, "it to be ready")
+
+    def ready() -> int:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code
+
+    wait_until(lambda: ready() == 200, "it to be ready")
+    assert ready() == 200
 
 
 def test_a_repair_that_the_store_refuses_says_why(town: Bank, worker: Worker) -> None:

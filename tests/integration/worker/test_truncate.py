@@ -42,6 +42,7 @@ def test_rows_go_and_what_came_later_stays(town: Bank) -> None:
     town.sot.execute("DELETE FROM person WHERE id > 300")
     town.sot.execute("INSERT INTO person VALUES (2, 'later', 'Bergen', '2002-02-02', NULL)")
     settled(town, *REPLICAS)
+    assert town.actual("reports", PERSON).keys() == {(str(n),) for n in (2, *range(1, 301, 7))}
 
 
 def test_two_tables_twice_and_nothing_left(town: Bank) -> None:
@@ -85,3 +86,4 @@ def test_a_backlog_from_before_it_leaves_nothing(make_bank: MakeBank) -> None:
     bank.sot.execute(AGAIN)
     bank.worker("reports")
     settled(bank, "reports")
+    assert bank.actual("reports", PERSON).keys() == {(str(n),) for n in range(1, 351, 7)}

@@ -119,6 +119,7 @@ async def test_settling_of_suspicions_ends_with_its_owner(owner: _Owner, repairs
     await asyncio.sleep(0)
     await repairs.stop()
     await asyncio.wait_for(settling, 1)
+    assert owner.state.suspected == {b"1": Token(7, 0, 0).encode()}
 
 
 async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
