@@ -14,6 +14,27 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%,/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.$ -]*")
 
 
+# What libpq says when it cannot connect, as far as it is said again.
+_REASONS = (
+    "password authentication failed",
+    "Connection refused",
+    "timeout expired",
+    "does not exist",
+    "failed to resolve host",
+    "could not translate host name",
+    "no pg_hba.conf entry",
+    "server closed the connection unexpectedly",
+    "the database system is starting up",
+    "too many clients already",
+)
+
+
+def connection_reason(error: BaseException) -> str:
+    """Why a connection could not be made, in words that are known: a driver's own text may repeat the DSN."""
+    text = str(error)
+    return next((known for known in _REASONS if known in text), type(error).__name__)
+
+
 def shown(dsn: str) -> str:
     """`host:port/database` of a DSN, or UNREADABLE where it cannot be told for sure."""
     try:

@@ -74,9 +74,8 @@ class Checks(Requests):
     async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]
         async with owner.lock:
-            left_out = owner.watch.begin(request["run"], keys)
-            for key, entry in zip(keys, owner.state.entries(keys), strict=True):
-                owner.watch.note(key, entry.digest if entry else None)
+            digests = [entry.digest if entry else None for entry in owner.state.entries(keys)]
+            left_out = owner.watch.begin(request["run"], zip(keys, digests, strict=True))
         return _result(owner, request, skipped=left_out)
 
     async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
@@ -86,10 +85,10 @@ class Checks(Requests):
             return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
-        fenced = (owner.state.epoch, request["o1"])
+        run, begin, end = request["run"], request["o1"], request["o2"]
+        fenced, watch = (owner.state.epoch, begin), owner.watch
         findings = [
-            compare(s.sot, s.entry, s.content, fenced=fenced, seen=owner.watch.seen(s.key) if owner.watch else ())
-            for s in seen
+            compare(s.sot, s.entry, s.content, fenced=fenced, seen=watch.seen(run, s.key, begin, end)) for s in seen
         ]
         return _report(owner, request, seen, await self._visible(owner, seen, findings))
 

@@ -223,7 +223,7 @@ class Owner:
         digest = self.work.digester.digest
         for key in self.watch.keys & keyed.keys():
             for record in keyed[key]:
-                self.watch.note(key, None if record.row is None else digest(key, record.line))
+                self.watch.note(key, record.offset, None if record.row is None else digest(key, record.line))
 
     def _done(self, records: Sequence[KafkaRecord], last_offset: int) -> None:
         """Take what is done out of the queue, and let more come in."""

@@ -14,7 +14,7 @@ from streams.changes.record import Op, Record
 from streams.changes.texts import texts
 from streams.changes.values import UNAVAILABLE, ToText, binary, converter
 from streams.plan.mapping import Shape
-from streams.rows.canonical import Row, encode, encode_columns
+from streams.rows.canonical import NotPostgresText, Row, encode, encode_columns
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
 _READ, _UPSERT = Op.read, Op.upsert
@@ -67,7 +67,16 @@ class Decoder:
         self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
 
     def decode(self, offset: int, value: bytes) -> Said:
-        """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema."""
+        """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema or the source."""
+        try:
+            return self._decode(offset, value)
+        except NotPostgresText:
+            raise Undecodable(
+                "A text in the record holds U+0000, which Postgres cannot hold.",
+                "It does not come from the source of truth: find out who writes to the change topic.",
+            ) from None
+
+    def _decode(self, offset: int, value: bytes) -> Said:
         before, after, read, committed_ms, txid, lsn = self._one.read(value)
         if after is not None:
             row = _converted(self._columns, after)

@@ -6,11 +6,13 @@ gives, else by the Avro type (Debezium documentation, Postgres connector, data t
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal
+from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
 
@@ -24,6 +26,7 @@ UNAVAILABLE = "__debezium_unavailable_value"
 # Postgres numerics have up to 131,072 digits before the point and 16,383 after it; Python turns 4,300 into text.
 sys.set_int_max_str_digits(max(sys.get_int_max_str_digits(), 150_000))
 
+_FLOAT4 = struct.Struct("f")
 _EPOCH_DAY = date(1970, 1, 1)
 DAY_US = 86_400_000_000
 
@@ -57,14 +60,14 @@ def variable_decimal(value: Mapping[str, Any]) -> str:
 
 
 def float8(value: float) -> str:
-    """Shortest text that reads back as the same double, laid out as Postgres does."""
+    """Shortest text that reads back as the same double under every rounding, laid out as Postgres does."""
     text = repr(value)
     if "n" in text:
         return _SPECIAL[text]
-    if "e" in text:
-        return text
     # Python turns to exponents at 1e16, Postgres at 1e15.
-    return _laid_out(f"{Decimal(text):e}", 15) if abs(value) >= 1e15 else text.removesuffix(".0")
+    if abs(value) >= 1e15:
+        return _laid_out(_shortest(value, f"{Decimal(text):e}", math.nextafter), 15)
+    return text if "e" in text else text.removesuffix(".0")
 
 
 def float4(value: float) -> str:
@@ -73,11 +76,60 @@ def float4(value: float) -> str:
         return special
     for digits in range(9):
         text = f"{value:.{digits}e}"
-        if struct.unpack("f", struct.pack("f", float(text)))[0] == value:
+        if _FLOAT4.unpack(_FLOAT4.pack(float(text)))[0] == value:
             break
+    if abs(value) >= _HALVES_FLOAT4:
+        text = _shortest(value, text, _next_float4)
+    if abs(math.frexp(value)[0]) == 0.5:
+        text = _away_from_zero(value, text)
     return _laid_out(text, 6)
 
 
+def _away_from_zero(value: float, text: str) -> str:
+    """The text of a power of two, or a shorter one of a number that is farther from 0: its gap is wider there."""
+    digits = len(text.split("e")[0].lstrip("-").replace(".", "")) - 2
+    if digits < 0:
+        return text
+    shorter = f"{Context(prec=digits + 1, rounding=ROUND_UP).create_decimal(Decimal(value)):.{digits}e}"
+    inside = 2 * abs(Fraction(shorter) - Fraction(value)) < abs(
+        Fraction(_next_float4(value, value * 2)) - Fraction(value)
+    )
+    return shorter if inside else text
+
+
+def _shortest(value: float, text: str, neighbour: Callable[[float, float], float]) -> str:
+    """`text`, or with more digits where it lies midway to a neighbour, which Postgres does not print.
+
+    `neighbour(value, towards)` is the next number of the type. Only large numbers have such texts: halfway between two
+    smaller ones there are always more digits than any text needs.
+    """
+    if value == 0:
+        return text
+    exact, digits = Fraction(value), len(text.split("e")[0].lstrip("-").replace(".", "")) - 1
+    while 2 * abs(Fraction(text) - exact) >= abs(_gap(value, Fraction(text) - exact, neighbour)):
+        digits += 1
+        text = f"{value:.{digits}e}"
+    return text
+
+
+def _gap(value: float, side: Fraction, neighbour: Callable[[float, float], float]) -> Fraction:
+    """How far the next number is on the side of `side`; the largest has none above, and is as far from it as below."""
+    away = math.inf if side >= 0 else -math.inf
+    if math.isinf(found := neighbour(value, away)):
+        found = neighbour(value, -away)
+    return Fraction(found) - Fraction(value)
+
+
+def _next_float4(value: float, towards: float) -> float:
+    """The next single-precision number; `value` is one, and not 0."""
+    bits: int = struct.unpack("i", _FLOAT4.pack(value))[0]
+    bits += 1 if (towards > value) == (value > 0) else -1
+    found: float = _FLOAT4.unpack(struct.pack("i", bits))[0]
+    return found
+
+
+# From here on, numbers midway between two of single precision are integers, or nearly.
+_HALVES_FLOAT4 = 2.0**22
 _SPECIAL = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 

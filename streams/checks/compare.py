@@ -49,7 +49,7 @@ def compare(
     """What is to be thought of a key.
 
     sot: digest of the SOT's row at the snapshot, None for no row. fenced: (epoch, O1). seen: digests this key had
-    since the watch on it began, among them those that were reduced away.
+    between the fences, as far as it was watched; among them those that were reduced away.
     """
     expected = entry.digest if entry is not None else None
     if content.digest != expected:

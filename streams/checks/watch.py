@@ -1,57 +1,104 @@
 """Keys under watch: every digest they have, also of changes that were reduced away within a batch.
 
-A key that changes all the time is never still between two fences; but if the SOT's digest is among those the key had,
-the stream has delivered it (design, Validation).
+A key that changes all the time is never still between two fences; but if the SOT's digest is one that the key had
+between them, the stream has delivered it (design, Validation). Each run sees only what was noted since its own watch
+began; a run that was killed never ends its watch, which is forgotten after a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 # Per partition. A run watches what its first round could not decide; more than this stays undecided and is reported.
 KEYS_MAX = 20_000
-DIGESTS_MAX = 1_000
+DIGESTS_MAX = 256
+# A watch that was not asked about for so long belongs to a run that is no more; its rounds are shorter.
+SECONDS_MAX = 900.0
+
+
+class Noted(NamedTuple):
+    """A digest that a key had from the record at `offset` on; BEFORE is any offset before the watch began."""
+
+    offset: int
+    digest: bytes | None
+
+
+BEFORE = -1
+
+
+class _Run:
+    """The keys one run watches."""
+
+    def __init__(self, now: float) -> None:
+        self.keys: dict[bytes, deque[Noted]] = {}
+        self.asked_at = now
 
 
 class Watch:
     """The watched keys of one partition."""
 
-    def __init__(self) -> None:
-        self._seen: dict[bytes, set[bytes | None]] = {}
-        self._runs: dict[str, list[bytes]] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runs: dict[str, _Run] = {}
+        self._clock = clock
 
     def __bool__(self) -> bool:
-        return bool(self._seen)
+        return bool(self._runs)
 
     @property
-    def keys(self) -> KeysView[bytes]:
-        """The watched keys."""
-        return self._seen.keys()
+    def keys(self) -> set[bytes]:
+        """The watched keys, of all runs."""
+        return {key for run in self._runs.values() for key in run.keys}
 
-    def begin(self, run: str, keys: Iterable[bytes]) -> int:
-        """Watch keys for a run; how many could not be taken because too many are watched."""
+    def begin(self, run: str, current: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Watch keys for a run, given with the digests they have now.
+
+        How many could not be taken because too many are watched.
+        """
+        self._forget_abandoned()
+        watched = self._runs.setdefault(run, _Run(self._clock()))
+        room = KEYS_MAX - sum(len(each.keys) for each in self._runs.values())
         left_out = 0
-        for key in keys:
-            if key not in self._seen and len(self._seen) >= KEYS_MAX:
+        for key, digest in current:
+            if key in watched.keys:
+                continue
+            if room <= 0:
                 left_out += 1
                 continue
-            self._seen.setdefault(key, set())
-            self._runs.setdefault(run, []).append(key)
+            watched.keys[key] = deque([Noted(BEFORE, digest)], DIGESTS_MAX)
+            room -= 1
         return left_out
 
-    def note(self, key: bytes, digest: bytes | None) -> None:
-        """A watched key has this digest now, or had it for a moment; other keys are passed over."""
-        seen = self._seen.get(key)
-        if seen is not None and len(seen) < DIGESTS_MAX:
-            seen.add(digest)
+    def note(self, key: bytes, offset: int, digest: bytes | None) -> None:
+        """A key has this digest from the record at `offset` on; keys that are not watched are passed over."""
+        for run in self._runs.values():
+            if (noted := run.keys.get(key)) is not None:
+                noted.append(Noted(offset, digest))
 
-    def seen(self, key: bytes) -> frozenset[bytes | None]:
-        """The digests a watched key had."""
-        return frozenset(self._seen.get(key, ()))
+    def seen(self, run: str, key: bytes, begin: int, end: int) -> Collection[bytes | None]:
+        """The digests that a key had at a moment between the offsets: its last before `begin`, and those before `end`.
+
+        Nothing for a key that the run does not watch.
+        """
+        watched = self._runs.get(run)
+        if watched is None:
+            return ()
+        watched.asked_at = self._clock()
+        last: tuple[bytes | None, ...] = ()
+        between: list[bytes | None] = []
+        for offset, digest in watched.keys.get(key, ()):
+            if offset < begin:
+                last = (digest,)
+            elif offset < end:
+                between.append(digest)
+        return (*last, *between)
 
     def end(self, run: str) -> None:
-        """The run is over; keys that no other run watches are forgotten."""
-        kept = {key for name, keys in self._runs.items() if name != run for key in keys}
-        for key in self._runs.pop(run, ()):
-            if key not in kept:
-                self._seen.pop(key, None)
+        """The run is over."""
+        self._runs.pop(run, None)
+
+    def _forget_abandoned(self) -> None:
+        oldest = self._clock() - SECONDS_MAX
+        self._runs = {name: run for name, run in self._runs.items() if run.asked_at >= oldest}

@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from streams.address import connection_reason, shown
 from streams.connectors.render import Endpoints
 from streams.errors import HoldtrueError, StoreUnavailable, UsageError
 from streams.plan.model import Plan
@@ -110,7 +111,7 @@ def endpoints_of(dsn: str, converter_url: str, password: str = "") -> Endpoints:
 
 
 def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
-    """A connection to the SOT with bounded waits. Raises SourceUnavailable without showing the DSN."""
+    """A connection to the SOT with bounded waits. Raises SourceUnavailable, which names host and database only."""
     try:
         return psycopg.connect(
             dsn,
@@ -121,7 +122,8 @@ def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
         )
     except psycopg.Error as error:
         raise SourceUnavailable(
-            f"The SOT did not let us in: {_reason(error)}.", "Check the DSN in source.dsn, and that the server runs."
+            f"The source of truth at {shown(dsn)} did not answer: {_reason(error)}.",
+            "Check that it runs, that source.dsn in the plan names it, and that the password is right.",
         ) from None
 
 
@@ -216,8 +218,5 @@ def _quoted(name: str) -> sql.Identifier:
 
 
 def _reason(error: psycopg.Error) -> str:
-    # The primary message names objects, never values; a connection error has only its text, which names no password.
-    text = error.diag.message_primary or str(error)
-    return (
-        text.strip().splitlines()[-1].removeprefix("FATAL:").strip().rstrip(".") if text.strip() else "no reason given"
-    )
+    # Statements here hold no values, so that the server's primary message names objects alone.
+    return (error.diag.message_primary or connection_reason(error)).rstrip(".")

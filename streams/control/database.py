@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from streams.address import shown
+from streams.address import connection_reason, shown
 from streams.control.queries import migrations, query
 from streams.errors import HoldtrueError, StoreUnavailable
 
@@ -127,7 +127,9 @@ class Database:
             )
         return ControlRefused(
             f"The control database at {shown(self._dsn)} refused a statement: {_reason(error)}.",
-            "The user of control.dsn needs CREATE on that database and must own the schema holdtrue.",
+            "A value does not fit; this is a fault of holdtrue or of what was asked for."
+            if isinstance(error, psycopg.DataError)
+            else "The user of control.dsn needs CREATE on that database and must own the schema holdtrue.",
         )
 
 
@@ -136,6 +138,4 @@ def _reason(error: psycopg.Error) -> str:
     # the DSN, so that known phrases are looked for instead.
     if error.diag.message_primary:
         return error.diag.message_primary.rstrip(".")
-    text = str(error)
-    known = ("password authentication failed", "Connection refused", "timeout expired", "does not exist")
-    return next((phrase for phrase in known if phrase in text), type(error).__name__)
+    return connection_reason(error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import psycopg
+
 from streams.control import of_drift, of_letters, of_repairs, of_signals, trail
 from streams.control.audit import Fact
 from streams.control.database import Connection, Database
@@ -15,6 +17,9 @@ from streams.kafka.wire import Decoder, NotOurFormat, Schemas
 from streams.plan.model import Plan
 
 Take = Callable[[Connection, Sequence[Event]], list[Fact]]
+
+# Offset of a record that cannot be taken in, and why.
+Unreadable = tuple[int, str]
 
 # Own topic (after the prefix) → the schema of its values, and what takes them in.
 HANDLERS: Final[Mapping[str, tuple[str, Take]]] = {
@@ -80,26 +85,43 @@ class Materialiser:
             if not fresh:
                 return Applied(next_offset, 0, 0, 0)
             events, unreadable = self._decode(topic, partition, fresh)
-            facts = self._handlers[topic](connection, events) if events else []
-            facts += [_not_read(connection, place, offset, error) for offset, error in unreadable]
+            facts, refused = _taken(connection, self._handlers[topic], events)
+            unreadable += refused
+            facts += [_not_read(connection, place, offset, why) for offset, why in unreadable]
             entries = trail.append(connection, facts)
             connection.execute(query("move_progress"), {**place, "next_offset": fresh[-1].offset + 1})
-        return Applied(fresh[-1].offset + 1, len(events), len(unreadable), entries)
+        return Applied(fresh[-1].offset + 1, len(events) - len(refused), len(unreadable), entries)
 
-    def _decode(
-        self, topic: str, partition: int, records: Sequence[Record]
-    ) -> tuple[list[Event], list[tuple[int, NotOurFormat]]]:
-        events, unreadable = [], []
+    def _decode(self, topic: str, partition: int, records: Sequence[Record]) -> tuple[list[Event], list[Unreadable]]:
+        events: list[Event] = []
+        unreadable: list[Unreadable] = []
         for record in records:
             if record.value is None:
                 continue  # a compaction marker says nothing
             try:
                 decoded = self._decoders[topic].decode(record.value)
             except NotOurFormat as error:
-                unreadable.append((record.offset, error))
+                unreadable.append((record.offset, error.what))
             else:
                 events.append(Event(topic, partition, record.offset, _said_by(record), decoded))
         return events, unreadable
+
+
+def _taken(connection: Connection, take: Take, events: list[Event]) -> tuple[list[Fact], list[Unreadable]]:
+    """The facts of these events; where a value of one cannot be kept, each is taken alone and that one told of."""
+    try:
+        with connection.transaction():
+            return (take(connection, events) if events else []), []
+    except psycopg.DataError:
+        facts: list[Fact] = []
+        refused: list[Unreadable] = []
+    for event in events:
+        try:
+            with connection.transaction():
+                facts += take(connection, [event])
+        except psycopg.DataError as error:
+            refused.append((event.offset, f"a value cannot be kept in the control database ({type(error).__name__})"))
+    return facts, refused
 
 
 def progress(database: Database) -> dict[tuple[str, int], int]:
@@ -112,7 +134,7 @@ def _said_by(record: Record) -> str:
     return found[0].decode(errors="replace") if found else "unknown"
 
 
-def _not_read(connection: Connection, place: dict[str, Any], offset: int, error: NotOurFormat) -> Fact:
-    connection.execute(query("add_unreadable"), {**place, "offset": offset, "error": error.what})
+def _not_read(connection: Connection, place: dict[str, Any], offset: int, why: str) -> Fact:
+    connection.execute(query("add_unreadable"), {**place, "offset": offset, "error": why})
     address = f"{place['topic']}/{place['partition']}/{offset}"
-    return Fact(now(), "control", "record.unreadable", address, error.what, {}, address)
+    return Fact(now(), "control", "record.unreadable", address, why, {}, address)

@@ -10,6 +10,7 @@ import re
 
 import psycopg
 
+from streams.address import connection_reason
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.base import Refused
 
@@ -20,15 +21,6 @@ _ROW_CLASSES = frozenset({"21", "22", "23", "44", "54", "P0"})
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58", "XX"})
 _PASSING_STATES = frozenset({"55P03", "25006"})  # lock_not_available; a server that became a standby
 _CONTEXT_COLUMN = re.compile(r"^COPY [^,]+, line \d+, column c(\d+)")
-_KNOWN_REASONS = (
-    "password authentication failed",
-    "Connection refused",
-    "timeout expired",
-    "does not exist",
-    "could not translate host name",
-    "no pg_hba.conf entry",
-    "server closed the connection unexpectedly",
-)
 
 
 class RowRefused(Exception):
@@ -79,10 +71,7 @@ def translated(error: psycopg.Error, place: str) -> HoldtrueError:
 
 
 def _reason(error: psycopg.Error) -> str:
-    if error.sqlstate:
-        return named(error)
-    text = str(error)
-    return next((known for known in _KNOWN_REASONS if known in text), type(error).__name__)
+    return named(error) if error.sqlstate else connection_reason(error)
 
 
 def _unavailable_hint(state: str) -> str:

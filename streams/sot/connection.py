@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from streams.address import shown
+from streams.address import connection_reason, shown
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.rows.canonical import SESSION
 
@@ -52,8 +52,4 @@ def unavailable(dsn: str, error: BaseException) -> SotUnavailable:
 def _reason(error: BaseException) -> str:
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return f"{type(error).__name__} (SQLSTATE {error.sqlstate})"
-    text = str(error)
-    for known in ("password authentication failed", "Connection refused", "timeout expired", "does not exist"):
-        if known in text:
-            return known
-    return type(error).__name__
+    return connection_reason(error)

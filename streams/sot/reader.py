@@ -30,6 +30,10 @@ class SotRow(NamedTuple):
     line: bytes
 
 
+class _Unfit(SotChanged):
+    """A text is no value of its column's type."""
+
+
 class SotReader:
     """Reads one table in one replica's shape. For one thread at a time; reconnects by itself after a failure."""
 
@@ -40,7 +44,26 @@ class SotReader:
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def read(self, keys: Sequence[bytes]) -> SotRead:
-        """The rows of these keys, and the snapshot that shows them. Raises SotUnavailable."""
+        """The rows of these keys, and the snapshot that shows them. Raises SotUnavailable and SotChanged."""
+        try:
+            return self._read(keys)
+        except _Unfit:
+            known = self._known(keys)
+            if len(known) == len(keys):
+                raise
+        return self._read(known)
+
+    def _known(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Those keys whose texts their types take. The others name no row: a label that an enum had, a foreign key."""
+        try:
+            with self._transaction() as cursor:
+                cursor.execute(f"SELECT FROM {self._listed(keys)}".encode())
+        except _Unfit:
+            half = len(keys) // 2
+            return [*self._known(keys[:half]), *self._known(keys[half:])] if half else []
+        return list(keys)
+
+    def _read(self, keys: Sequence[bytes]) -> SotRead:
         with self._transaction() as cursor:
             snapshot = _snapshot(cursor)
             lines = _copy(cursor, self._select(self._keys_clause(keys)))
@@ -108,11 +131,12 @@ class SotReader:
         except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
             self.close()
             raise unavailable(self._dsn, error) from None
-        except psycopg.ProgrammingError as error:
-            raise SotChanged(
+        except (psycopg.ProgrammingError, psycopg.DataError) as error:
+            raise (_Unfit if isinstance(error, psycopg.DataError) else SotChanged)(
                 f"{self._shape.table} cannot be read in the source of truth as the plan has it: "
                 f"{type(error).__name__} (SQLSTATE {error.sqlstate}).",
-                "Was a column or the table dropped or renamed, or a right withdrawn? Run `holdtrue plan check --live`.",
+                "Was a column or the table dropped, renamed or given another type, or a right withdrawn? "
+                "Run `holdtrue plan check --live`.",
             ) from None
 
     def _select(self, clause: str) -> str:
@@ -120,13 +144,17 @@ class SotReader:
         return f"SELECT {columns} FROM {self._table()} t{clause}"
 
     def _keys_clause(self, keys: Sequence[bytes]) -> str:
-        shape = self._shape
-        columns = [shape.read_columns[index] for index in shape.key_index]
-        texts = zip(*(decode(key) for key in keys), strict=True)
+        names = enumerate(self._shape.key_columns)
+        match = " AND ".join(f"{identifier('t', name)} = k.k{index}" for index, name in names)
+        return f" JOIN {self._listed(keys)} ON {match}"
+
+    def _listed(self, keys: Sequence[bytes]) -> str:
+        """The keys as a table `k` with columns k0, k1, …"""
+        columns = [self._shape.read_columns[index] for index in self._shape.key_index]
+        texts = [*zip(*(decode(key) for key in keys), strict=True)] or [()] * len(columns)
         arrays = ", ".join(key_array_sql(column, values) for column, values in zip(columns, texts, strict=True))
         names = ", ".join(f"k{index}" for index in range(len(columns)))
-        match = " AND ".join(f"{identifier('t', name)} = k.k{index}" for index, name in enumerate(shape.key_columns))
-        return f" JOIN unnest({arrays}) AS k({names}) ON {match}"
+        return f"unnest({arrays}) AS k({names})"
 
     def _table(self) -> str:
         return identifier(*self._shape.table.split(".", 1))
