@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-long sim mutants bench lint lock clean
 
 demo: $(STAMP)
-	$(BIN)/holdtrue demo $(ARGS)
+	@$(BIN)/holdtrue demo $(ARGS)
 
 test: $(STAMP) lint
-	$(BIN)/pytest -m "not long" $(ARGS)
+	$(BIN)/python -m tests $(ARGS)
 
 # All faults (the quick ones are in `make test` too), then everything marked long.
 test-long: $(STAMP)

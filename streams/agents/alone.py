@@ -8,11 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.errors import HoldtrueError
+from streams.errors import HoldtrueError, UsageError
 
 
 class InstanceTaken(HoldtrueError):
     """Another worker of the same name runs on this machine."""
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is missing. Raises UsageError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The worker folder {folder} cannot be made: {error.strerror}.",
+            "Set HOLDTRUE_WORKER_DIR to a folder that this user can write to.",
+        ) from None
+    return folder
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from streams.agents.events import Event
 from streams.agents.owner import Owner
@@ -13,12 +14,15 @@ from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
+from streams.errors import HoldtrueError
 from streams.metrics import KEYS_CHECKED
 from streams.repair.rule import counts
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry
+
+log = logging.getLogger(__name__)
 
 # Keys that one answer names, of each kind: an answer must fit into a Kafka message.
 NAMED_MAX = 2_500
@@ -52,20 +56,36 @@ class Checks(Requests):
         mapping = owner.work.shape.mapping_version
         if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]
+        try:
+            return [await self._answer(owner, depth, request)]
+        except HoldtrueError as error:
+            return [_result(owner, request, incomplete=str(error))]
+        except Exception as error:
+            # Nothing was written: the run is told that it could not check, and the changes go on being applied.
+            log.exception("a check of %s in %s failed", owner.work.table, owner.work.replica)
+            failed = f"a check failed with {type(error).__name__}; the log of the worker says more"
+            return [_result(owner, request, incomplete=failed)]
+
+    async def _answer(
+        self,
+        owner: Owner,
+        depth: Literal[Depth.watch, Depth.release, Depth.counts, Depth.sweep, Depth.checksums],
+        request: dict[str, Any],
+    ) -> Event:
         match depth:
             case Depth.watch:
-                return [await self._watch(owner, request)]
+                return await self._watch(owner, request)
             case Depth.release:
                 owner.watch.end(request["run"])
-                return [_result(owner, request)]
+                return _result(owner, request)
             case Depth.counts:
                 await owner.passed(request["o2"] - 1)
                 await owner.swept()
-                return [_result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)]
+                return _result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)
             case Depth.sweep:
-                return [await self._sweep(owner, request)]
+                return await self._sweep(owner, request)
             case Depth.checksums:
-                return [await self._compare(owner, request)]
+                return await self._compare(owner, request)
 
     def published(self) -> None:
         """The answers are with those who asked."""

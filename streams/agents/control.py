@@ -10,6 +10,7 @@ import faust
 import uvloop
 from faust.types import TP
 
+from streams.agents.alone import made
 from streams.agents.base import App
 from streams.agents.remember import Control
 from streams.errors import UsageError
@@ -106,8 +107,7 @@ def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
     """Run until a signal ends it. Exits with 1 when it crashed; raises what preparing and the port raise."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    folder = settings().worker_data_dir / plan.name / NAME / instance
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(settings().worker_data_dir / plan.name / NAME / instance)
     app = control_app(plan, instance=instance, folder=folder)
     app.metrics_port = metrics_port
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)

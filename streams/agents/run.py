@@ -9,7 +9,7 @@ from pathlib import Path
 import faust
 import uvloop
 
-from streams.agents.alone import alone
+from streams.agents.alone import alone, made
 from streams.agents.app import ReplicaApp, create_app
 from streams.errors import UsageError
 from streams.plan.model import Plan
@@ -27,8 +27,7 @@ def worker_app(plan: Plan, replica: str, instance: str) -> ReplicaApp:
     """The Faust app of one worker. Raises UsageError for a replica the plan does not have."""
     if replica not in plan.replicas:
         raise UsageError(f"The plan has no replica {replica}.", f"It has: {', '.join(plan.replicas)}.")
-    folder = worker_folder(plan, replica, instance)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(worker_folder(plan, replica, instance))
     return create_app(plan, replica, folder=folder, instance=instance)
 
 

@@ -12,9 +12,10 @@ from streams.changes.envelope import EnvelopeReader, EnvelopeSchema, Undecodable
 from streams.changes.envelopes import Envelopes, EnvelopesReader
 from streams.changes.record import Op, Record
 from streams.changes.texts import texts
-from streams.changes.values import UNAVAILABLE, ToText, binary, converter
-from streams.plan.mapping import Shape
-from streams.rows.canonical import NotPostgresText, Row, encode, encode_columns
+from streams.changes.values import UNAVAILABLE, ToText, binary, boolean, converter
+from streams.plan.mapping import Column, Shape
+from streams.rows.canonical import Row, encode, encode_columns
+from streams.rows.types import Kind, kind_of
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
 _READ, _UPSERT = Op.read, Op.upsert
@@ -61,35 +62,26 @@ class Decoder:
         described = EnvelopeSchema(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in described.row}
-        self._columns = [(column.name, _converter(column.name, types)) for column in shape.read_columns]
-        self._key_columns = [(name, _converter(name, types)) for name in shape.key_columns]
+        self._columns = [(column.name, _converter(column, types)) for column in shape.read_columns]
+        self._key_columns = [self._columns[index] for index in shape.key_index]
         self._one = EnvelopeReader(described)
         self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
 
     def decode(self, offset: int, value: bytes) -> Said:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema or the source."""
-        try:
-            return self._decode(offset, value)
-        except NotPostgresText:
-            raise Undecodable(
-                "A text in the record holds U+0000, which Postgres cannot hold.",
-                "It does not come from the source of truth: find out who writes to the change topic.",
-            ) from None
-
-    def _decode(self, offset: int, value: bytes) -> Said:
         before, after, read, committed_ms, txid, lsn = self._one.read(value)
         if after is not None:
             row = _converted(self._columns, after)
             if self._shape.terms:
                 return self._filtered(offset, row, read, committed_ms, txid, lsn)
-            key, op, line = encode(self._shape.key_of(row)), _READ if read else _UPSERT, encode(row)
+            key, op, line = encode(self._shape.key_of(row)), _READ if read else _UPSERT, _possible(encode(row))
             return Keyed(key, Record(offset, op, row, line, lsn, txid, _is_partial(row)), committed_ms)
         if before is None:
             return TableLevel(offset, committed_ms, txid)
         key_texts = _converted(self._key_columns, before)
         if self._key_left_out(key_texts):
             return Passed(committed_ms)
-        return Keyed(encode(key_texts), Record(offset, Op.delete, None, b"", lsn, txid), committed_ms)
+        return Keyed(_possible(encode(key_texts)), Record(offset, Op.delete, None, b"", lsn, txid), committed_ms)
 
     def decode_many(self, offsets: Sequence[int], values: Sequence[bytes]) -> Sequence[Said | None]:
         """What each record says, where that is found out faster for many at once; None for the others."""
@@ -117,6 +109,7 @@ class Decoder:
         ops = [_READ if each else _UPSERT for each in read]
         incomplete = _are_partial(columns)
         lines = encode_columns(columns)
+        _possible(b"".join(lines))
         records = map(_new_record, zip(offsets, ops, rows, lines, lsn, txid, incomplete, strict=True))
         return [*map(_new_keyed, zip(keys, records, committed_ms, strict=True))]
 
@@ -126,10 +119,11 @@ class Decoder:
         A row is never judged by a value that was not sent: the SOT is asked, filter and all.
         """
         op, shape = _READ if read else _UPSERT, self._shape
-        key, incomplete = encode(shape.key_of(row)), _is_partial(row)
+        key, incomplete = _possible(encode(shape.key_of(row))), _is_partial(row)
         if shape.keeps(row) or (incomplete and not shape.where_on_key_only):
             stored = shape.stored(row)
-            return Keyed(key, Record(offset, op, stored, encode(stored), lsn, txid, incomplete), committed_ms)
+            line = _possible(encode(stored))
+            return Keyed(key, Record(offset, op, stored, line, lsn, txid, incomplete), committed_ms)
         if shape.where_on_key_only:
             return Passed(committed_ms)
         return Keyed(key, Record(offset, op, None, b"", lsn, txid), committed_ms)
@@ -141,6 +135,16 @@ class Decoder:
 
 # What a conversion raises for a value that is outside what it knows.
 _NO_FORM = (ValueError, OverflowError, IndexError)
+
+
+def _possible(line: bytes) -> bytes:
+    """Canonical bytes as they are; raises Undecodable for a text with U+0000, which no Postgres can have sent."""
+    if b"\0" in line:
+        raise Undecodable(
+            "A text in the record holds U+0000, which Postgres cannot hold.",
+            "It does not come from the source of truth: find out who writes to the change topic.",
+        )
+    return line
 
 
 def _is_partial(row: Row) -> bool:
@@ -155,13 +159,24 @@ def _are_partial(columns: Sequence[Sequence[str | None]]) -> Iterable[bool]:
     return repeat(False, len(columns[0]))
 
 
-def _converter(name: str, types: Mapping[str, Any]) -> ToText:
+# Kinds that stores keep in types of their own: a text among their numbers would break their rows.
+_OWN_FORM = {Kind.integer: str, Kind.boolean: boolean, Kind.bytes: binary}
+
+
+def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
+    name = column.name
     if name not in types:
         raise Undecodable(
             f"The change topic's schema has no column {name}, which the mapping needs.",
             "Was it dropped at the source? Change the mapping, or add the column again.",
         )
-    return converter(name, types[name])
+    found = converter(name, types[name])
+    if found is not _OWN_FORM.get(kind_of(column.type), found):
+        raise Undecodable(
+            f"Column {name} does not arrive as {column.type}, as it was when the worker began: its type was changed.",
+            "Restart the worker, then validate the table and repair what it finds (Known limits, shape gate).",
+        )
+    return found
 
 
 def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from streams.cli.context import context
+from streams.cli.output import LIMIT_MAX
 from streams.errors import NotReady
 
 COLUMNS: Final = ("sequence", "at", "who", "what", "object", "why")
@@ -22,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    ctx: typer.Context, limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The newest so many.")] = 100,
 ) -> None:
     """List the newest entries, oldest of them first."""
     from streams.control.view import opened, plain

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from streams.cli.context import context
+from streams.cli.output import LIMIT_MAX
 from streams.errors import UsageError
 
 COLUMNS: Final = ("id", "table", "replica", "topic", "partition", "offset", "reason", "drift", "times", "at")
@@ -29,7 +30,7 @@ def list_(
     table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Only this reason, such as undecodable.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, oldest first.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="At most so many, oldest first.")] = 1000,
 ) -> None:
     """List dead letters, oldest first. Their bytes are on the dead-letter topic only."""
     from streams.control.view import opened, plain

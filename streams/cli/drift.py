@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from streams.cli.context import Context, context
-from streams.cli.output import Format
+from streams.cli.output import LIMIT_MAX, Format
 from streams.errors import UsageError
 
 COLUMNS: Final = ("id", "table", "replica", "key", "kind", "cause", "state", "first_seen", "times_seen")
@@ -40,16 +40,23 @@ def list_(
     kind: Annotated[str | None, typer.Option("--kind", help="Only this kind, such as missing.")] = None,
     table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, oldest first.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="At most so many, oldest first.")] = 1000,
 ) -> None:
     """List drift, oldest first. Exit 0 also when some is open: a list is an answer (see `status` for exit 3)."""
     from streams.control.view import drift_row, opened
-    from streams.plan.check import load_plan
+    from streams.drift.lifecycle import KINDS
+    from streams.plan.check import load_plan, require_known
 
     call = context(ctx)
+    plan = load_plan(call.plan_path)
     filters = {"states": _states(state), "kind": kind, "table": table, "replica": replica, "limit": limit}
-    with opened(load_plan(call.plan_path)) as database:
+    with opened(plan) as database:
         rows = database.rows("list_drift", filters) if database else []
+    if not rows:
+        # Drift is remembered longer than a plan names a table: what is found is shown, whatever the plan has now.
+        require_known(plan, table, replica)
+        if kind not in (None, *KINDS):
+            raise UsageError(f"There is no kind {kind}.", f"There are: {', '.join(KINDS)}.")
     call.out.rows("drift", [drift_row(row) for row in rows], COLUMNS)
     if len(rows) == limit:
         call.out.note(f"only the first {limit} are shown; see --limit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +48,14 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"holdtrue {version('holdtrue')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     ctx: typer.Context,
@@ -57,6 +66,9 @@ def options(
         Format, typer.Option("--format", envvar="HOLDTRUE_FORMAT", show_envvar=True, help="How data is written.")
     ] = Format.table,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is, and end.")
+    ] = False,
 ) -> None:
     """Exit codes: 0 done and clean, 1 error, 2 usage or incomplete plan, 3 drift found or not ready."""
     ctx.obj = Context(plan_path=plan, out=Output(fmt, quiet=quiet))
@@ -84,15 +96,29 @@ def hoisted(words: list[str]) -> list[str]:
     return [*first, *rest]
 
 
+def _run() -> None:
+    if sys.stdout is None:
+        raise HoldtrueError("There is no stdout to answer on.", "Send it to a file, or to /dev/null.")
+    try:
+        app(hoisted(sys.argv[1:]))
+    finally:
+        sys.stdout.flush()
+
+
 def run() -> None:
     """Entry point of the command: errors become one clear sentence and an exit code."""
     try:
-        app(hoisted(sys.argv[1:]))
+        _run()
     except HoldtrueError as error:
         sys.stderr.write(f"error: {error.what}\n")
         if error.hint:
             sys.stderr.write(f"  {error.hint}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        # What a verb needs is said by the verb; what is left is the machine's: a full disk, an answer nobody takes.
+        sys.stderr.write(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more when it ends
+        sys.exit(HoldtrueError.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_COLUMNS = 500
+# Rows that one answer may be asked for.
+LIMIT_MAX = 1_000_000
 
 
 class Format(StrEnum):

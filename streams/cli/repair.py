@@ -41,11 +41,14 @@ def plan(
 ) -> None:
     """Dry run: write what would be repaired into a file. Changes nothing."""
     from streams.control.view import opened_with_schema
-    from streams.plan.check import load_plan
-    from streams.repair.file import planned
+    from streams.plan.check import load_plan, require_known
+    from streams.repair.file import EFFECTS, planned
 
     here = context(ctx)
     loaded = load_plan(here.plan_path)
+    require_known(loaded, table, replica)
+    if kind not in (None, *EFFECTS):
+        raise UsageError(f"No key is repaired of the kind {kind}.", f"There are: {', '.join(EFFECTS)}.")
     filters = {"states": ["open", "repairing"], "kind": kind, "table": table, "replica": replica, "limit": _LIMIT}
     with opened_with_schema(loaded) as database:
         repairs = planned(loaded.name, database.rows("list_drift", filters))

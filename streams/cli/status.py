@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streams.control.view import Remembered
     from streams.plan.model import Plan
 
+CONTROL: Final = "control"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
     "problems",
@@ -41,6 +42,8 @@ def status(ctx: typer.Context) -> None:
     plan = load_plan(call.plan_path)
     rows = list(_rows(plan, remembered(plan)))
     source = _source_problem(plan)
+    if not _runs(plan, CONTROL):
+        call.out.note("control does not run: what is verified, in drift and held is as it left it")
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
     if source is not None:
         raise source
@@ -64,11 +67,19 @@ def _source_problem(plan: Plan) -> NotReady | None:
 
 def _rows(plan: Plan, known: Remembered) -> list[dict[str, Any]]:
     lags = _lags(plan)
+    working = {replica: _runs(plan, replica) for replica in plan.replicas}
     return [
-        row(table, replica, lags[replica][table], mapping.lag_max, known)
+        row(table, replica, lags[replica][table], mapping.lag_max, known, working=working[replica])
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
     ]
+
+
+def _runs(plan: Plan, name: str) -> bool:
+    """Whether a worker of this replica, or control, is there; one that was killed is for the length of its session."""
+    from streams.kafka.groups import has_members
+
+    return has_members(plan.kafka.bootstrap.resolve(), plan.group(name), within_seconds=0)
 
 
 def _lags(plan: Plan) -> dict[str, dict[str, Lag]]:
@@ -82,7 +93,9 @@ def _lags(plan: Plan) -> dict[str, dict[str, Lag]]:
         offsets.close()
 
 
-def row(table: str, replica: str, lag: Lag, bound: timedelta | None, known: Remembered) -> dict[str, Any]:
+def row(
+    table: str, replica: str, lag: Lag, bound: timedelta | None, known: Remembered, *, working: bool
+) -> dict[str, Any]:
     """One line of the answer, fields as in the interface document, and `problems` as sentences."""
     place = (table, replica)
     mark = known.verified.get(place)
@@ -96,12 +109,12 @@ def row(table: str, replica: str, lag: Lag, bound: timedelta | None, known: Reme
         "drift_open": known.drift_open.get(place, 0),
         "held": known.held.get(place),
     }
-    return line | {"problems": problems(line, lag, bound)}
+    return line | {"problems": problems(line, lag, bound, working=working)}
 
 
-def problems(line: Mapping[str, Any], lag: Lag, bound: timedelta | None) -> list[str]:
+def problems(line: Mapping[str, Any], lag: Lag, bound: timedelta | None, *, working: bool) -> list[str]:
     """What is not as the plan wants it; empty when all is."""
-    found = []
+    found = [] if working else ["no worker is running"]
     if not lag.committed:
         found.append("no worker has committed anything")
     elif bound is not None and lag.seconds > bound.total_seconds():

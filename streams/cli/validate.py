@@ -15,6 +15,7 @@ _COLUMNS = (
     "drift_found", "seconds",
 )  # fmt: skip
 _BUILT = (Depth.counts, Depth.checksums)
+_UNBUILT = ("sample", "full")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,9 @@ def validate(
     from streams.validation.open import Opener, pairs
     from streams.validation.session import run_all
 
-    if depth not in _BUILT:
+    if depth not in (*_BUILT, *_UNBUILT):
+        raise UsageError(f"There is no depth {depth}.", f"Use one of {', '.join(_BUILT)}.")
+    if depth in _UNBUILT:
         raise UsageError(f"The depth {depth} is not built yet.", f"Use one of {', '.join(_BUILT)}.")
     here = context(ctx)
     plan = load_plan(here.plan_path)

@@ -31,7 +31,7 @@ def worker(
         ),
     ] = "0",
     metrics_port: Annotated[
-        int, typer.Option("--metrics-port", envvar="HOLDTRUE_METRICS_PORT", show_envvar=True,
+        int, typer.Option("--metrics-port", min=0, max=65535, envvar="HOLDTRUE_METRICS_PORT", show_envvar=True,
                           help="Port of /metrics, /livez and /readyz on the loopback; 0 takes a free one.")
     ] = 0,
 ) -> None:  # fmt: skip

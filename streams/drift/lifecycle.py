@@ -28,6 +28,10 @@ class State(StrEnum):
     accepted = "accepted"
 
 
+# How replica and source may differ; a table as a whole is `continuity` where changes of it may be missing.
+KINDS: Final = ("missing", "orphan", "stale", "mismatch", "unapplied", "continuity")
+
+
 class Verdict(StrEnum):
     """What became of an event.
 

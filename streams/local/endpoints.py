@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streams.local.dynamodb import ACCESS_KEY, REGION, SECRET_KEY
+from streams.local.packages import postgres_bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Endpoints:
     dynamodb_url: str
 
     def environment(self) -> dict[str, str]:
-        """The environment variables by which plans and workers find the servers."""
+        """The environment variables by which plans and workers find the servers, and people a client for Postgres."""
         return {
             "HOLDTRUE_SOT_DSN": self.sot_dsn,
             "HOLDTRUE_REPLICA_DSN": self.replica_dsn,
@@ -33,6 +34,7 @@ class Endpoints:
             "HOLDTRUE_REGISTRY": self.registry_url,
             "HOLDTRUE_APICURIO": self.apicurio_url,
             "HOLDTRUE_DYNAMODB": self.dynamodb_url,
+            "HOLDTRUE_PSQL": str(postgres_bin() / "psql"),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_REGION": REGION,

@@ -64,7 +64,10 @@ class SlotInfo:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
-    """A database and the role that is connected. `schemas` maps a schema to whether the role may create in it."""
+    """A database and the role that is connected.
+
+    schemas: whether the role may create in each. enums: the labels of each enum type that needs no schema's name.
+    """
 
     name: str
     role: str
@@ -77,6 +80,7 @@ class DatabaseInfo:
     slots: Mapping[str, SlotInfo] = field(default_factory=dict)
     publications: frozenset[str] = frozenset()
     schemas: Mapping[str, bool] = field(default_factory=dict)
+    enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from streams.errors import UsageError
 from streams.plan.base import Part
 from streams.plan.contradictions import contradictions
 from streams.plan.draft import Draft, Placed, value_at
@@ -38,6 +39,14 @@ def plan_of(document: Document, name: str) -> Plan:
     if blocking:
         raise PlanIncomplete(name, blocking)
     return Plan.model_validate(document.data)
+
+
+def require_known(plan: Plan, table: str | None, replica: str | None) -> None:
+    """Raises UsageError for the name of a table or a replica that the plan does not have."""
+    if replica is not None and replica not in plan.replicas:
+        raise UsageError(f"The plan has no replica {replica}.", f"It has: {', '.join(plan.replicas)}.")
+    if table is not None and table not in plan.tables:
+        raise UsageError(f"The plan has no table {table}.", f"It has: {', '.join(plan.tables)}.")
 
 
 def check_document(document: Document) -> list[Finding]:

@@ -11,6 +11,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.text import listed, quoted
+from streams.rows.types import literal as quoted_sql
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -34,6 +35,8 @@ def postgres_findings(
             yield from _privileges(draft, path, found, found.tables[target])
         elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
             yield _cannot_create(draft, path, found, target.partition(".")[0])
+        if shape is not None:
+            yield from _enum_findings(draft, path, shape, source, found, created=target not in found.tables)
 
 
 def dynamo_findings(
@@ -93,6 +96,24 @@ def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, 
             yield draft.finding("contradictory", (*path, "columns"), f"{target.name} in the replica {message}")
     for message in (*_foreign_columns(target, shape), *_target_key(target, shape)):
         yield draft.finding("contradictory", path, f"{target.name} in the replica {message}")
+
+
+def _enum_findings(
+    draft: Draft, path: Path_, shape: Shape, source: Catalog, found: Catalog, *, created: bool
+) -> Iterator[Finding]:
+    """Enum types that a table to be created needs, and labels that those of the replica lack."""
+    for name in sorted({column.type for column in shape.source_columns} & source.database.enums.keys()):
+        labels, known = source.database.enums[name], found.database.enums.get(name)
+        missing = [label for label in labels if known is not None and label not in known]
+        if known is None and created:
+            listing = ", ".join(quoted_sql(label) for label in labels)
+            message = f'has no type {quoted(name)}: run CREATE TYPE "{name}" AS ENUM ({listing})'
+        elif missing:
+            listing = "; ".join(f'ALTER TYPE "{name}" ADD VALUE {quoted_sql(label)}' for label in missing)
+            message = f"lacks values of the type {quoted(name)}: run {listing}"
+        else:
+            continue
+        yield draft.finding("contradictory", path, f"the replica {message}")
 
 
 def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool) -> Iterator[str]:

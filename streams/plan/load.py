@@ -115,6 +115,7 @@ class _Builder:
         self._name = name
         self._lines: dict[Path_, int] = {}
         self._nodes = 0
+        self._merging = 0
 
     def document(self, root: yaml.Node) -> Document:
         return Document(self._build(root, ()), self._lines)
@@ -173,7 +174,12 @@ class _Builder:
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, "merges (<<) something that is not a mapping")
         self._count(node, path)
-        return self._mapping(node, path)
+        self._merging += 1
+        if self._merging > DEPTH_MAX:
+            raise self._error(node, "merges (<<) itself, or is nested too deeply")
+        found = self._mapping(node, path)
+        self._merging -= 1
+        return found
 
     def _key(self, node: yaml.Node) -> str:
         key: Hashable = node.value if isinstance(node, yaml.ScalarNode) else None

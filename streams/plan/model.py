@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from streams.plan.base import Part
 from streams.plan.defaults import resolved
@@ -75,10 +75,15 @@ class Control(Part):
     dsn: Secret
 
 
+def _number(value: object) -> object:
+    # To Python, true equals 1.
+    return str(value) if isinstance(value, bool) else value
+
+
 class Plan(Part):
     """The whole plan, defaults merged: each replica's tables carry every decision themselves."""
 
-    holdtrue: Literal[1]
+    holdtrue: Annotated[Literal[1], BeforeValidator(_number)]
     name: PlanName
     owner: Text
     approver: Text

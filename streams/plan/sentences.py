@@ -65,7 +65,7 @@ def _by_type(error: ErrorDetails, field: str | int) -> str:
 
 
 def _unknown(field: str) -> str:
-    close = get_close_matches(field, _known_fields(), n=1)
+    close = [] if field in _known_fields() else get_close_matches(field, _known_fields(), n=1)
     return f"is not a field of the plan here{f'; did you mean {close[0]}?' if close else ''}"
 
 

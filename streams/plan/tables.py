@@ -49,7 +49,7 @@ class Layout(Part):
     columns: Columns = Columns()
     where: tuple[Condition, ...] = ()
     tombstones: Literal["attribute", "table"] | None = None
-    join: Mapping[str, Any] | None = None
+    join: Any = None
 
     def target(self, table: str, kind: str) -> str:
         """What this mapping writes to: a table's name, or for Redis the key template."""

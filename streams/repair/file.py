@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from streams.errors import UsageError
 
@@ -24,6 +26,10 @@ EFFECTS: Mapping[str, str] = {
 }
 
 
+# Bytes as lower-case hex digits.
+Hex = Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{2})*$")]
+
+
 class RepairFileBroken(UsageError):
     """The file is not a repair plan, or was changed after it was made."""
 
@@ -35,11 +41,11 @@ class Item:
     drift: str
     replica: str
     table: str
-    key: str
+    key: Hex
     shown: Mapping[str, str]
     kind: str
     effect: str
-    replica_token: str | None = None
+    replica_token: Hex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +61,28 @@ class RepairPlan:
         return blake2b(_text(self.plan, self.items).encode(), digest_size=16).hexdigest()
 
     def write(self, path: Path) -> None:
-        """As JSON that people can read and diff."""
+        """As JSON that people can read and diff. Raises UsageError where the file cannot be written."""
         document = {
             "repair": VERSION,
             "plan": self.plan,
             "hash": self.hash,
             "items": [asdict(item) for item in self.items],
         }
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"The repair plan cannot be written to {path}: {error.strerror}.", "Name another file with --file."
+            ) from None
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    """What a file holds."""
+
+    repair: Literal[1]
+    plan: str
+    hash: str
+    items: tuple[Item, ...]
 
 
 def read(path: Path) -> RepairPlan:
@@ -70,18 +90,17 @@ def read(path: Path) -> RepairPlan:
     try:
         if path.stat().st_size > BYTES_MAX:
             raise RepairFileBroken(f"{path} is larger than {BYTES_MAX >> 20} MiB.", "Repair table by table.")
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = RepairPlan(document["plan"], tuple(Item(**item) for item in document["items"]))
-        said = document["hash"]
+        document = msgspec.json.decode(path.read_bytes(), type=_Document)
     except OSError as error:
         raise RepairFileBroken(
             f"The repair plan {path} cannot be read: {error.strerror}.", "Make one with `holdtrue repair plan`."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RepairFileBroken(
             f"{path} is not a repair plan ({type(error).__name__}).", "Make one with `holdtrue repair plan`."
         ) from None
-    if said != found.hash:
+    found = RepairPlan(document.plan, document.items)
+    if document.hash != found.hash:
         raise RepairFileBroken(
             f"{path} was changed after it was made: its hash does not fit.", "Make a new one; do not edit it."
         )

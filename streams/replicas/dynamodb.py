@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 from streams.plan.mapping import Shape
-from streams.replicas.base import Held, Outcome, Refused, Result, Write
+from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.dynamodb_client import Connection, configuring, translated, unavailable
 from streams.replicas.dynamodb_items import Item, ItemForm, Names, Unstorable
 from streams.replicas.dynamodb_schema import ensure_table
@@ -75,7 +75,8 @@ class DynamoTable:
             try:
                 puts.append(Put(place, write, self._item(write)))
             except Unstorable as reason:
-                results[place] = _refusal(reason)
+                # What could never be there is gone already.
+                results[place] = APPLIED if write.row is None else _refusal(reason)
         results.update(self._writer.write(puts, self._batching))
         return [results[place] for place in range(len(writes))]
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.sql import Composed
 
 from streams.plan.mapping import Shape
-from streams.replicas.base import APPLIED, Held, Outcome, Result, Write
+from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
 from streams.replicas.postgres_prepare import prepare
 from streams.replicas.postgres_session import Session, Sessions
@@ -71,10 +71,16 @@ class PostgresTable:
         """Content and token of the keys, at one moment; keys without version row and data row are left out."""
         if not keys:
             return {}
-        with self._sessions.session() as session, self._transaction(session) as cursor:
-            payload = b"".join([b"%d\t%b\n" % (place, key) for place, key in enumerate(keys)])
-            _copy_in(cursor, self._sql.copy_keys, payload)
-            held = _held_by_place(_copy_out(cursor, self._sql.copy_held))
+        try:
+            with self._sessions.session() as session, self._transaction(session) as cursor:
+                payload = b"".join([b"%d\t%b\n" % (place, key) for place, key in enumerate(keys)])
+                _copy_in(cursor, self._sql.copy_keys, payload)
+                held = _held_by_place(_copy_out(cursor, self._sql.copy_held))
+        except RowRefused as refused:
+            raise Refused(
+                f"Keys of {self.shape.table} cannot be looked up in its replica: {refused.reason}.",
+                "Does the replica lack a value of an enum? Run `holdtrue plan check --live`.",
+            ) from None
         return {keys[place]: each for place, each in held.items()}
 
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:

@@ -167,12 +167,18 @@ class RedisTable:
         words: list[bytes] = []
         for number, write in enumerate(writes):
             try:
-                names += self.names.pair(write.key)
+                pair = self.names.pair(write.key)
+                content = b"" if write.row is None else self.json.encode(write.row)
             except UnusableKey as reason:
-                results[number] = Result(Outcome.refused, None, f"This row cannot be held by Redis: {reason}.")
+                if write.row is not None:  # what could never be there is gone already
+                    results[number] = Result(Outcome.refused, None, f"This row cannot be held by Redis: {reason}.")
+                continue
+            except (ValueError, KeyError):
+                results[number] = Result(Outcome.refused, None, "A value is not of the type its column had.")
                 continue
             sent.append(number)
-            words += (write.token.encode().hex().encode(), b"" if write.row is None else self.json.encode(write.row))
+            names += pair
+            words += (write.token.encode().hex().encode(), content)
         for first, answer in self._calls(_GUARD, names, words, (self._retention, expected)):
             for place, outcome, token in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
                 stored = Token.decode(bytes.fromhex(token.decode())) if token else None

@@ -41,6 +41,10 @@ SELECT nspname AS name,
        has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS may_create
 FROM pg_namespace
 """
+_ENUMS: Final = """
+SELECT t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels
+FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE pg_type_is_visible(t.oid) GROUP BY t.oid, t.typname
+"""
 _TABLES: Final = """
 SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text, c.relpersistence = 'p' AS logged,
        c.relreplident::text AS replica_identity, row_security_active(c.oid) AS row_security,
@@ -126,6 +130,7 @@ def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:
         system_identifier=identifier["identifier"],
         slots={slot.pop("name"): SlotInfo(**slot) for slot in connection.execute(_SLOTS)},
         publications=frozenset(_names(connection, _PUBLICATIONS)),
+        enums={enum["name"]: tuple(enum["labels"]) for enum in connection.execute(_ENUMS)},
         schemas={schema["name"]: schema["may_create"] for schema in connection.execute(_SCHEMAS)},
     )
 

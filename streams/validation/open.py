@@ -15,6 +15,7 @@ from streams.kafka.registry import Registry
 from streams.kafka.schemas import key_subject
 from streams.kafka.topics import checks_topic, repairs_topic
 from streams.kafka.wire import Decoder
+from streams.plan.check import require_known
 from streams.plan.mapping import Shape
 from streams.plan.model import Plan
 from streams.replicas.base import ReplicaTable
@@ -39,10 +40,7 @@ class Pair(NamedTuple):
 
 def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
     """The pairs a command is about; all of the plan's without a filter. Raises UsageError for an unknown name."""
-    if replica is not None and replica not in plan.replicas:
-        raise UsageError(f"The plan has no replica {replica}.", f"It has: {', '.join(plan.replicas)}.")
-    if table is not None and table not in plan.tables:
-        raise UsageError(f"The plan has no table {table}.", f"It has: {', '.join(plan.tables)}.")
+    require_known(plan, table, replica)
     found = [
         Pair(name, mapped)
         for name, declared in plan.replicas.items()

@@ -70,7 +70,7 @@ def apply_plan(
     for pair, items in groups:
         try:
             yield _repair_pair(opener, pair, items, order)
-        except (NotReady, StoreUnavailable) as error:
+        except (NotReady, StoreUnavailable, UsageError) as error:
             # The others are repaired all the same; what was begun here stays `repairing`, and can be ordered again.
             told = tuple(Failure(item.shown, f"{error.what} {error.hint}".rstrip()) for item in items)
             yield Outcome("", pair.replica, pair.table, len(items), 0, 0, len(items), told)
@@ -92,8 +92,9 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     repair = f"repair-{uuid4()}"
     known = {bytes.fromhex(item.key): item for item in items}
     with opener.target(pair) as target:
+        grouped = _by_partition(target, items)
         _publish(opener, pair, known, known, "repairing", repair, reason=order.reason or None)
-        answers = _ask_owners(opener, target, pair, repair, items, order)
+        answers = _ask_owners(opener, target, pair, repair, grouped, order)
         done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
         _publish(opener, pair, known, done, "repaired", repair)
         failures = _failures(answers)
@@ -119,12 +120,13 @@ def _unproven(report: Report | None) -> str:
 
 
 def _ask_owners(
-    opener: Opener, target: Target, pair: Pair, repair: str, items: Sequence[Item], order: Order
+    opener: Opener, target: Target, pair: Pair, repair: str, grouped: Mapping[int, Sequence[Item]], order: Order
 ) -> dict[bytes, Answer]:
     """The owners' answers by key. Raises NotReady when one does not come in time: what was done stays `repairing`."""
     exchange = opener.exchange(repair_channel(opener.plan, pair))
+    wanted = sum(len(mine) for mine in grouped.values())
     try:
-        for partition, mine in _by_partition(target, items).items():
+        for partition, mine in grouped.items():
             for start in range(0, len(mine), REQUEST_ITEMS):
                 request = _request(pair, repair, mine[start : start + REQUEST_ITEMS], order)
                 exchange.ask(partition, request, ANSWER_SECONDS)
@@ -132,20 +134,27 @@ def _ask_owners(
         answers: dict[bytes, Answer] = {}
         for answer in exchange.answers(repair, time.monotonic() + ANSWER_SECONDS, target.on_silence):
             answers[answer["key"]] = answer
-            if len(answers) == len(items):
+            if len(answers) == wanted:
                 return answers
     finally:
         exchange.close()
     raise NotReady(
-        f"Only {len(answers)} of {len(items)} keys of {pair.table} were answered by the workers of {pair.replica}.",
+        f"Only {len(answers)} of {wanted} keys of {pair.table} were answered by the workers of {pair.replica}.",
         f"Is `holdtrue worker --replica {pair.replica}` running? Apply the file again: repairing twice is safe.",
     )
 
 
 def _by_partition(target: Target, items: Sequence[Item]) -> dict[int, list[Item]]:
+    """Raises UsageError for a key that no row of the table can have: then nothing of the pair is ordered."""
     grouped: dict[int, list[Item]] = {}
     for item in items:
-        grouped.setdefault(target.partitioner.partition(bytes.fromhex(item.key)), []).append(item)
+        try:
+            partition = target.partitioner.partition(bytes.fromhex(item.key))
+        except (ValueError, IndexError):
+            raise UsageError(
+                f"The repair plan names a key that no row of {target.table} can have.", "Make a new repair plan."
+            ) from None
+        grouped.setdefault(partition, []).append(item)
     return grouped
 
 

@@ -148,3 +148,59 @@ def test_crash_order_that_names_no_step_is_refused(tmp_path: Path) -> None:
         ("--plan", str(EXAMPLE), "worker", "--replica", "reports"), tmp_path, {**NOWHERE, "HOLDTRUE_CRASH_AT": "no"}
     )
     assert ran.returncode in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [f"postgresql://someone:p@{SECRET}@127.0.0.1:1/sot", f"host=127.0.0.1 port=1 user=x dbname=s password=ab {SECRET}"],
+    ids=["at sign", "blank"],
+)
+@pytest.mark.parametrize("words", [("connectors", "apply"), ("connectors", "status"), ("worker", "--control")], ids=str)
+def test_a_password_that_was_not_escaped_is_never_printed(tmp_path: Path, words: tuple[str, ...], dsn: str) -> None:
+    """libpq takes a part of it for the host, and says so."""
+    env = {**NOWHERE, "HOLDTRUE_PLAN": str(EXAMPLE), "HOLDTRUE_SOT_DSN": dsn, "HOLDTRUE_CONTROL_DSN": dsn}
+    ran = run(words, tmp_path, env)
+    assert_clear(ran, 1, 2)
+    assert SECRET not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("words", [("plan", "schema"), ("plan", "check", "--format", "json")], ids=str)
+def test_an_answer_that_cannot_be_written_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A full disk."""
+    env = {**os.environ, "HOLDTRUE_PLAN": str(EXAMPLE), "HOME": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run((PROGRAM, *words), env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
+
+
+def test_an_answer_that_nobody_takes_is_one_sentence(tmp_path: Path) -> None:
+    """Stdout is closed."""
+    closed = ("sh", "-c", f"{PROGRAM} plan schema >&-")
+    ran = subprocess.run(closed, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: There is no stdout to answer on.")
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "code"),
+    [
+        (("worker", "--replica", "cache"), {"HOLDTRUE_WORKER_DIR": "/dev/null"}, 2),
+        (("worker", "--replica", "cache", "--metrics-port", "999999"), {}, 2),
+        (("repair", "plan", "--table", "nope"), {}, 2),
+        (("repair", "plan", "--kind", "nope"), {}, 2),
+        (("drift", "list", "--limit", "99999999999999999999"), {}, 2),
+        (("validate", "--depth", "nope"), {}, 2),
+    ],
+    ids=str,
+)
+def test_what_was_misspelt_is_refused(tmp_path: Path, words: Sequence[str], env: Mapping[str, str], code: int) -> None:
+    """Before anything is asked of a server."""
+    ran = run(words, tmp_path, {**NOWHERE, "HOLDTRUE_PLAN": str(EXAMPLE), **env})
+    assert ran.returncode == code, ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    """Without a plan."""
+    ran = run(["--version"], tmp_path)
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "holdtrue")

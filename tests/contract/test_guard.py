@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.replicas.base import Held, Outcome, ReplicaTable, Result
+from streams.rows.canonical import encode
 from tests.contract.harness import Harness, MakeTable
 from tests.support.shapes import make_shape
 from tests.support.writes import bury, put, token
@@ -136,3 +137,14 @@ def test_two_handles_see_one_guard(harness: Harness, table: ReplicaTable) -> Non
     assert table.read([b"1"]) == {b"1": Held(token(6), ANNA)}
     other.close()
     other.close()
+
+
+@pytest.mark.parametrize("key", ["", "a}b", "x" * 3_000], ids=["empty", "brace", "long"])
+def test_a_delete_of_a_key_the_store_cannot_hold_is_done(make_table: MakeTable, key: str) -> None:
+    """Whether or not a store can hold it: what is not there is gone, which is no reason for a dead letter."""
+    shape = make_shape({"id": "text", "name": "text"}, ["id"])
+    table = make_table(shape)
+    row = (key, "n")
+    first = table.apply([put(shape, row, token(5))])[0]
+    assert first.outcome in (Outcome.applied, Outcome.refused)
+    assert table.apply([bury(encode((key,)), token(6))]) == [Result(Outcome.applied)]

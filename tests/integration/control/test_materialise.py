@@ -259,3 +259,13 @@ def test_every_own_topic_that_is_taken_in_exists(plan: Plan, materialiser: Mater
     made = {topic.name: topic.schema for topic in topics_of(plan)}
     assert {plan.own_topic(name): schema for name, (schema, _) in HANDLERS.items()}.items() <= made.items()
     assert set(materialiser.topics) <= made.keys()
+
+
+def test_a_record_that_the_database_cannot_hold_is_kept_and_stops_nothing(
+    materialiser: Materialiser, database: Database
+) -> None:
+    """A text with U+0000 is Avro like any other; those beside it are taken in."""
+    spoiled = drift(1, "open", drift="d2", key={"aid": "\0"})
+    done = materialiser.apply(DRIFT, 0, [drift(0, "open"), spoiled, drift(2, "repairing", repair="r1")])
+    assert (done.next_offset, done.taken, done.unreadable) == (3, 2, 1)
+    assert audited(database) == [("drift.open", "d1"), ("drift.repairing", "d1"), ("record.unreadable", f"{DRIFT}/0/1")]

@@ -80,6 +80,16 @@ def test_a_record_cut_short_is_dead_lettered(town: Bank) -> None:
     assert town.difference("reports") == {}
 
 
+def test_a_text_that_postgres_cannot_hold_is_dead_lettered(town: Bank) -> None:
+    """Avro like any other; in a store it would be a row that no source can have, and control could not keep its key."""
+    whole = next(each.value() for each in town.records(THING) if b"note 7" in each.value())
+    town.produce(town.topic(THING), whole.replace(b"note 7", b"no\x00e 7"))
+    letter = town.wait_event("dlq", reason="undecodable", value=whole.replace(b"note 7", b"no\x00e 7"))
+    assert "U+0000" in letter["error"]
+    town.wait_caught_up("reports")
+    assert town.difference("reports") == {}
+
+
 def test_tombstone_messages_without_a_key_are_nothing(town: Bank) -> None:
     """Null key, null value."""
     town.produce(town.topic(THING), None, key=None)

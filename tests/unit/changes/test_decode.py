@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.changes.decode import Decoder, Keyed, Passed, TableLevel
+from streams.changes.decode import MANY, Decoder, Keyed, Passed, TableLevel
 from streams.changes.envelope import Undecodable
 from streams.changes.record import Op, Record
 from streams.changes.values import UNAVAILABLE, UnknownType
@@ -146,3 +146,26 @@ def test_a_filter_on_the_key_needs_no_other_value() -> None:
     """A key that can never be inside stays passed over, whatever else was not sent."""
     filtered = decoder(where=[{"column": "id", "op": "<=", "value": 5}])
     assert filtered.decode(7, record(None, row(9, UNAVAILABLE))) == Passed(MOMENT_MS)
+
+
+@pytest.mark.parametrize("said", [(row(1, "a\0b"), None), (None, row(1, "a\0b"))], ids=["delete", "row"])
+def test_a_text_that_postgres_cannot_hold_is_no_record_of_the_source(said: tuple[Any, Any]) -> None:
+    """In a row, and in a key: it would stop whoever hands it to a Postgres."""
+    columns = (Column("id", "int8", False), Column("name", "text", False), Column("total", "numeric"))
+    by_name = Decoder(SCHEMA, Shape.build("public.t", ["name"], columns, Layout.model_validate({})))
+    with pytest.raises(Undecodable, match="U\\+0000"):
+        by_name.decode(7, record(*said, "d" if said[1] is None else "u"))
+
+
+def test_one_such_text_among_many_is_found_alone() -> None:
+    """Columns of a batch are taken together; the record that spoils it is told apart."""
+    values = [record(None, row(number, "a\0b" if number == 9 else "a")) for number in range(MANY)]
+    assert decoder().decode_many(range(MANY), values) == [None] * MANY
+
+
+@pytest.mark.parametrize("type_name", ["bool", "bytea"])
+def test_a_column_whose_type_was_changed_stops_its_table(type_name: str) -> None:
+    """Stores keep numbers, booleans and bytes in types of their own: a text among them would break their rows."""
+    columns = (*COLUMNS[:1], Column("name", type_name), COLUMNS[2])
+    with pytest.raises(Undecodable, match=f"Column name does not arrive as {type_name}"):
+        Decoder(SCHEMA, Shape.build("public.t", ["id"], columns, Layout.model_validate({})))

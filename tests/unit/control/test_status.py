@@ -20,9 +20,11 @@ FIELDS = {
 }  # fmt: skip
 
 
-def status(lag: Lag = FINE, known: Remembered | None = None, bound: float | None = 2.0) -> dict[str, object]:
+def status(
+    lag: Lag = FINE, known: Remembered | None = None, bound: float | None = 2.0, *, working: bool = True
+) -> dict[str, object]:
     limit = None if bound is None else timedelta(seconds=bound)
-    return row("public.t", "cache", lag, limit, known or Remembered())
+    return row("public.t", "cache", lag, limit, known or Remembered(), working=working)
 
 
 def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
@@ -47,6 +49,11 @@ def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
 def test_each_problem_is_named(lag: Lag, known: Remembered | None, bound: float | None, problems: list[str]) -> None:
     """The bound itself is allowed; another replica's drift is not ours."""
     assert status(lag, known, bound)["problems"] == problems
+
+
+def test_a_replica_without_a_worker_is_not_well() -> None:
+    """Nothing lags while nothing is written; the next change would."""
+    assert status(working=False)["problems"] == ["no worker is running"]
 
 
 def test_the_mark_is_a_position_with_its_time() -> None:

@@ -155,12 +155,12 @@ def test_what_exists_needs_no_permission_to_create() -> None:
     assert _source(replace(_with(is_owner=False), database=database)) == []
 
 
-def _replica(catalog: Catalog, *edits: tuple[str, str]) -> list[Finding]:
+def _replica(catalog: Catalog, *edits: tuple[str, str], source: Catalog | None = None) -> list[Finding]:
     document = parse_document(edited(*edits), "p")
     plan = Plan.model_validate(document.data)
     replica = plan.replicas["reports"]
     assert isinstance(replica, PostgresReplica)
-    return list(postgres_findings(plan, Draft(document), "reports", replica, SOURCE, catalog))
+    return list(postgres_findings(plan, Draft(document), "reports", replica, source or SOURCE, catalog))
 
 
 STORE = Catalog(replace(DATABASE, name="replica", system_identifier="8"), TABLES)
@@ -233,3 +233,16 @@ def test_dynamo_tables_with_another_key() -> None:
     assert list(dynamo_findings(plan, draft, "lookup", replica, {})) == []
     [finding] = dynamo_findings(plan, draft, "lookup", replica, {"accounts": ("id", "sort")})
     assert "has the key id and sort, but the plan's is aid" in finding.message
+
+
+def test_enum_types_that_a_replica_lacks() -> None:
+    """A table that is to be created needs the type; one that is there, every label."""
+    listed = (*TABLES[ACCOUNTS].columns[:-1], column("filler", "mood", is_enum=True))
+    tables = {**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], columns=listed)}
+    source = Catalog(replace(DATABASE, enums={"mood": ("good", "it's bad")}), tables)
+    empty, lacking = replace(STORE, tables={}), replace(STORE.database, enums={"mood": ("good",)})
+    [needed] = _replica(empty, source=source)
+    assert "run CREATE TYPE \"mood\" AS ENUM ('good', 'it''s bad')" in needed.message
+    [label] = _replica(Catalog(lacking, tables), source=source)
+    assert "ALTER TYPE \"mood\" ADD VALUE 'it''s bad'" in label.message
+    assert _replica(Catalog(replace(STORE.database, enums=source.database.enums), tables), source=source) == []

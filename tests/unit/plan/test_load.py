@@ -95,3 +95,8 @@ def test_lines_are_those_of_the_file() -> None:
     """A path has its own line; one that is not there has the line of what is above it."""
     document = parse_document("a:\n  b:\n    - c: 1\n    - c: 2\n", "p")
     assert [document.line(path) for path in (("a", "b"), ("a", "b", 1, "c"), ("a", "zzz"), ("zzz",))] == [2, 4, 1, 1]
+
+
+def test_a_mapping_that_merges_itself_is_refused() -> None:
+    """It never ends."""
+    assert "merges (<<) itself" in _error("a: &a\n  <<: *a\n")

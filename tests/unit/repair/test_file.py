@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streams.errors import UsageError
 from streams.repair.file import RepairFileBroken, planned, read
 
 
@@ -38,3 +39,36 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(RepairFileBroken, match="was changed"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "not hex"}, {"key": 7}, {"key": "3"}, {"replica_token": "xyz"}, {"shown": "id"},
+        {"kind": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_file_with_an_impossible_item_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Whatever its hash says: nothing of it is begun."""
+    path = tmp_path / "repair.json"
+    planned("bank", [row("a", b"1")]).write(path)
+    document = json.loads(path.read_text())
+    document["items"][0] |= change
+    path.write_text(json.dumps(document))
+    with pytest.raises(RepairFileBroken, match="is not a repair plan"):
+        read(path)
+
+
+def test_a_file_nested_without_end_is_refused(tmp_path: Path) -> None:
+    """One sentence, not a traceback."""
+    path = tmp_path / "repair.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(RepairFileBroken, match="is not a repair plan"):
+        read(path)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A folder that is not there."""
+    with pytest.raises(UsageError, match="cannot be written"):
+        planned("bank", []).write(tmp_path / "nowhere" / "repair.json")

@@ -1,0 +1,62 @@
+"""Reads of the SOT by key, where a key's text is none of its type."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from streams.plan.mapping import Column, Shape
+from streams.plan.tables import Layout
+from streams.rows.canonical import encode
+from streams.sot.connection import SotChanged
+from streams.sot.reader import SotReader
+from tests.integration.kafka.conftest import stack
+
+__all__ = ["stack"]
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("stack")]
+KEYS = [encode(("good", "1")), encode(("renamed", "1")), encode(("bad", "2")), encode(("", "3"))]
+
+
+@pytest.fixture
+def table() -> Iterator[str]:
+    """A table with an enum in its key, and two rows."""
+    name = f"moods{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+        sot.execute(f"CREATE TYPE {name}_mood AS ENUM ('good', 'bad')".encode())
+        sot.execute(f"CREATE TABLE {name} (mood {name}_mood, n int4, v text, PRIMARY KEY (mood, n))".encode())
+        sot.execute(f"INSERT INTO {name} VALUES ('good', 1, 'a'), ('bad', 2, 'b')".encode())
+        try:
+            yield name
+        finally:
+            sot.execute(f"DROP TABLE {name}; DROP TYPE {name}_mood".encode())
+
+
+@contextmanager
+def reader(table: str) -> Iterator[SotReader]:
+    columns = [Column("mood", f"{table}_mood", False), Column("n", "int4", False), Column("v", "text")]
+    shape = Shape.build(f"public.{table}", ["mood", "n"], columns, Layout.model_validate({}))
+    made = SotReader(os.environ["HOLDTRUE_SOT_DSN"], shape, application="test")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_key_that_its_type_does_not_know_names_no_row(table: str) -> None:
+    """A label that was renamed, a key somebody made up in a store: the others are found all the same."""
+    with reader(table) as source:
+        assert source.read(KEYS).rows == {KEYS[0]: ("good", "1", "a"), KEYS[2]: ("bad", "2", "b")}
+        assert source.read([KEYS[1]]).rows == {}
+
+
+def test_a_value_that_is_no_key_still_says_that_the_source_changed(table: str) -> None:
+    """A filter whose value the column does not take any more must never read as `no row`."""
+    with reader(table) as source:
+        source._where = lambda: "v::int4 > 0"  # type: ignore[method-assign]
+        with pytest.raises(SotChanged, match="InvalidTextRepresentation"), source.scanning() as rows:
+            list(rows)
