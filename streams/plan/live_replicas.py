@@ -11,7 +11,6 @@ from streams.plan.load import Path_
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.text import listed, quoted
-from streams.rows.types import literal as quoted_sql
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -106,14 +105,18 @@ def _enum_findings(
         labels, known = source.database.enums[name], found.database.enums.get(name)
         missing = [label for label in labels if known is not None and label not in known]
         if known is None and created:
-            listing = ", ".join(quoted_sql(label) for label in labels)
+            listing = ", ".join(_literal(label) for label in labels)
             message = f'has no type {quoted(name)}: run CREATE TYPE "{name}" AS ENUM ({listing})'
         elif missing:
-            listing = "; ".join(f'ALTER TYPE "{name}" ADD VALUE {quoted_sql(label)}' for label in missing)
+            listing = "; ".join(f'ALTER TYPE "{name}" ADD VALUE {_literal(label)}' for label in missing)
             message = f"lacks values of the type {quoted(name)}: run {listing}"
         else:
             continue
         yield draft.finding("contradictory", path, f"the replica {message}")
+
+
+def _literal(label: str) -> str:
+    return "'" + label.replace("'", "''") + "'"
 
 
 def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool) -> Iterator[str]:
