@@ -13,7 +13,7 @@ from streams.changes.envelopes import Envelopes, EnvelopesReader
 from streams.changes.record import Op, Record
 from streams.changes.texts import texts
 from streams.changes.values import UNAVAILABLE, ToText, binary, converter
-from streams.plan.mapping import Shape
+from streams.plan.mapping import Column, Shape
 from streams.rows.canonical import Row, encode, encode_columns
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
@@ -61,8 +61,8 @@ class Decoder:
         described = EnvelopeSchema(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in described.row}
-        self._columns = [(column.name, _converter(column.name, types)) for column in shape.read_columns]
-        self._key_columns = [(name, _converter(name, types)) for name in shape.key_columns]
+        self._columns = [(column.name, _converter(column, types)) for column in shape.read_columns]
+        self._key_columns = [self._columns[index] for index in shape.key_index]
         self._one = EnvelopeReader(described)
         self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
 
@@ -146,13 +146,13 @@ def _are_partial(columns: Sequence[Sequence[str | None]]) -> Iterable[bool]:
     return repeat(False, len(columns[0]))
 
 
-def _converter(name: str, types: Mapping[str, Any]) -> ToText:
-    if name not in types:
+def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
+    if column.name not in types:
         raise Undecodable(
-            f"The change topic's schema has no column {name}, which the mapping needs.",
+            f"The change topic's schema has no column {column.name}, which the mapping needs.",
             "Was it dropped at the source? Change the mapping, or add the column again.",
         )
-    return converter(name, types[name])
+    return converter(column, types[column.name])
 
 
 def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:

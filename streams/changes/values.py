@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from streams.errors import HoldtrueError
+from streams.plan.mapping import Column
 
 ToText = Callable[[Any], str]
 
@@ -54,6 +55,21 @@ def decimal(scale: int, unscaled: bytes) -> str:
 def variable_decimal(value: Mapping[str, Any]) -> str:
     """A numeric declared without a scale: the scale comes with each value."""
     return decimal(value["scale"], value["value"])
+
+
+def number(text: str) -> str:
+    """A numeric as Debezium's `string` mode gives it, whose words for what is not finite are Java's.
+
+    Postgres has a negative zero no more than Java's decimals do. The placeholder of an unchanged TOAST value stays.
+    """
+    if (found := _NUMBER_WORDS.get(text)) is not None:
+        return found
+    if "E" in text:
+        text = format(Decimal(text), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_NUMBER_WORDS = {"NAN": "NaN", "POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity"}
 
 
 def float8(value: float) -> str:
@@ -167,9 +183,10 @@ _BY_AVRO: Mapping[str, ToText] = {
 }
 
 
-def converter(column: str, avro_type: Any) -> ToText:
+def converter(column: Column, avro_type: Any) -> ToText:
     """The function for the values, other than NULL, of one column's Avro type (a union with null, or the type itself).
 
+    A numeric comes as text, or as a decimal from a connector with `decimal.handling.mode=precise`.
     Raises UnknownType, naming the column, for a type that has no canonical form yet.
     """
     plain = next(branch for branch in avro_type if branch != "null") if isinstance(avro_type, list) else avro_type
@@ -177,10 +194,12 @@ def converter(column: str, avro_type: Any) -> ToText:
     name = described.get("connect.name", "")
     if name == "org.apache.kafka.connect.data.Decimal" or described.get("logicalType") == "decimal":
         return partial(decimal, int(described.get("scale", 0)))
+    if column.type == "numeric" and described["type"] == "string":
+        return number
     found = _BY_NAME.get(name) or (None if name else _BY_AVRO.get(described["type"]))
     if found is None:
         raise UnknownType(
-            f"Column {column} arrives as {name or described['type']}, which has no canonical form yet.",
+            f"Column {column.name} arrives as {name or described['type']}, which has no canonical form yet.",
             "Leave the column out of the mapping (columns.omit).",
         )
     return found
