@@ -118,7 +118,7 @@ class Decoder:
         """
         op, shape = _READ if read else _UPSERT, self._shape
         key, incomplete = encode(shape.key_of(row)), _is_partial(row)
-        if shape.keeps(row) or (incomplete and not shape.where_on_key_only):
+        if (incomplete and not shape.where_on_key_only) or shape.keeps(row):
             stored = shape.stored(row)
             return Keyed(key, Record(offset, op, stored, encode(stored), lsn, txid, incomplete), committed_ms)
         if shape.where_on_key_only:
@@ -130,7 +130,7 @@ class Decoder:
         return bool(shape.terms) and shape.where_on_key_only and not shape.keeps_key(key)  # type: ignore[arg-type]
 
 
-# What a conversion raises for a value that is outside what it knows.
+# What a conversion raises for a value that is outside what it knows: it is as good as not sent.
 _NO_FORM = (ValueError, OverflowError, IndexError)
 
 
@@ -156,14 +156,12 @@ def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
 
 
 def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:
+    """The row's canonical texts; the placeholder for a value whose text cannot be told, which the SOT is asked for."""
     row: list[str | None] = []
     for name, to_text in columns:
         value = values[name]
         try:
             row.append(None if value is None else to_text(value))
         except _NO_FORM:
-            raise Undecodable(
-                f"A value of column {name} has no canonical form (such as infinity, or a year beyond 9999).",
-                "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
-            ) from None
+            row.append(UNAVAILABLE)
     return tuple(row)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from streams.changes.columns import Column, Nullable, Numbers, Spans, Texts
 from streams.changes.values import (
     DAY_US,
+    FIRST_US,
+    LAST_US,
     MINUTES,
     TWO_DIGITS,
     ToText,
@@ -52,15 +54,23 @@ def texts(column: Column, convert: ToText) -> Sequence[str | None]:
     return [*map(convert, column.values())]
 
 
-def _timestamps(microseconds: NDArray[np.int64]) -> list[str]:
-    days, of_day = np.divmod(microseconds, DAY_US)
+def _timestamps(microseconds: NDArray[np.int64]) -> Sequence[str | None]:
+    far = np.flatnonzero((microseconds < FIRST_US) | (microseconds > LAST_US)).tolist()
+    near = microseconds
+    if far:
+        near = microseconds.copy()
+        near[far] = 0
+    days, of_day = np.divmod(near, DAY_US)
     seconds, fractions = np.divmod(of_day, _SECOND_US)
     minutes, seconds = np.divmod(seconds, 60)
     parts = zip(days.tolist(), minutes.tolist(), seconds.tolist(), fractions.tolist(), strict=True)
-    return [
+    found = [
         f"{day(date)} {MINUTES[minute]}:{TWO_DIGITS[second]}{fraction(6, rest) if rest else ''}"
         for date, minute, second, rest in parts
     ]
+    for place in far:
+        found[place] = timestamp(int(microseconds[place]))
+    return found
 
 
 def _decimals(spans: Spans, convert: partial[str]) -> list[str | None]:
