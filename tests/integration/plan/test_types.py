@@ -59,6 +59,11 @@ def test_what_is_not_carried_is_refused_with_a_reason(catalog: Catalog) -> None:
     found = catalog.tables["typed.refused"].columns
     assert [column.type for column in found] == list(REFUSED.values())
     assert [column.shown for column in found if refusal(column.type, column.sort) is None] == []
+    sorts = {column.shown: column.sort for column in found if column.sort}
+    assert sorts == {
+        "integer[]": "array", "text[]": "array", "typed.numbers": "array", "typed.pair": "composite",
+        "int4multirange": "multirange", "typed.d_mood": "domain over enum",
+    }  # fmt: skip
 
 
 def test_enums_that_stop_the_connector_are_seen(catalog: Catalog) -> None:

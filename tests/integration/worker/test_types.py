@@ -136,3 +136,18 @@ def test_validation_finds_every_row_right(bank: Bank) -> None:
     wrong = {(each["replica"], each["table"]) for each in results if each["outcome"] != "correct"}
     assert wrong <= {("lookup", "public.wide"), ("lookup", "public.long_values")}
     assert len(results) == len(STORES) * (len(FAMILIES) + 1)
+
+
+def test_a_column_that_no_longer_arrives_holds_its_table(bank: Bank) -> None:
+    """The connector leaves the new type out of its records: no NULL is written, and a new worker refuses to start."""
+    before = held(bank, "reports", "floats")
+    bank.sot.execute("ALTER TABLE floats ALTER single TYPE tsquery USING 'a & b'")
+    bank.sot.execute("UPDATE floats SET double = 1; INSERT INTO integers VALUES (901, 1, 1, 1, 1)")
+    signal = bank.wait_event("signals", type="table-held", replica="reports", table="public.floats")
+    assert "has no column single" in signal["detail"]["reason"]
+    bank.wait_caught_up("reports", "public.integers")
+    assert held(bank, "reports", "floats") == before
+    assert held(bank, "reports", "integers")[901, "small"] == "1"
+    refused = bank.run("worker", "--replica", "reports", "--instance", "1")
+    assert refused.returncode != 0
+    assert "single of public.floats has the type tsquery, which is not carried" in refused.stderr

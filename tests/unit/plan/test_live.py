@@ -115,6 +115,22 @@ def test_columns_that_are_not_built(extra: ColumnInfo, words: str) -> None:
     assert len(_source(catalog, omitted)) == 2
 
 
+def test_a_column_that_only_a_filter_looks_at_must_arrive() -> None:
+    """Left out of the replica, it decides all the same."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column("called", "name")))
+    filtered = f"{ACCOUNTS}: {{columns: {{omit: [called]}}, where: [{{column: called, op: '=', value: x}}]}}"
+    [found, *_] = _source(catalog, (f"{ACCOUNTS}: {{}}", filtered))
+    assert "it arrives as NULL from the log" in found.message
+    assert len(_source(catalog, (f"{ACCOUNTS}: {{}}", filtered))) == 3
+
+
+def test_enums_that_stop_the_connector_are_named() -> None:
+    """They need not be in any copied table."""
+    [finding] = _source(replace(SOURCE, database=replace(DATABASE, unreadable_enums=("public.nothing",))))
+    assert finding.path == "source"
+    assert "public.nothing" in finding.message
+
+
 def test_an_enum_is_text() -> None:
     """Enums are allowed."""
     assert _source(_with(columns=(*TABLES[ACCOUNTS].columns, column("state", "mood", sort="enum")))) == []
@@ -133,6 +149,13 @@ def test_ordering_a_text_column_is_refused() -> None:
     """Collations differ between stores, so order on text has no one meaning."""
     [finding] = _source(SOURCE, ("column: aid, op", "column: filler, op"))
     assert "only =, != and in work" in finding.message
+
+
+def test_a_filter_on_inet_is_refused() -> None:
+    """Its cast to text, which Postgres would compare, is not what it prints."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column("host", "inet")))
+    [finding] = _source(catalog, ('column: aid, op: "<=", value: 20000', "column: host, op: '=', value: '::1'"))
+    assert "inet, which a filter does not compare yet" in finding.message
 
 
 @pytest.mark.parametrize(

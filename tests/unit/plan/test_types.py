@@ -56,6 +56,7 @@ def test_a_type_is_stored_as_its_row_says(name: str) -> None:
 def test_every_refused_type_has_its_row_and_its_reason() -> None:
     """The reason is the one that `plan check --live` gives."""
     told = {name: row[1] for row in rows("Refused") for name in named(row[0])[:1]}
+    assert set(told) == {*REFUSED, "tsquery"}
     told |= {SORTS[row[0]]: row[1] for row in rows("Refused") if row[0] in SORTS}
     for name, reason in REFUSED.items():
         assert refusal(name, "") == reason == told[name]
