@@ -61,10 +61,13 @@ class Decoder:
         described = EnvelopeSchema(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in described.row}
-        self._columns = [(column.name, _converter(column, types)) for column in shape.read_columns]
+        self._columns: list[tuple[str, ToText | None]] = [
+            (column.name, None if column.name in shape.asked else _converter(column, types))
+            for column in shape.read_columns
+        ]
         self._key_columns = [self._columns[index] for index in shape.key_index]
         self._one = EnvelopeReader(described)
-        self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
+        self._many = EnvelopesReader.of(described, [name for name, to_text in self._columns if to_text is not None])
 
     def decode(self, offset: int, value: bytes) -> Said:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema."""
@@ -88,7 +91,8 @@ class Decoder:
             return [None] * len(values)
         try:
             found = self._many.read(values)
-            columns = [texts(found.columns[name], convert) for name, convert in self._columns]
+            unsent = [UNAVAILABLE] * len(found.places)
+            columns = [texts(found.columns[name], to_text) if to_text else unsent for name, to_text in self._columns]
             said = self._said([offsets[place] for place in found.places], columns, found)
         except (Irregular, Undecodable, *_NO_FORM):
             return [None] * len(values)  # one of them is not what it should be: it is found when each is read alone
@@ -155,10 +159,13 @@ def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
     return converter(column, types[column.name])
 
 
-def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:
+def _converted(columns: Sequence[tuple[str, ToText | None]], values: Mapping[str, Any]) -> Row:
     """The row's canonical texts; the placeholder for a value whose text cannot be told, which the SOT is asked for."""
     row: list[str | None] = []
     for name, to_text in columns:
+        if to_text is None:
+            row.append(UNAVAILABLE)
+            continue
         value = values[name]
         try:
             row.append(None if value is None else to_text(value))

@@ -13,7 +13,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import shape_problems
 from streams.plan.model import Plan, SourceTable, TableMapping
 from streams.plan.text import listed, quoted
-from streams.plan.types import KEY_TYPES, refusal
+from streams.plan.types import KEY_TYPES, askable, refusal
 
 # Other names Debezium writes with `_` in place of what Avro does not take (`schema.name.adjustment.mode`).
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
@@ -137,14 +137,20 @@ def _types(draft: Draft, path: Path_, mapping: TableMapping, table: TableInfo) -
                 f"digit first), which is not built yet: {leave_out}, or rename it in the source of truth"
             )
             yield draft.finding("not_built", (*path, "columns"), message)
+        elif column.name in mapping.columns.ask and askable(column.type, column.sort):
+            continue
         elif (reason := refusal(column.type, column.sort)) is not None:
+            or_else = "or keep its value in a column of another type"
+            if askable(column.type, column.sort):
+                or_else = f"or have it read from the source at every change (columns.ask: [{column.name}])"
             message = (
-                f"column {quoted(column.name)} has the type {column.shown}, which is not carried, because {reason}: "
-                f"{leave_out}, or keep its value in a column of another type (docs/types.md)"
+                f"column {quoted(column.name)} has the type {column.shown}, which is not carried by itself, because "
+                f"{reason}: {leave_out}, {or_else}; see docs/types.md"
             )
             yield draft.finding("not_built", (*path, "columns"), message)
         elif column.generated:
             message = (
-                f"column {quoted(column.name)} is generated, and Postgres does not put it into the log: {leave_out}"
+                f"column {quoted(column.name)} is generated, and Postgres does not put it into the log: {leave_out}, "
+                f"or have it read from the source at every change (columns.ask: [{column.name}])"
             )
             yield draft.finding("not_built", (*path, "columns"), message)

@@ -11,6 +11,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.text import listed, quoted
+from streams.plan.types import stored
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -109,7 +110,7 @@ def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool)
 
 def _takes(found: ColumnInfo, expected: ColumnInfo) -> bool:
     """Whether every value of one column comes back from the other unchanged."""
-    if expected.is_enum and found.type == "text":
+    if found.type == "text" == stored(expected.type):
         return True
     return found.type == expected.type and found.typmod in (expected.typmod, -1)
 

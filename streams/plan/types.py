@@ -50,6 +50,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "varbit": "leading zeros do not arrive, and a long value that an update leaves alone arrives as NULL",
     "money": "its text depends on lc_monetary",
     "name": "it arrives as NULL from the log",
+    **dict.fromkeys(("tsquery", "jsonpath", "pg_lsn"), "the connector leaves it out of its records"),
     "xml": "it is not tested: the embedded Postgres is built without it",
     "hstore": "it is not tested: the embedded Postgres has no such extension",
 }
@@ -63,8 +64,37 @@ REFUSED_SORTS: Final[Mapping[str, str]] = {
 _UNKNOWN: Final = "it is not known to arrive exactly"
 
 
+# Types that print one text a value, whatever arrives of it: carried where the plan asks for them (`columns.ask`).
+ASKABLE: Final = frozenset(
+    (
+        *("interval", "timetz", "bit", "varbit", "name", "tsquery", "jsonpath", "pg_lsn"),
+        *("point", "line", "lseg", "box", "path", "polygon", "circle"),
+    )
+)
+_ASKABLE_SORTS: Final = frozenset(("array", "composite", "multirange"))
+_MULTIRANGES: Final = tuple(name.replace("range", "multirange") for name in SUPPORTED if name.endswith("range"))
+_KNOWN: Final = SUPPORTED | ASKABLE | frozenset(_MULTIRANGES)
+# What every Postgres has under these names: elsewhere an array is known by an underscore.
+_STORED: Final = _KNOWN | {f"_{name}" for name in _KNOWN}
+
+
 def refusal(type_name: str, sort: str) -> str | None:
-    """Why a column of this type is not carried; None where it is. `sort`: `enum`, `array`, …, or nothing special."""
+    """Why a column of this type is not carried by itself; None where it is.
+
+    sort: what `catalog.ColumnInfo` says, such as `enum` or `array`.
+    """
     if sort == "enum" or (type_name in SUPPORTED and not sort):
         return None
     return REFUSED_SORTS.get(sort) or REFUSED.get(type_name, _UNKNOWN)
+
+
+def askable(type_name: str, sort: str) -> bool:
+    """Whether a column of this type is carried when its values are asked of the source."""
+    if sort in _ASKABLE_SORTS:
+        return type_name.removeprefix("_") not in REFUSED or type_name.removeprefix("_") in ASKABLE
+    return refusal(type_name, sort) is None or (type_name in ASKABLE and not sort)
+
+
+def stored(type_name: str) -> str:
+    """The type's name in a Postgres replica: one that only the source has made is text there."""
+    return type_name if type_name in _STORED else "text"

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from streams.plan.mapping import Column, Shape
+from streams.plan.types import stored
 from streams.replicas.base import Refused
 from streams.replicas.postgres_sql import Statements
-from streams.rows.types import BASE_TYPE, stored_type
+from streams.rows.types import BASE_TYPE
 
 # One advisory lock for all preparing of all workers: CREATE … IF NOT EXISTS is not safe against itself.
 _LOCK = "SELECT pg_advisory_xact_lock(7308613581302001)"
@@ -101,7 +102,7 @@ def _differences(found: dict[str, Found], expected: Iterable[Column]) -> Iterato
         there = found.get(column.name)
         if there is None:
             yield f"column {column.name}: expected {column.type}, found no such column"
-        elif there.type not in (column.type, stored_type(column)):
+        elif there.type not in (column.type, stored(column.type)):
             yield f"column {column.name}: expected {column.type}, found {there.type}"
         elif there.generated:
             yield f"column {column.name}: expected one that can be written, found a generated one"

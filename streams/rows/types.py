@@ -20,7 +20,6 @@ __all__ = [
     "key_array_sql",
     "kind_of",
     "literal",
-    "stored_type",
     "type_sql",
 ]
 
@@ -57,11 +56,6 @@ def canonical_sql(column: Column, alias: str = "") -> str:
 def type_sql(column: Column) -> str:
     """The column's type as a definition or a cast names it, without a modifier, so that it holds every value."""
     return identifier(column.type)
-
-
-def stored_type(column: Column) -> str:
-    """The type's name in a Postgres replica: an enum is only known where it was made, so its values are text."""
-    return column.type if column.type in KIND_OF else "text"
 
 
 def key_array_sql(column: Column, values: Sequence[str | None]) -> str:

@@ -6,7 +6,7 @@ from streams.errors import HoldtrueError
 from streams.plan.catalog import TableInfo
 from streams.plan.mapping import Shape
 from streams.plan.model import Plan
-from streams.plan.types import refusal
+from streams.plan.types import askable, refusal
 from streams.sot.catalog import connected, read_tables
 
 
@@ -36,9 +36,11 @@ def read_shapes(plan: Plan, replica: str) -> dict[str, Shape]:
 def _refuse(shape: Shape, table: TableInfo) -> None:
     read = {column.name for column in shape.read_columns}
     for column in table.columns:
-        if column.name in read and (reason := refusal(column.type, column.sort)) is not None:
+        if column.name not in read or (column.name in shape.asked and askable(column.type, column.sort)):
+            continue
+        if (reason := refusal(column.type, column.sort)) is not None:
             raise NotCarried(
-                f"The column {column.name} of {table.name} has the type {column.shown}, which is not carried, because "
-                f"{reason}.",
-                "Leave it out (columns.omit), or keep its value in a column of another type (docs/types.md).",
+                f"The column {column.name} of {table.name} has the type {column.shown}, which is not carried by "
+                f"itself, because {reason}.",
+                "Run `holdtrue plan check --live`, which says what can be done about it.",
             )

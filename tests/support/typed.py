@@ -36,7 +36,7 @@ CREATE DOMAIN d_float AS float8; CREATE DOMAIN d_bool AS bool; CREATE DOMAIN d_t
 CREATE DOMAIN d_char AS char(6); CREATE DOMAIN d_uuid AS uuid; CREATE DOMAIN d_bytea AS bytea;
 CREATE DOMAIN d_json AS jsonb; CREATE DOMAIN d_date AS date; CREATE DOMAIN d_time AS time;
 CREATE DOMAIN d_timestamp AS timestamp(3); CREATE DOMAIN d_moment AS timestamptz; CREATE DOMAIN d_inet AS inet;
-CREATE DOMAIN d_range AS int4range;
+CREATE DOMAIN d_range AS int4range; CREATE DOMAIN d_numbers AS int4[]; CREATE TYPE pair AS (a int4, b text);
 """
 FAMILIES: Families = {
     "integers": {
@@ -139,6 +139,37 @@ FAMILIES: Families = {
         "number": Typed("numeric", "numeric", ["'NaN'", "'Infinity'", "'-Infinity'", "repeat('7', 45)::numeric", "1"]),
     },
 }  # fmt: skip
+# What does not arrive exactly, read from the source: `columns.ask`.
+ASKED: Mapping[str, Typed] = {
+    "span": Typed(
+        "interval", "interval",
+        ["'infinity'", "'-infinity'", "'0'", "'1 year 2 mons -3 days 04:05:06.789012'", "'-00:00:00.5'", "'26:00'"],
+    ),
+    "zoned": Typed("timetz", "timetz", ["'01:02:03.5+02'", "'24:00:00-02'", "'00:00+05:30'"]),
+    "flags": Typed("bit(8)", "bit", ["B'00000001'", "B'10100000'", "B'00000000'"]),
+    "free_flags": Typed("varbit", "varbit", ["B''", "B'0001'", "repeat('10', 40)::varbit"]),
+    "called": Typed("name", "name", ["'abc'", "''"]),
+    "query": Typed("tsquery", "tsquery", ["'a & b'"]),
+    "path": Typed("jsonpath", "jsonpath", ["'$.a'"]),
+    "log": Typed("pg_lsn", "pg_lsn", ["'0/16B3748'"]),
+    "at": Typed("point", "point", ["'(1,2.5)'", "'(-0,1e300)'"]),
+    "line": Typed("line", "line", ["'{1,-1,0}'"]),
+    "segment": Typed("lseg", "lseg", ["'[(0,0),(1,1)]'"]),
+    "box": Typed("box", "box", ["'(1,1),(0,0)'"]),
+    "way": Typed("path", "path", ["'[(0,0),(1,1)]'", "'((0,0),(1,1))'"]),
+    "area": Typed("polygon", "polygon", ["'((0,0),(1,1),(1,0))'"]),
+    "round": Typed("circle", "circle", ["'<(0,0),1>'"]),
+    "whole": Typed("int4[]", "_int4", ["'{}'", "'{1,NULL,-3}'", "'{{1,2},{3,4}}'", "'[0:1]={5,6}'"]),
+    "words": Typed("text[]", "_text", ["ARRAY['', 'NULL', 'a,b', 'q\"t', 'b\\s', NULL, ' sp', '{x}', '😀']"]),
+    "exact": Typed("numeric[]", "_numeric", ["'{1.50,NaN,NULL,1e30}'"]),
+    "feelings": Typed("mood[]", "_mood", ["ARRAY['good', 'b\"ad, \\x', NULL]::mood[]"]),
+    "numbers": Typed("d_numbers", "_int4", ["'{1,2}'"]),
+    "positive": Typed("d_int[]", "_d_int", ["'{1}'"]),
+    "couple": Typed("pair", "pair", ["ROW(1, 'a,\"b')", "ROW(NULL, NULL)"]),
+    "ranges": Typed("int4multirange", "int4multirange", ["'{[1,5),[7,9)}'", "'{}'"]),
+    "born": Typed("date", "date", ["'2024-01-01 BC'", "'4713-01-01 BC'", "'2024-01-01'"]),
+    "double": Typed("int8 GENERATED ALWAYS AS (id * 2) STORED", "int8", []),
+}  # fmt: skip
 NOT_NULL = {"nn"}
 
 
@@ -156,16 +187,21 @@ def definition(name: str, family: Mapping[str, Typed]) -> str:
 def inserts(name: str, family: Mapping[str, Typed], first: int) -> Iterator[str]:
     """Row by row, ids from `first`: the first values, the second ones, …, and then NULLs."""
     for number in range(rows_of(family)):
-        cells = ", ".join(_value(column, typed, number) for column, typed in family.items())
-        yield f"INSERT INTO {name} VALUES ({first + number}, {cells})"
+        cells = ", ".join(_value(column, typed, number) for column, typed in _written(family))
+        names = ", ".join(column for column, _ in _written(family))
+        yield f"INSERT INTO {name} (id, {names}) VALUES ({first + number}, {cells})"
 
 
 def updates(name: str, family: Mapping[str, Typed], first: int) -> Iterator[str]:
     """The values once more, by an update of rows that had none."""
     yield f"INSERT INTO {name} (id) SELECT generate_series({first}, {first + rows_of(family) - 1})"
     for number in range(rows_of(family)):
-        cells = ", ".join(f"{column} = {_value(column, typed, number)}" for column, typed in family.items())
+        cells = ", ".join(f"{column} = {_value(column, typed, number)}" for column, typed in _written(family))
         yield f"UPDATE {name} SET {cells} WHERE id = {first + number}"
+
+
+def _written(family: Mapping[str, Typed]) -> list[tuple[str, Typed]]:
+    return [(column, typed) for column, typed in family.items() if "GENERATED" not in typed.shown]
 
 
 def _value(column: str, typed: Typed, number: int) -> str:
@@ -177,7 +213,7 @@ def _value(column: str, typed: Typed, number: int) -> str:
 def postgres_texts(dsn: str, table: str, family: Mapping[str, Typed]) -> Texts:
     """What a Postgres database holds."""
     cells = ", ".join(
-        f"CASE WHEN {c} IS NOT NULL THEN format('%s', {f'trim_scale({c})' if t.type == 'numeric' else c}) END"
+        f"CASE WHEN {c} IS DISTINCT FROM NULL THEN format('%s', {f'trim_scale({c})' if t.type == 'numeric' else c}) END"
         for c, t in family.items()
     )
     options = "-c TimeZone=UTC -c IntervalStyle=postgres -c bytea_output=hex"

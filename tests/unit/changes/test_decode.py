@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.changes.decode import Decoder, Keyed, Passed, TableLevel
+from streams.changes.decode import MANY, Decoder, Keyed, Passed, TableLevel
 from streams.changes.envelope import Undecodable
 from streams.changes.record import Op, Record
 from streams.changes.values import UNAVAILABLE, UnknownType
@@ -132,6 +132,22 @@ def test_a_value_without_canonical_form_is_as_good_as_not_sent() -> None:
     decoded = Decoder(other, shape())
     said = [decoded.decode(7, record(None, row(1, moment))) for moment in ("soon", "2024-01-01T00:00:00Z")]
     assert [isinstance(each, Keyed) and each.record.partial for each in said] == [True, False]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_asked_value_is_never_taken_from_a_record(there: bool) -> None:
+    """Whether the connector sends something for it or leaves it out: one by one, and many at once."""
+    other = copy.deepcopy(SCHEMA)
+    if not there:
+        del other["fields"][0]["type"][1]["fields"][1]
+    decoded = Decoder(other, shape(columns={"ask": ["name"]}))
+    records = [record(None, row(number), schema=other) for number in range(MANY)]
+    alone = [decoded.decode(offset, each) for offset, each in enumerate(records)]
+    assert decoded.decode_many(range(MANY), records) == alone
+    assert all(isinstance(said, Keyed) and said.record.partial for said in alone)
+    deleted = decoded.decode(MANY, record(row(1), None, "d", schema=other))
+    assert isinstance(deleted, Keyed)
+    assert (deleted.key, deleted.record.partial) == (b"1", False)
 
 
 def test_a_numeric_that_was_not_sent_is_not_compared() -> None:

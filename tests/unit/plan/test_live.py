@@ -98,7 +98,7 @@ def test_tables_that_do_not_fit(changes: dict[str, Any], severity: str, words: s
     [
         (
             column("places", "point"),
-            "column places has the type point, which is not carried, because it is not known to arrive exactly: leave",
+            "column places has the type point, which is not carried by itself, because it is not known to arrive",
         ),
         (column("tags", "_text", shown="text[]"), "text[]"),
         (column("total", generated=True), "is generated"),
@@ -113,6 +113,28 @@ def test_columns_that_are_not_built(extra: ColumnInfo, words: str) -> None:
     assert [(f.severity, words in f.message) for f in _source(catalog)] == [("not_built", True)] * 3
     omitted = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{omit: [{extra.name}]}}}}")
     assert len(_source(catalog, omitted)) == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "refused"),
+    [
+        (column("tags", "_text", sort="array"), False),
+        (column("span", "interval"), False),
+        (column("total", generated=True), False),
+        (column("born", "date"), False),
+        (column("pair", "pair", sort="composite"), False),
+        (column("price", "money"), True),
+        (column("prices", "_money", sort="array"), True),
+        (column("state", "mood", sort="domain over enum"), True),
+        (column("size", "of_an_extension"), True),
+    ],
+)
+def test_what_does_not_arrive_can_be_asked(extra: ColumnInfo, refused: bool) -> None:
+    """Only where one text says it; what is refused for good says nothing of asking."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, extra))
+    asked = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{ask: [{extra.name}]}}}}")
+    mine = [f.message for f in _source(catalog, asked) if f.path.startswith("replicas.reports")]
+    assert ["columns.ask" in message for message in mine] == ([False] if refused else [])
 
 
 def test_a_column_that_only_a_filter_looks_at_must_arrive() -> None:
