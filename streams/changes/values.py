@@ -149,6 +149,7 @@ def any_day(days: int) -> tuple[str, str]:
     return f"{year if year > 0 else 1 - year:04}-{within:%m-%d}", "" if year > 0 else " BC"
 
 
+@lru_cache(maxsize=4096)
 def calendar_day(days: int) -> str:
     """A date from days since 1970-01-01.
 

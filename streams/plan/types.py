@@ -44,7 +44,7 @@ KEY_TYPES: Final = frozenset(("int2", "int4", "int8", "text", "varchar", "uuid",
 
 # Why a type is not carried, by its name.
 REFUSED: Final[Mapping[str, str]] = {
-    "interval": "its infinity arrives as 0, and more than 2^31 hours stop the connector",
+    "interval": "its infinity arrives as 0, and one of more than 2^31 hours keeps the connector from going on",
     "timetz": "its offset does not arrive",
     "bit": "a long value that an update leaves alone arrives as NULL",
     "varbit": "leading zeros do not arrive, and a long value that an update leaves alone arrives as NULL",
