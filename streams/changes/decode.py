@@ -62,10 +62,13 @@ class Decoder:
         described = EnvelopeSchema(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in described.row}
-        self._columns = [(column.name, _converter(column, types)) for column in shape.read_columns]
+        self._columns: list[tuple[str, ToText | None]] = [
+            (column.name, None if column.name in shape.asked else _converter(column, types))
+            for column in shape.read_columns
+        ]
         self._key_columns = [self._columns[index] for index in shape.key_index]
         self._one = EnvelopeReader(described)
-        self._many = EnvelopesReader.of(described, [name for name, _ in self._columns])
+        self._many = EnvelopesReader.of(described, [name for name, to_text in self._columns if to_text is not None])
 
     def decode(self, offset: int, value: bytes) -> Said:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema or the source."""
@@ -89,7 +92,8 @@ class Decoder:
             return [None] * len(values)
         try:
             found = self._many.read(values)
-            columns = [texts(found.columns[name], convert) for name, convert in self._columns]
+            unsent = [UNAVAILABLE] * len(found.places)
+            columns = [texts(found.columns[name], to_text) if to_text else unsent for name, to_text in self._columns]
             said = self._said([offsets[place] for place in found.places], columns, found)
         except (Irregular, Undecodable, *_NO_FORM):
             return [None] * len(values)  # one of them is not what it should be: it is found when each is read alone
@@ -120,7 +124,7 @@ class Decoder:
         """
         op, shape = _READ if read else _UPSERT, self._shape
         key, incomplete = _possible(encode(shape.key_of(row))), _is_partial(row)
-        if shape.keeps(row) or (incomplete and not shape.where_on_key_only):
+        if (incomplete and not shape.where_on_key_only) or shape.keeps(row):
             stored = shape.stored(row)
             line = _possible(encode(stored))
             return Keyed(key, Record(offset, op, stored, line, lsn, txid, incomplete), committed_ms)
@@ -133,7 +137,7 @@ class Decoder:
         return bool(shape.terms) and shape.where_on_key_only and not shape.keeps_key(key)  # type: ignore[arg-type]
 
 
-# What a conversion raises for a value that is outside what it knows.
+# What a conversion raises for a value that is outside what it knows: it is as good as not sent.
 _NO_FORM = (ValueError, OverflowError, IndexError)
 
 
@@ -164,30 +168,30 @@ _OWN_FORM = {Kind.integer: str, Kind.boolean: boolean, Kind.bytes: binary}
 
 
 def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
-    name = column.name
-    if name not in types:
+    if column.name not in types:
         raise Undecodable(
-            f"The change topic's schema has no column {name}, which the mapping needs.",
+            f"The change topic's schema has no column {column.name}, which the mapping needs.",
             "Was it dropped at the source? Change the mapping, or add the column again.",
         )
-    found = converter(name, types[name])
+    found = converter(column, types[column.name])
     if found is not _OWN_FORM.get(kind_of(column.type), found):
         raise Undecodable(
-            f"Column {name} does not arrive as {column.type}, as it was when the worker began: its type was changed.",
+            f"Column {column.name} does not arrive as {column.type}, as when the worker began: its type was changed.",
             "Restart the worker, then validate the table and repair what it finds (Known limits, shape gate).",
         )
     return found
 
 
-def _converted(columns: Sequence[tuple[str, ToText]], values: Mapping[str, Any]) -> Row:
+def _converted(columns: Sequence[tuple[str, ToText | None]], values: Mapping[str, Any]) -> Row:
+    """The row's canonical texts; the placeholder for a value whose text cannot be told, which the SOT is asked for."""
     row: list[str | None] = []
     for name, to_text in columns:
+        if to_text is None:
+            row.append(UNAVAILABLE)
+            continue
         value = values[name]
         try:
             row.append(None if value is None else to_text(value))
         except _NO_FORM:
-            raise Undecodable(
-                f"A value of column {name} has no canonical form (such as infinity, or a year beyond 9999).",
-                "Correct the value at the source, or leave the column out of the mapping (columns.omit).",
-            ) from None
+            row.append(UNAVAILABLE)
     return tuple(row)

@@ -7,6 +7,7 @@ gives, else by the Avro type (Debezium documentation, Postgres connector, data t
 from __future__ import annotations
 
 import math
+import re
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from streams.errors import HoldtrueError
+from streams.plan.mapping import Column
 
 ToText = Callable[[Any], str]
 
@@ -28,7 +30,24 @@ sys.set_int_max_str_digits(max(sys.get_int_max_str_digits(), 150_000))
 
 _FLOAT4 = struct.Struct("f")
 _EPOCH_DAY = date(1970, 1, 1)
+_YEAR_1_DAY = 1 - _EPOCH_DAY.toordinal()
+_LAST_DAY = date.max.toordinal() - _EPOCH_DAY.toordinal()
+_DAYS_OF_400_YEARS = 146_097
+# From here on a snapshot's dates are what they look like, but for those 1583 years and more before Christ.
+_REFORM_DAY = (date(1582, 10, 25) - _EPOCH_DAY).days
 DAY_US = 86_400_000_000
+# The timestamps of the years 1 to 9999, and the first one Postgres has, 4714-11-24 BC.
+FIRST_US, LAST_US = _YEAR_1_DAY * DAY_US, (_LAST_DAY + 1) * DAY_US - 1
+_POSTGRES_FIRST_US = -210_866_803_200_000_000
+# Infinity as Debezium sends it: a date from a snapshot, a date from the log, a timestamp from both.
+_ENDLESS_DAYS = {
+    -622_191_234: "infinity",
+    -625_821_272: "-infinity",
+    -2_147_472_692: "infinity",
+    -2_147_472_691: "-infinity",
+}
+_ENDLESS_US = {9_223_372_036_825_200_000: "infinity", -9_223_372_036_832_400_000: "-infinity"}
+_FAR = re.compile(r"([+-]?\d{4,6})-(\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z", re.ASCII).fullmatch
 
 
 class UnknownType(HoldtrueError):
@@ -57,6 +76,21 @@ def decimal(scale: int, unscaled: bytes) -> str:
 def variable_decimal(value: Mapping[str, Any]) -> str:
     """A numeric declared without a scale: the scale comes with each value."""
     return decimal(value["scale"], value["value"])
+
+
+def number(text: str) -> str:
+    """A numeric as Debezium's `string` mode gives it, whose words for what is not finite are Java's.
+
+    Postgres has a negative zero no more than Java's decimals do. The placeholder of an unchanged TOAST value stays.
+    """
+    if (found := _NUMBER_WORDS.get(text)) is not None:
+        return found
+    if "E" in text:
+        text = format(Decimal(text), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_NUMBER_WORDS = {"NAN": "NaN", "POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity"}
 
 
 def float8(value: float) -> str:
@@ -154,8 +188,29 @@ def binary(value: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def day(days: int) -> str:
-    """A date from days since 1970-01-01."""
+    """A day of the years 1 to 9999 from days since 1970-01-01."""
     return (_EPOCH_DAY + timedelta(days=days)).isoformat()
+
+
+def any_day(days: int) -> tuple[str, str]:
+    """Any day of Postgres's calendar, and what it prints behind the time: nothing, or that it is before Christ."""
+    # The calendar repeats itself every 400 years.
+    rounds, rest = divmod(days - _YEAR_1_DAY, _DAYS_OF_400_YEARS)
+    within = date.fromordinal(rest + 1)
+    year = within.year + 400 * rounds
+    return f"{year if year > 0 else 1 - year:04}-{within:%m-%d}", "" if year > 0 else " BC"
+
+
+@lru_cache(maxsize=4096)
+def calendar_day(days: int) -> str:
+    """A date from days since 1970-01-01.
+
+    A snapshot sends dates before Christ as if they were after, and moves the days that the Gregorian reform left out:
+    what may be one of these is as good as not sent. (Nobody can tell a date of 2024 from one of 2024 BC.)
+    """
+    if days >= _REFORM_DAY:
+        return day(days) if days <= _LAST_DAY else any_day(days)[0]
+    return _ENDLESS_DAYS.get(days, UNAVAILABLE)
 
 
 def time_of_day(microseconds: int) -> str:
@@ -176,20 +231,42 @@ MINUTES = [f"{minutes // 60:02}:{minutes % 60:02}" for minutes in range(24 * 60 
 
 
 def timestamp(microseconds: int) -> str:
-    """A timestamp without time zone from microseconds since 1970-01-01."""
+    """A timestamp without time zone from microseconds since 1970-01-01.
+
+    Raises ValueError for a number that is none: behind the year 294246 the connector's run over.
+    """
+    if FIRST_US <= microseconds <= LAST_US:
+        days, rest = divmod(microseconds, DAY_US)
+        return f"{day(days)} {time_of_day(rest)}"
+    if (endless := _ENDLESS_US.get(microseconds)) is not None:
+        return endless
+    if microseconds < _POSTGRES_FIRST_US:
+        raise ValueError("before the first moment that Postgres has")
     days, rest = divmod(microseconds, DAY_US)
-    return f"{day(days)} {time_of_day(rest)}"
+    date_text, era = any_day(days)
+    return f"{date_text} {time_of_day(rest)}{era}"
 
 
 def zoned(value: str) -> str:
     """A timestamp with time zone, which Debezium sends in UTC as `yyyy-mm-ddThh:mm:ss[.ffffff]Z`.
 
-    Raises ValueError for other zones, and for what Postgres prints in another form: infinity, years BC or of 5 digits.
+    Raises ValueError for other zones, and for what is no moment at all.
     """
-    if not value.endswith("Z") or value[4:5] != "-" or value.startswith("0000"):
-        raise ValueError("not a moment in UTC between the years 1 and 9999")
+    if value[4:5] != "-" or not value.endswith("Z") or value.startswith("0000"):
+        return _far_zoned(value)
     seconds = value[11:-1].rstrip("0").rstrip(".") if "." in value else value[11:-1]
     return f"{value[:10]} {seconds}+00"
+
+
+def _far_zoned(value: str) -> str:
+    """Infinity, and years before 1 (0 is 1 BC) or of more than four digits."""
+    if value in ("infinity", "-infinity"):
+        return value
+    if (found := _FAR(value)) is None:
+        raise ValueError("not a moment in UTC")
+    year, day_text, time_text = int(found[1]), found[2], found[3]
+    seconds = time_text.rstrip("0").rstrip(".") if "." in time_text else time_text
+    return f"{year if year > 0 else 1 - year:04}-{day_text} {seconds}+00{'' if year > 0 else ' BC'}"
 
 
 def _milliseconds(of: Callable[[int], str]) -> ToText:
@@ -197,7 +274,7 @@ def _milliseconds(of: Callable[[int], str]) -> ToText:
 
 
 _BY_NAME: Mapping[str, ToText] = {
-    "io.debezium.time.Date": day,
+    "io.debezium.time.Date": calendar_day,
     "io.debezium.time.Time": _milliseconds(time_of_day),
     "io.debezium.time.MicroTime": time_of_day,
     "io.debezium.time.Timestamp": _milliseconds(timestamp),
@@ -207,6 +284,7 @@ _BY_NAME: Mapping[str, ToText] = {
     "io.debezium.data.Json": identity,
     "io.debezium.data.Uuid": identity,
     "io.debezium.data.Enum": identity,
+    "io.debezium.data.Tsvector": identity,
 }
 _BY_AVRO: Mapping[str, ToText] = {
     "string": identity,
@@ -219,9 +297,10 @@ _BY_AVRO: Mapping[str, ToText] = {
 }
 
 
-def converter(column: str, avro_type: Any) -> ToText:
+def converter(column: Column, avro_type: Any) -> ToText:
     """The function for the values, other than NULL, of one column's Avro type (a union with null, or the type itself).
 
+    A numeric comes as text, or as a decimal from a connector with `decimal.handling.mode=precise`.
     Raises UnknownType, naming the column, for a type that has no canonical form yet.
     """
     plain = next(branch for branch in avro_type if branch != "null") if isinstance(avro_type, list) else avro_type
@@ -229,10 +308,12 @@ def converter(column: str, avro_type: Any) -> ToText:
     name = described.get("connect.name", "")
     if name == "org.apache.kafka.connect.data.Decimal" or described.get("logicalType") == "decimal":
         return partial(decimal, int(described.get("scale", 0)))
+    if column.type == "numeric" and described["type"] == "string":
+        return number
     found = _BY_NAME.get(name) or (None if name else _BY_AVRO.get(described["type"]))
     if found is None:
         raise UnknownType(
-            f"Column {column} arrives as {name or described['type']}, which has no canonical form yet.",
+            f"Column {column.name} arrives as {name or described['type']}, which has no canonical form yet.",
             "Leave the column out of the mapping (columns.omit).",
         )
     return found

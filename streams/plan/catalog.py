@@ -10,17 +10,25 @@ from streams.plan.mapping import Column
 
 @dataclass(frozen=True, slots=True)
 class ColumnInfo:
-    """A column: `type` is the type's own name (`int4`), `shown` as SQL writes it (`character varying(20)`)."""
+    """A column: `type` is the type's own name (`int4`), `shown` as SQL writes it (`character varying(20)`).
+
+    A domain goes by its base type's name and modifier. sort: `enum`, `domain over enum`, `array`, `composite`,
+    `multirange`, or empty for every other type.
+    """
 
     name: str
     type: str
-    type_oid: int
     typmod: int
     shown: str
-    is_enum: bool
+    sort: str
     nullable: bool
     generated: bool
     has_default: bool
+
+    @property
+    def is_enum(self) -> bool:
+        """Whether its values are an enum's."""
+        return self.sort == "enum"
 
     @property
     def column(self) -> Column:
@@ -67,6 +75,7 @@ class DatabaseInfo:
     """A database and the role that is connected.
 
     schemas: whether the role may create in each. enums: the labels of each enum type that needs no schema's name.
+    unreadable_enums: types that keep Debezium from starting, whether a table has them or not.
     """
 
     name: str
@@ -79,6 +88,7 @@ class DatabaseInfo:
     slots_max: int
     slots: Mapping[str, SlotInfo] = field(default_factory=dict)
     publications: frozenset[str] = frozenset()
+    unreadable_enums: tuple[str, ...] = ()
     schemas: Mapping[str, bool] = field(default_factory=dict)
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

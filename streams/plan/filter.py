@@ -16,7 +16,7 @@ from streams.plan.conditions import Condition, Scalar
 
 Test = Callable[[str | None], bool]
 
-INTEGERS: Final = frozenset(("int2", "int4", "int8"))
+INTEGERS: Final = frozenset(("int2", "int4", "int8", "oid"))
 FLOATS: Final = frozenset(("float4", "float8"))
 NUMBERS: Final = INTEGERS | FLOATS | {"numeric"}
 _INT8: Final = range(-(2**63), 2**63)
@@ -149,6 +149,8 @@ def _text(condition: Condition, type_name: str, value: Scalar | None) -> str:
     column = condition.column
     if condition.op not in ("=", "!=", "in"):
         raise ValueError(f"column {column} is of type {type_name}, which is compared as text: only =, != and in work")
+    if type_name == "inet":  # its cast to text says /32 where its output says nothing
+        raise ValueError(f"column {column} is of type inet, which a filter does not compare yet")
     if not isinstance(value, str):
         raise ValueError(f"column {column} is of type {type_name}: write the value in quotes")
     if type_name == "uuid":

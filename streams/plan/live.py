@@ -13,14 +13,8 @@ from streams.plan.load import Path_
 from streams.plan.mapping import shape_problems
 from streams.plan.model import Plan, SourceTable, TableMapping
 from streams.plan.text import listed, quoted
+from streams.plan.types import KEY_TYPES, askable, refusal
 
-_NUMERIC: Final = ("int2", "int4", "int8", "numeric", "float4", "float8")
-_TIMES: Final = ("date", "timestamp", "timestamptz", "time")
-SUPPORTED: Final = frozenset(
-    (*_NUMERIC, *_TIMES, "bool", "text", "varchar", "bpchar", "uuid", "bytea", "json", "jsonb"),
-)
-# Keys of these types can be asked for by key in checks and repairs: their Kafka key is known from their text.
-KEY_TYPES: Final = frozenset(("int2", "int4", "int8", "text", "varchar", "uuid", "bytea", "bool"))
 # Other names Debezium writes with `_` in place of what Avro does not take (`schema.name.adjustment.mode`).
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
 _RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
@@ -54,6 +48,13 @@ def _server(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
         fix = f'run GRANT CREATE ON DATABASE "{database.name}" TO "{database.role}", or create the publication'
         message = f"the role {database.role} may not create the publication {plan.source.publication}: {fix}"
         yield draft.finding("invalid", ("source", "publication"), message)
+    if database.unreadable_enums:
+        names = listed(map(quoted, database.unreadable_enums))
+        message = (
+            f"the database has {names}: the connector does not start where there is an enum without values or a domain "
+            "over an enum, in whichever schema: drop it, or put the enum itself and a CHECK into the tables"
+        )
+        yield draft.finding("invalid", ("source",), message)
     yield from _slot(plan, draft, catalog)
 
 
@@ -125,9 +126,10 @@ def _mappings(plan: Plan, draft: Draft, name: str, declared: SourceTable, table:
 
 
 def _types(draft: Draft, path: Path_, mapping: TableMapping, table: TableInfo) -> Iterator[Finding]:
+    filtered = {condition.column for condition in mapping.where}
     for column in table.columns:
         leave_out = f"leave the column out (columns.omit: [{column.name}])"
-        if column.name in mapping.columns.omit:
+        if column.name in mapping.columns.omit and column.name not in filtered:
             continue
         if not _AVRO_NAME(column.name):
             message = (
@@ -135,11 +137,20 @@ def _types(draft: Draft, path: Path_, mapping: TableMapping, table: TableInfo) -
                 f"digit first), which is not built yet: {leave_out}, or rename it in the source of truth"
             )
             yield draft.finding("not_built", (*path, "columns"), message)
-        elif column.type not in SUPPORTED and not column.is_enum:
-            message = f"column {quoted(column.name)} has the type {column.shown}, which is not built yet: {leave_out}"
+        elif column.name in mapping.columns.ask and askable(column.type, column.sort):
+            continue
+        elif (reason := refusal(column.type, column.sort)) is not None:
+            or_else = "or keep its value in a column of another type"
+            if askable(column.type, column.sort):
+                or_else = f"or have it read from the source at every change (columns.ask: [{column.name}])"
+            message = (
+                f"column {quoted(column.name)} has the type {column.shown}, which is not carried by itself, because "
+                f"{reason}: {leave_out}, {or_else}; see docs/types.md"
+            )
             yield draft.finding("not_built", (*path, "columns"), message)
         elif column.generated:
             message = (
-                f"column {quoted(column.name)} is generated, and Postgres does not put it into the log: {leave_out}"
+                f"column {quoted(column.name)} is generated, and Postgres does not put it into the log: {leave_out}, "
+                f"or have it read from the source at every change (columns.ask: [{column.name}])"
             )
             yield draft.finding("not_built", (*path, "columns"), message)

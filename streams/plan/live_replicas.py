@@ -11,6 +11,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.text import listed, quoted
+from streams.plan.types import stored
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -32,10 +33,9 @@ def postgres_findings(
         if shape is not None and target in found.tables:
             yield from _shape_findings(draft, path, shape, source.tables[table], found.tables[target])
             yield from _privileges(draft, path, found, found.tables[target])
+            yield from _labels(draft, path, found.tables[target], source, found)
         elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
             yield _cannot_create(draft, path, found, target.partition(".")[0])
-        if shape is not None:
-            yield from _enum_findings(draft, path, shape, source, found, created=target not in found.tables)
 
 
 def dynamo_findings(
@@ -97,22 +97,16 @@ def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, 
         yield draft.finding("contradictory", path, f"{target.name} in the replica {message}")
 
 
-def _enum_findings(
-    draft: Draft, path: Path_, shape: Shape, source: Catalog, found: Catalog, *, created: bool
-) -> Iterator[Finding]:
-    """Enum types that a table to be created needs, and labels that those of the replica lack."""
-    for name in sorted({column.type for column in shape.source_columns} & source.database.enums.keys()):
-        labels, known = source.database.enums[name], found.database.enums.get(name)
-        missing = [label for label in labels if known is not None and label not in known]
-        if known is None and created:
-            listing = ", ".join(_literal(label) for label in labels)
-            message = f'has no type {quoted(name)}: run CREATE TYPE "{name}" AS ENUM ({listing})'
-        elif missing:
-            listing = "; ".join(f'ALTER TYPE "{name}" ADD VALUE {_literal(label)}' for label in missing)
-            message = f"lacks values of the type {quoted(name)}: run {listing}"
-        else:
-            continue
-        yield draft.finding("contradictory", path, f"the replica {message}")
+def _labels(draft: Draft, path: Path_, target: TableInfo, source: Catalog, found: Catalog) -> Iterator[Finding]:
+    """Values that the enums of a replica's table lack, where the source has enums of the same names."""
+    for name in sorted({column.type for column in target.columns if column.sort == "enum"}):
+        known = found.database.enums.get(name, ())
+        lacking = [label for label in source.database.enums.get(name, ()) if label not in known]
+        if lacking:
+            fix = "; ".join(f'ALTER TYPE "{name}" ADD VALUE {_literal(label)}' for label in lacking)
+            yield draft.finding(
+                "contradictory", path, f"the replica lacks values of the type {quoted(name)}: run {fix}"
+            )
 
 
 def _literal(label: str) -> str:
@@ -133,7 +127,7 @@ def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool)
 
 def _takes(found: ColumnInfo, expected: ColumnInfo) -> bool:
     """Whether every value of one column comes back from the other unchanged."""
-    if expected.is_enum and found.type == "text":
+    if found.type == "text" == stored(expected.type):
         return True
     return found.type == expected.type and found.typmod in (expected.typmod, -1)
 

@@ -42,7 +42,8 @@ class Shape:
     """One table in one replica: which columns, under which names, which rows.
 
     Rows given to a shape are tuples of canonical text over `read_columns`: the columns the replica keeps, in the
-    table's order, followed by those only the filter looks at. `stored(row)` is the part the replica gets.
+    table's order, followed by those only the filter looks at. `stored(row)` is the part the replica gets. `asked` are
+    columns whose values are never taken from a record.
     """
 
     table: str
@@ -53,6 +54,7 @@ class Shape:
     key_index: tuple[int, ...]
     terms: tuple[tuple[int, Term], ...]
     mapping_version: str
+    asked: frozenset[str] = frozenset()
 
     @classmethod
     def build(cls, table: str, key: Sequence[str], columns: Sequence[Column], mapping: Layout) -> Self:
@@ -68,7 +70,9 @@ class Shape:
         terms = tuple((place[c.column], compiled(c, read[place[c.column]].type)) for c in mapping.where)
         names = tuple(mapping.columns.rename.get(column.name, column.name) for column in kept)
         index = tuple(place[name] for name in key)
-        return cls(table, kept, names, read, tuple(key), index, terms, _version(table, key, kept, names, terms))
+        version = _version(table, key, kept, names, terms)
+        asked = frozenset(mapping.columns.ask)
+        return cls(table, kept, names, read, tuple(key), index, terms, version, asked)
 
     @property
     def where_on_key_only(self) -> bool:
@@ -117,6 +121,11 @@ def mapping_conflicts(key: Sequence[str], mapping: Layout) -> Iterator[Problem]:
     for index, column in enumerate(omit):
         if column in key:
             yield Problem(("columns", "omit", index), f"leaves out the key column {quoted(column)}")
+    for index, column in enumerate(mapping.columns.ask):
+        if column in key:
+            yield Problem(("columns", "ask", index), f"asks for the key column {quoted(column)}, which is asked by")
+        elif column in omit and column not in {condition.column for condition in mapping.where}:
+            yield Problem(("columns", "ask", index), f"asks for {quoted(column)}, which is left out")
     for column in sorted(set(omit) & set(rename)):
         yield Problem(("columns", "rename", column), f"renames {quoted(column)}, which is also left out")
     for new in sorted({new for new in rename.values() if list(rename.values()).count(new) > 1}):
@@ -145,6 +154,7 @@ def _unknown(key: Sequence[str], types: dict[str, str], mapping: Layout) -> Iter
     named: list[tuple[tuple[str | int, ...], str]] = []
     named += [(("columns", "rename", column), column) for column in mapping.columns.rename]
     named += [(("columns", "omit", index), column) for index, column in enumerate(mapping.columns.omit)]
+    named += [(("columns", "ask", index), column) for index, column in enumerate(mapping.columns.ask)]
     named += [(("where", index, "column"), item.column) for index, item in enumerate(mapping.where)]
     named += [((), column) for column in key]
     for path, column in named:

@@ -30,10 +30,14 @@ class SourceTable(Part):
 
 
 class Columns(Part):
-    """What happens to columns on the way: renamed, left out, computed. Every other column is copied as it is."""
+    """What happens to columns on the way: renamed, left out, asked, computed. Every other column is copied as it is.
+
+    `ask` names columns that do not arrive exactly: their values are read from the SOT at every change of their row.
+    """
 
     rename: Mapping[ColumnName, ColumnName] = Field(default_factory=dict)
     omit: tuple[ColumnName, ...] = ()
+    ask: tuple[ColumnName, ...] = ()
     compute: Mapping[ColumnName, str] = Field(default_factory=dict)
 
 

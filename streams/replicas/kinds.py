@@ -6,7 +6,12 @@ import re
 
 from streams.rows.types import Kind, kind_of
 
-_BITS = {"int2": 16, "int4": 32, "int8": 64}
+_RANGES = {
+    "int2": range(-(2**15), 2**15),
+    "int4": range(-(2**31), 2**31),
+    "int8": range(-(2**63), 2**63),
+    "oid": range(2**32),
+}
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?").fullmatch
@@ -18,8 +23,7 @@ def possible(type_name: str, text: str) -> bool:
     """Whether `text` can be the canonical text of a value of this type; yes where that cannot be told."""
     kind = kind_of(type_name)
     if kind is Kind.integer:
-        half = 1 << (_BITS[type_name] - 1)
-        return _INTEGER(text) is not None and -half <= int(text) < half
+        return _INTEGER(text) is not None and int(text) in _RANGES[type_name]
     if kind is Kind.numeric:
         return text in ("NaN", "Infinity", "-Infinity") or is_plain_number(text)
     if kind is Kind.boolean:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
 from streams.plan.mapping import Column, Shape
+from streams.plan.types import stored
 from streams.replicas.base import Refused
 from streams.replicas.postgres_sql import Statements
+from streams.rows.types import BASE_TYPE
 
 # One advisory lock for all preparing of all workers: CREATE … IF NOT EXISTS is not safe against itself.
 _LOCK = "SELECT pg_advisory_xact_lock(7308613581302001)"
@@ -22,11 +24,10 @@ SELECT c.oid, c.relkind::text,
         AND i.indpred IS NULL AND i.indexprs IS NULL)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
-_COLUMNS = """
-SELECT a.attname, t.typname, a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> ''
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
-"""
+_COLUMNS: Final = (
+    "SELECT a.attname, b.typname, a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' "
+    "FROM pg_attribute a" + BASE_TYPE + "WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped"
+)
 _MORE = "Change the table or its mapping in the plan; `holdtrue plan check --live` lists every difference."
 
 Cursor = psycopg.Cursor[Any]
@@ -101,7 +102,7 @@ def _differences(found: dict[str, Found], expected: Iterable[Column]) -> Iterato
         there = found.get(column.name)
         if there is None:
             yield f"column {column.name}: expected {column.type}, found no such column"
-        elif there.type != column.type:
+        elif there.type not in (column.type, stored(column.type)):
             yield f"column {column.name}: expected {column.type}, found {there.type}"
         elif there.generated:
             yield f"column {column.name}: expected one that can be written, found a generated one"

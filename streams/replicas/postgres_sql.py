@@ -16,7 +16,8 @@ from typing import LiteralString
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from streams.plan.mapping import Shape
-from streams.rows.types import canonical_sql, identifier, type_sql
+from streams.plan.types import stored
+from streams.rows.types import canonical_sql, identifier
 
 NAME_BYTES_MAX = 63
 # Room on each page so that a key's next version row stays on it and no index is touched (heap-only update).
@@ -159,7 +160,7 @@ class Statements:
 
     def _definitions(self) -> Composable:
         columns = zip(self._shape.source_columns, self._shape.target_columns, strict=True)
-        return _trusted(f"{identifier(name)} {type_sql(column)}" for column, name in columns)
+        return _trusted(f"{identifier(name)} {identifier(stored(column.type))}" for column, name in columns)
 
     def _update(self) -> Composable:
         rest = [name for name in self._shape.target_columns if name not in self._keys]

@@ -6,46 +6,41 @@ SQL is made here as text, with every name and value quoted: this is core and kno
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
+from typing import Final, LiteralString
 
 from streams.plan.mapping import Column
+from streams.plan.types import KIND_OF, Kind
 
+__all__ = [
+    "BASE_TYPE",
+    "Kind",
+    "canonical_sql",
+    "identifier",
+    "key_array_sql",
+    "kind_of",
+    "literal",
+    "type_sql",
+]
 
-class Kind(StrEnum):
-    """A family of types whose canonical texts are read alike."""
-
-    integer = "integer"
-    numeric = "numeric"
-    float = "float"
-    boolean = "boolean"
-    bytes = "bytes"
-    json = "json"
-    time = "time"
-    text = "text"
-
-
-_KINDS = {
-    Kind.integer: ("int2", "int4", "int8"),
-    Kind.numeric: ("numeric",),
-    Kind.float: ("float4", "float8"),
-    Kind.boolean: ("bool",),
-    Kind.bytes: ("bytea",),
-    Kind.json: ("json", "jsonb"),
-    Kind.time: ("date", "time", "timestamp", "timestamptz"),
-    Kind.text: ("text", "varchar", "bpchar", "uuid"),
-}
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+# What a column of pg_attribute `a` is in the end: `b`, a row of pg_type, and its modifier `r.typmod`. A domain may be
+# over another domain; the last one's modifier is the one that holds.
+BASE_TYPE: Final[LiteralString] = """
+CROSS JOIN LATERAL (
+    WITH RECURSIVE chain AS (
+        SELECT a.atttypid AS oid, a.atttypmod AS typmod
+        UNION ALL
+        SELECT d.typbasetype, d.typtypmod FROM chain JOIN pg_type d ON d.oid = chain.oid AND d.typtype = 'd'
+    )
+    SELECT chain.oid, chain.typmod FROM chain JOIN pg_type e ON e.oid = chain.oid WHERE e.typtype <> 'd'
+) r
+JOIN pg_type b ON b.oid = r.oid
+"""
 
 
 def kind_of(type_name: str) -> Kind:
     """The kind of a type; an enum's values, and whatever has no kind of its own, are kept as their text."""
-    return _KIND_OF.get(type_name, Kind.text)
-
-
-def is_supported(type_name: str, enums: Container[str] = ()) -> bool:
-    """Whether a column of this type is carried exactly from the log to every store; `enums` are the known enums."""
-    return type_name in _KIND_OF or type_name in enums
+    return KIND_OF.get(type_name, Kind.text)
 
 
 def canonical_sql(column: Column, alias: str = "") -> str:

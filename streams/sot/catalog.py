@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from streams.address import shown
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
+from streams.rows.types import BASE_TYPE
 
 __all__ = ["Catalog", "ColumnInfo", "DatabaseInfo", "SlotInfo", "TableInfo", "connected", "read_catalog", "read_tables"]
 
@@ -60,13 +61,26 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE n.nspname || '.' || c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
-_COLUMNS: Final = """
-SELECT a.attrelid AS table_oid, a.attname AS name, t.typname AS type, a.atttypid AS type_oid, a.atttypmod AS typmod,
-       format_type(a.atttypid, a.atttypmod) AS shown, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable,
-       a.attgenerated <> '' AS generated, a.atthasdef OR a.attidentity <> '' AS has_default
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+_COLUMNS: Final = (
+    """
+SELECT a.attrelid AS table_oid, a.attname AS name, b.typname AS type, r.typmod, NOT a.attnotnull AS nullable,
+       format_type(a.atttypid, a.atttypmod) AS shown, a.attgenerated <> '' AS generated,
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       CASE WHEN b.typtype = 'e' THEN CASE a.atttypid WHEN b.oid THEN 'enum' ELSE 'domain over enum' END
+            WHEN b.typcategory = 'A' THEN 'array' WHEN b.typtype = 'c' THEN 'composite'
+            WHEN b.typtype = 'm' THEN 'multirange' ELSE '' END AS sort
+FROM pg_attribute a"""
+    + BASE_TYPE
+    + """
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
+"""
+)
+# Debezium 3.6.3 reads the values of everything in the category of enums when it starts, and fails where there are none.
+_UNREADABLE_ENUMS: Final = """
+SELECT format_type(t.oid, NULL) AS name FROM pg_type t
+WHERE t.typcategory = 'E' AND t.typtype IN ('e', 'd') AND NOT EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = t.oid)
+ORDER BY 1
 """
 # libpq gives no error code for a failed connection, only these words.
 _REASONS: Final = (
@@ -131,6 +145,7 @@ def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:
         slots={slot.pop("name"): SlotInfo(**slot) for slot in connection.execute(_SLOTS)},
         publications=frozenset(_names(connection, _PUBLICATIONS)),
         enums={enum["name"]: tuple(enum["labels"]) for enum in connection.execute(_ENUMS)},
+        unreadable_enums=tuple(_names(connection, _UNREADABLE_ENUMS)),
         schemas={schema["name"]: schema["may_create"] for schema in connection.execute(_SCHEMAS)},
     )
 

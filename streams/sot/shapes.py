@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from streams.errors import HoldtrueError
+from streams.plan.catalog import TableInfo
 from streams.plan.mapping import Shape
 from streams.plan.model import Plan
+from streams.plan.types import askable, refusal
 from streams.sot.catalog import connected, read_tables
 
 
@@ -12,8 +14,12 @@ class NoSuchTable(HoldtrueError):
     """A table of the plan is not in the SOT."""
 
 
+class NotCarried(HoldtrueError):
+    """A mapped column has a type that does not arrive exactly."""
+
+
 def read_shapes(plan: Plan, replica: str) -> dict[str, Shape]:
-    """Table → shape. Raises NoSuchTable, MappingError, and what connecting raises."""
+    """Table → shape. Raises NoSuchTable, NotCarried, MappingError, and what connecting raises."""
     mappings = plan.replicas[replica].tables
     with connected(plan.source.dsn.resolve(), "the source of truth") as connection:
         found = read_tables(connection, list(mappings))
@@ -23,4 +29,18 @@ def read_shapes(plan: Plan, replica: str) -> dict[str, Shape]:
             raise NoSuchTable(f"The SOT has no table {table}.", "Run `holdtrue plan check --live`.")
         columns = found[table].mapped_columns
         shapes[table] = Shape.build(table, plan.tables[table].key, columns, mapping)
+        _refuse(shapes[table], found[table])
     return shapes
+
+
+def _refuse(shape: Shape, table: TableInfo) -> None:
+    read = {column.name for column in shape.read_columns}
+    for column in table.columns:
+        if column.name not in read or (column.name in shape.asked and askable(column.type, column.sort)):
+            continue
+        if (reason := refusal(column.type, column.sort)) is not None:
+            raise NotCarried(
+                f"The column {column.name} of {table.name} has the type {column.shown}, which is not carried by "
+                f"itself, because {reason}.",
+                "Run `holdtrue plan check --live`, which says what can be done about it.",
+            )

@@ -43,6 +43,24 @@ def test_missing_tables_are_made_with_the_sources_types(postgres_harness: Postgr
     ]
 
 
+def test_an_enum_is_text_and_a_domain_is_what_it_is_over(postgres_harness: PostgresHarness) -> None:
+    """The replica need not know the enum; where it does, or has a domain, that is as good."""
+    shape = make_shape({"id": "int4", "state": "mood"}, ["id"])
+    query = "SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'state'"
+    made = postgres_harness.make_table(shape)
+    assert postgres_harness.admin.execute(query, [made.target]).fetchone() == ("text",)
+    execute = postgres_harness.admin.execute
+    execute("DROP SCHEMA IF EXISTS kinds CASCADE; CREATE SCHEMA kinds; CREATE TYPE kinds.mood AS ENUM ('ok')")
+    execute("CREATE DOMAIN kinds.positive AS int4; CREATE DOMAIN kinds.small AS kinds.positive")
+    for definition in ("id int4 PRIMARY KEY, state kinds.mood", "id kinds.small PRIMARY KEY, state text"):
+        target = make_target(postgres_harness, definition)
+        table = postgres_harness.open(shape, target)
+        assert table.apply([put(shape, ("7", "ok"), token(1))]) == [Result(Outcome.applied)]
+        assert table.read([b"7"]) == {b"7": Held(token(1), ("7", "ok"))}
+        execute(SQL("DROP TABLE contract_tokens.{}").format(Identifier(target)))
+    execute("DROP TABLE contract.given; DROP SCHEMA kinds CASCADE")
+
+
 @pytest.mark.parametrize(
     ("definition", "said"),
     [

@@ -124,14 +124,42 @@ def test_a_type_without_canonical_form_is_named() -> None:
         Decoder(other, shape())
 
 
-def test_a_value_without_canonical_form_makes_its_record_undecodable() -> None:
-    """It becomes a dead letter or holds the table, by the plan; the message names the column and not the value."""
+def test_a_value_without_canonical_form_is_as_good_as_not_sent() -> None:
+    """The SOT is asked for the row; nothing is guessed at, and nothing else of the batch suffers."""
     other = copy.deepcopy(SCHEMA)
     kind = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
     other["fields"][0]["type"][1]["fields"][1]["type"] = ["null", kind]
-    with pytest.raises(Undecodable, match="column name") as caught:
-        Decoder(other, shape()).decode(7, record(None, row(1, "secret")))
-    assert "secret" not in str(caught.value)
+    decoded = Decoder(other, shape())
+    said = [decoded.decode(7, record(None, row(1, moment))) for moment in ("soon", "2024-01-01T00:00:00Z")]
+    assert [isinstance(each, Keyed) and each.record.partial for each in said] == [True, False]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_asked_value_is_never_taken_from_a_record(there: bool) -> None:
+    """Whether the connector sends something for it or leaves it out: one by one, and many at once."""
+    other = copy.deepcopy(SCHEMA)
+    if not there:
+        del other["fields"][0]["type"][1]["fields"][1]
+    decoded = Decoder(other, shape(columns={"ask": ["name"]}))
+    records = [record(None, row(number), schema=other) for number in range(MANY)]
+    alone = [decoded.decode(offset, each) for offset, each in enumerate(records)]
+    assert decoded.decode_many(range(MANY), records) == alone
+    assert all(isinstance(said, Keyed) and said.record.partial for said in alone)
+    deleted = decoded.decode(MANY, record(row(1), None, "d", schema=other))
+    assert isinstance(deleted, Keyed)
+    assert (deleted.key, deleted.record.partial) == (b"1", False)
+
+
+def test_a_numeric_that_was_not_sent_is_not_compared() -> None:
+    """Not even with a filter's number: the SOT decides."""
+    other = copy.deepcopy(SCHEMA)
+    other["fields"][0]["type"][1]["fields"][2]["type"] = "string"
+    mapping = Layout.model_validate({"where": [{"column": "total", "op": "<", "value": 1}]})
+    columns = (*COLUMNS[:2], Column("total", "numeric"))
+    filtered = Decoder(other, Shape.build("public.t", ["id"], columns, mapping))
+    said = filtered.decode(7, record(None, row(1, "n", UNAVAILABLE), schema=other))
+    assert isinstance(said, Keyed)
+    assert said.record.partial
 
 
 def test_a_filter_on_a_value_that_was_not_sent_asks_the_source() -> None:

@@ -21,7 +21,7 @@ ACCOUNTS = "public.pgbench_accounts"
 
 def column(name: str, type_name: str = "int4", **fields: Any) -> ColumnInfo:
     """A nullable plain column."""
-    known = {"type_oid": 0, "typmod": -1, "shown": type_name, "is_enum": False, "nullable": True, "generated": False}
+    known = {"typmod": -1, "shown": type_name, "sort": "", "nullable": True, "generated": False}
     return ColumnInfo(name=name, type=type_name, **{**known, "has_default": False, **fields})
 
 
@@ -96,7 +96,10 @@ def test_tables_that_do_not_fit(changes: dict[str, Any], severity: str, words: s
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (column("places", "point"), "column places has the type point, which is not built yet: leave the column out"),
+        (
+            column("places", "point"),
+            "column places has the type point, which is not carried by itself, because it is not known to arrive",
+        ),
         (column("tags", "_text", shown="text[]"), "text[]"),
         (column("total", generated=True), "is generated"),
         (column("has space"), "a name that Avro does not carry"),
@@ -112,9 +115,47 @@ def test_columns_that_are_not_built(extra: ColumnInfo, words: str) -> None:
     assert len(_source(catalog, omitted)) == 2
 
 
+@pytest.mark.parametrize(
+    ("extra", "refused"),
+    [
+        (column("tags", "_text", sort="array"), False),
+        (column("span", "interval"), False),
+        (column("total", generated=True), False),
+        (column("born", "date"), False),
+        (column("pair", "pair", sort="composite"), False),
+        (column("price", "money"), True),
+        (column("prices", "_money", sort="array"), True),
+        (column("state", "mood", sort="domain over enum"), True),
+        (column("size", "of_an_extension"), True),
+    ],
+)
+def test_what_does_not_arrive_can_be_asked(extra: ColumnInfo, refused: bool) -> None:
+    """Only where one text says it; what is refused for good says nothing of asking."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, extra))
+    asked = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{ask: [{extra.name}]}}}}")
+    mine = [f.message for f in _source(catalog, asked) if f.path.startswith("replicas.reports")]
+    assert ["columns.ask" in message for message in mine] == ([False] if refused else [])
+
+
+def test_a_column_that_only_a_filter_looks_at_must_arrive() -> None:
+    """Left out of the replica, it decides all the same."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column("called", "name")))
+    filtered = f"{ACCOUNTS}: {{columns: {{omit: [called]}}, where: [{{column: called, op: '=', value: x}}]}}"
+    [found, *_] = _source(catalog, (f"{ACCOUNTS}: {{}}", filtered))
+    assert "it arrives as NULL from the log" in found.message
+    assert len(_source(catalog, (f"{ACCOUNTS}: {{}}", filtered))) == 3
+
+
+def test_enums_that_stop_the_connector_are_named() -> None:
+    """They need not be in any copied table."""
+    [finding] = _source(replace(SOURCE, database=replace(DATABASE, unreadable_enums=("public.nothing",))))
+    assert finding.path == "source"
+    assert "public.nothing" in finding.message
+
+
 def test_an_enum_is_text() -> None:
     """Enums are allowed."""
-    assert _source(_with(columns=(*TABLES[ACCOUNTS].columns, column("state", "mood", is_enum=True)))) == []
+    assert _source(_with(columns=(*TABLES[ACCOUNTS].columns, column("state", "mood", sort="enum")))) == []
 
 
 def test_a_table_that_is_not_there_and_a_column_that_is_not_there() -> None:
@@ -130,6 +171,13 @@ def test_ordering_a_text_column_is_refused() -> None:
     """Collations differ between stores, so order on text has no one meaning."""
     [finding] = _source(SOURCE, ("column: aid, op", "column: filler, op"))
     assert "only =, != and in work" in finding.message
+
+
+def test_a_filter_on_inet_is_refused() -> None:
+    """Its cast to text, which Postgres would compare, is not what it prints."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column("host", "inet")))
+    [finding] = _source(catalog, ('column: aid, op: "<=", value: 20000', "column: host, op: '=', value: '::1'"))
+    assert "inet, which a filter does not compare yet" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -235,14 +283,12 @@ def test_dynamo_tables_with_another_key() -> None:
     assert "has the key id and sort, but the plan's is aid" in finding.message
 
 
-def test_enum_types_that_a_replica_lacks() -> None:
-    """A table that is to be created needs the type; one that is there, every label."""
-    listed = (*TABLES[ACCOUNTS].columns[:-1], column("filler", "mood", is_enum=True))
+def test_values_of_an_enum_that_a_replica_lacks() -> None:
+    """Where its table has the enum; one that is to be created has text."""
+    listed = (*TABLES[ACCOUNTS].columns[:-1], column("filler", "mood", sort="enum"))
     tables = {**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], columns=listed)}
     source = Catalog(replace(DATABASE, enums={"mood": ("good", "it's bad")}), tables)
-    empty, lacking = replace(STORE, tables={}), replace(STORE.database, enums={"mood": ("good",)})
-    [needed] = _replica(empty, source=source)
-    assert "run CREATE TYPE \"mood\" AS ENUM ('good', 'it''s bad')" in needed.message
-    [label] = _replica(Catalog(lacking, tables), source=source)
-    assert "ALTER TYPE \"mood\" ADD VALUE 'it''s bad'" in label.message
+    assert _replica(replace(STORE, tables={}), source=source) == []
+    [finding] = _replica(Catalog(replace(STORE.database, enums={"mood": ("good",)}), tables), source=source)
+    assert "run ALTER TYPE \"mood\" ADD VALUE 'it''s bad'" in finding.message
     assert _replica(Catalog(replace(STORE.database, enums=source.database.enums), tables), source=source) == []

@@ -131,6 +131,9 @@ def test_numbers_beyond_reason_are_refused(value: str) -> None:
     "fields",
     [
         {"columns": {"omit": ["nope"]}},
+        {"columns": {"ask": ["nope"]}},
+        {"columns": {"ask": ["id"]}},
+        {"columns": {"ask": ["note"], "omit": ["note"]}},
         {"columns": {"rename": {"nope": "x"}}},
         {"columns": {"rename": {"note": "kind"}}},
         {"columns": {"omit": ["id"]}},

@@ -23,6 +23,8 @@ def test_every_canonical_text_is_possible(value: tuple[str, str]) -> None:
         ("int2", "-32769"),
         ("int4", "2147483648"),
         ("int8", "9223372036854775808"),
+        ("oid", "4294967296"),
+        ("oid", "-1"),
         ("int4", "007"),
         ("int4", "+1"),
         ("int4", "-0"),
@@ -44,3 +46,8 @@ def test_every_canonical_text_is_possible(value: tuple[str, str]) -> None:
 def test_other_spellings_are_not(type_name: str, text: str) -> None:
     """One value, one text."""
     assert not possible(type_name, text)
+
+
+def test_an_oid_has_no_sign() -> None:
+    """It reaches beyond int4."""
+    assert possible("oid", "4294967295")

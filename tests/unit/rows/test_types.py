@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.plan.mapping import Column
-from streams.rows.types import Kind, canonical_sql, identifier, is_supported, key_array_sql, kind_of, literal, type_sql
+from streams.rows.types import Kind, canonical_sql, identifier, key_array_sql, kind_of, literal, type_sql
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,6 @@ from streams.rows.types import Kind, canonical_sql, identifier, is_supported, ke
 def test_every_type_has_a_kind(name: str, kind: Kind) -> None:
     """Unknown types, enums among them, are texts."""
     assert kind_of(name) is kind
-
-
-def test_a_type_is_supported_when_known_or_an_enum() -> None:
-    """What is not carried exactly must be told apart from what is."""
-    assert is_supported("time")
-    assert is_supported("mood", enums={"mood"})
-    assert not is_supported("mood")
-    assert not is_supported("money")
 
 
 def test_only_numerics_are_trimmed() -> None:

@@ -1,0 +1,159 @@
+"""Every supported type, with the edges of its values, through both paths into all three stores (docs/types.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from streams.plan.types import ASKABLE, SUPPORTED
+from tests.integration.worker.conftest import MakeBank
+from tests.support import typed
+from tests.support.bank import Bank
+from tests.support.processes import stop_all
+from tests.support.topic import values
+from tests.support.typed import ASKED, Texts
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+STORES = ("reports", "cache", "lookup")
+FAMILIES = {**typed.FAMILIES, "asked": ASKED}
+SNAPSHOT, INSERTED, UPDATED = 1, 101, 201
+LONG = """
+CREATE TABLE long_values (id int4 PRIMARY KEY, n int4, number numeric NOT NULL, words text, doc jsonb, raw bytea,
+  lexemes tsvector, range numrange);
+ALTER TABLE long_values ALTER number SET STORAGE EXTERNAL, ALTER words SET STORAGE EXTERNAL,
+  ALTER doc SET STORAGE EXTERNAL, ALTER raw SET STORAGE EXTERNAL, ALTER lexemes SET STORAGE EXTERNAL,
+  ALTER range SET STORAGE EXTERNAL;
+"""
+LONG_COLUMNS = {
+    "n": "int4", "number": "numeric", "words": "text", "doc": "jsonb", "raw": "bytea", "lexemes": "tsvector",
+    "range": "numrange",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bank(make_bank: MakeBank) -> Iterator[Bank]:
+    """One table a family; its rows are there before the snapshot, then twice more come through the log."""
+    names = [f"public.{family}" for family in FAMILIES]
+    statements = [typed.SETUP, LONG]
+    for name, family in FAMILIES.items():
+        statements += [typed.definition(name, family), *typed.inserts(name, family, SNAPSHOT)]
+    tables = {name: ["id"] for name in [*names, "public.long_values"]}
+    asked = {"public.asked": {"columns": {"ask": list(ASKED)}}}
+    replicas = {store: {name: asked.get(name, {}) for name in tables} for store in STORES}
+    made = make_bank(ddl=";".join(statements), tables=tables, replicas=replicas, partitions=1)
+    made.apply()
+    for store in STORES:
+        made.worker(store)
+    made.wait_published()
+    for name, family in FAMILIES.items():
+        for statement in (*typed.inserts(name, family, INSERTED), *typed.updates(name, family, UPDATED)):
+            made.sot.execute(statement.encode())
+    for store in STORES:
+        made.wait_caught_up(store)
+    yield made
+    assert stop_all(made.workers) == [0, 0, 0]
+
+
+def held(bank: Bank, store: str, name: str) -> Texts:
+    """What a store holds, by id and column."""
+    looks: dict[str, Callable[[], Texts]] = {
+        "reports": lambda: typed.postgres_texts(bank.env["HOLDTRUE_REPLICA_DSN"], name, FAMILIES[name]),
+        "cache": lambda: typed.redis_texts(bank.env["HOLDTRUE_REDIS_URL"], f"{bank.name}:{name}:"),
+        "lookup": lambda: typed.dynamodb_texts(bank.env, f"{bank.name}_{name}"),
+    }
+    return looks[store]()
+
+
+def expected(bank: Bank, name: str) -> Texts:
+    """What the SOT has."""
+    return typed.postgres_texts(bank.env["HOLDTRUE_SOT_DSN"], name, FAMILIES[name])
+
+
+def test_every_supported_type_is_here() -> None:
+    """A type that is added must be shown to arrive."""
+    assert {column.type for family in typed.FAMILIES.values() for column in family.values()} == SUPPORTED | {"mood"}
+    assert {column.type for column in ASKED.values()} >= ASKABLE
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_both_paths_are_taken(bank: Bank, name: str) -> None:
+    """Rows that were there come from the snapshot, the others from the log."""
+    records = values(bank.consumer(), bank.topic(f"public.{name}"), bank.env["HOLDTRUE_REGISTRY"])
+    reads = {record["after"]["id"] for record in records if record["op"] == "r"}
+    assert reads == {*range(SNAPSHOT, SNAPSHOT + typed.rows_of(FAMILIES[name]))}
+    assert {record["after"]["id"] for record in records if record["op"] != "r"} & reads == set()
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "wide"])
+def test_every_value_arrives_by_snapshot_and_by_log(bank: Bank, name: str, store: str) -> None:
+    """As the source prints it, NULL as NULL, asked or not; rows of the snapshot, inserted rows, updated rows."""
+    want = expected(bank, name)
+    assert {key for key, _ in want} == {
+        first + number for first in (SNAPSHOT, INSERTED, UPDATED) for number in range(typed.rows_of(FAMILIES[name]))
+    }
+    found = held(bank, store, name)
+    assert {key: (want.get(key), found.get(key)) for key in want | found if want.get(key) != found.get(key)} == {}
+
+
+@pytest.mark.parametrize("store", ["reports", "cache"])
+def test_numerics_that_are_no_numbers_or_have_too_many_digits(bank: Bank, store: str) -> None:
+    """Postgres and Redis hold them all."""
+    assert held(bank, store, "wide") == expected(bank, "wide")
+
+
+def test_what_dynamodb_cannot_hold_is_a_dead_letter_with_drift(bank: Bank) -> None:
+    """Row by row, with the reason; the rows beside it arrive."""
+    want, found = expected(bank, "wide"), held(bank, "lookup", "wide")
+    fits = {key: text for key, text in want.items() if text in ("1", None)}
+    assert found == fits
+    drifts = {
+        int(event["key"]["id"]): event
+        for event in bank.events("drift")
+        if (event["table"], event["kind"], event["state"]) == ("public.wide", "unapplied", "open")
+    }
+    assert set(drifts) == {key for key, _ in want.keys() - fits.keys()}
+    assert {event["replica"] for event in drifts.values()} == {"lookup"}
+
+
+def test_long_values_that_an_update_leaves_alone_stay(bank: Bank) -> None:
+    """They are not in the log (TOAST), also not a NOT NULL numeric's: the row is read from the source."""
+    columns = {name: typed.Typed(kind, kind, []) for name, kind in LONG_COLUMNS.items()}
+    words = "(SELECT string_agg(md5(n::text), ' ') FROM generate_series(1, 300) n)"
+    bank.sot.execute(
+        f"INSERT INTO long_values SELECT 1, 1, repeat('7', 6000)::numeric, {words}, to_jsonb({words}), "
+        f"convert_to({words}, 'UTF8'), {words}::tsvector, numrange(0, repeat('8', 6000)::numeric)".encode()
+    )
+    bank.sot.execute("UPDATE long_values SET n = 2")
+    want = typed.postgres_texts(bank.env["HOLDTRUE_SOT_DSN"], "long_values", columns)
+    looks = (
+        lambda: typed.postgres_texts(bank.env["HOLDTRUE_REPLICA_DSN"], "long_values", columns),
+        lambda: typed.redis_texts(bank.env["HOLDTRUE_REDIS_URL"], f"{bank.name}:long_values:"),
+    )
+    for look in looks:
+        wait_until(lambda look=look: look() == want, "the long row with its new number")
+
+
+def test_validation_finds_every_row_right(bank: Bank) -> None:
+    """Digests of all types agree between the source, the version tables and the content of the stores."""
+    results = bank.validate("--depth", "checksums")
+    wrong = {(each["replica"], each["table"]) for each in results if each["outcome"] != "correct"}
+    assert wrong <= {("lookup", "public.wide"), ("lookup", "public.long_values")}
+    assert len(results) == len(STORES) * (len(FAMILIES) + 1)
+
+
+def test_a_column_that_no_longer_arrives_holds_its_table(bank: Bank) -> None:
+    """The connector leaves the new type out of its records: no NULL is written, and a new worker refuses to start."""
+    before = held(bank, "reports", "floats")
+    bank.sot.execute("ALTER TABLE floats ALTER single TYPE tsquery USING 'a & b'")
+    bank.sot.execute("UPDATE floats SET double = 1; INSERT INTO integers VALUES (901, 1, 1, 1, 1)")
+    signal = bank.wait_event("signals", type="table-held", replica="reports", table="public.floats")
+    assert "has no column single" in signal["detail"]["reason"]
+    bank.wait_caught_up("reports", "public.integers")
+    assert held(bank, "reports", "floats") == before
+    assert held(bank, "reports", "integers")[901, "small"] == "1"
+    refused = bank.run("worker", "--replica", "reports", "--instance", "1")
+    assert refused.returncode != 0
+    assert "single of public.floats has the type tsquery, which is not carried by itself" in refused.stderr
