@@ -33,7 +33,7 @@ _EPOCH_DAY = date(1970, 1, 1)
 _YEAR_1_DAY = 1 - _EPOCH_DAY.toordinal()
 _LAST_DAY = date.max.toordinal() - _EPOCH_DAY.toordinal()
 _DAYS_OF_400_YEARS = 146_097
-# From here on a snapshot's dates are what they look like, but for those 1583 years and more before Christ.
+# From here on a snapshot's dates are what they look like, but for those of 1582 BC and before.
 _REFORM_DAY = (date(1582, 10, 25) - _EPOCH_DAY).days
 DAY_US = 86_400_000_000
 # The timestamps of the years 1 to 9999, and the first one Postgres has, 4714-11-24 BC.

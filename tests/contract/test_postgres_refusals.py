@@ -67,10 +67,13 @@ def test_refused_rows_do_not_keep_the_rest_of_the_batch(table: PostgresTable, ba
 
 def test_an_enum_value_the_target_lacks_is_refused(postgres_harness: PostgresHarness) -> None:
     """Known values of an enum are carried as their text, an unknown one is the row's problem alone."""
-    postgres_harness.admin.execute("DROP TYPE IF EXISTS contract_mood")
-    postgres_harness.admin.execute("CREATE TYPE contract_mood AS ENUM ('happy', 'sad')")
+    execute = postgres_harness.admin.execute
+    execute("DROP TYPE IF EXISTS contract_mood CASCADE")
+    execute("CREATE TYPE contract_mood AS ENUM ('happy', 'sad'); CREATE SCHEMA IF NOT EXISTS contract")
+    execute("DROP TABLE IF EXISTS contract.moods")
+    execute("CREATE TABLE contract.moods (id int4 PRIMARY KEY, mood contract_mood)")
     shape = make_shape({"id": "int4", "mood": "contract_mood"}, ["id"])
-    table = postgres_harness.make_table(shape)
+    table = postgres_harness.open(shape, "contract.moods")
     results = table.apply([put(shape, ("1", "happy"), token(1)), put(shape, ("2", "bored"), token(1))])
     assert results == [
         Result(Outcome.applied),

@@ -203,12 +203,12 @@ def test_what_exists_needs_no_permission_to_create() -> None:
     assert _source(replace(_with(is_owner=False), database=database)) == []
 
 
-def _replica(catalog: Catalog, *edits: tuple[str, str], source: Catalog | None = None) -> list[Finding]:
+def _replica(catalog: Catalog, *edits: tuple[str, str], source: Catalog = SOURCE) -> list[Finding]:
     document = parse_document(edited(*edits), "p")
     plan = Plan.model_validate(document.data)
     replica = plan.replicas["reports"]
     assert isinstance(replica, PostgresReplica)
-    return list(postgres_findings(plan, Draft(document), "reports", replica, source or SOURCE, catalog))
+    return list(postgres_findings(plan, Draft(document), "reports", replica, source, catalog))
 
 
 STORE = Catalog(replace(DATABASE, name="replica", system_identifier="8"), TABLES)
@@ -218,6 +218,24 @@ def test_a_replica_that_fits_or_can_be_created_has_no_findings() -> None:
     """Equal tables, and no tables at all."""
     assert _replica(STORE) == []
     assert _replica(replace(STORE, tables={})) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "fits"),
+    [
+        (column("state", "mood", sort="enum"), True),
+        (column("pair", "pair", sort="composite"), True),
+        (column("states", "_mood", sort="array"), True),
+        (column("tags", "_text", sort="array"), False),
+        (column("total", "int4"), False),
+    ],
+)
+def test_what_only_the_source_knows_may_be_text(extra: ColumnInfo, fits: bool) -> None:
+    """As in a table that holdtrue creates; every other column has the source's own type."""
+    known, kept = TABLES[ACCOUNTS], TABLES[ACCOUNTS].columns
+    found = replace(STORE, tables={**TABLES, ACCOUNTS: replace(known, columns=(*kept, column(extra.name, "text")))})
+    findings = _replica(found, source=_with(columns=(*kept, extra)))
+    assert ["expected is" in finding.message for finding in findings] == ([] if fits else [True])
 
 
 @pytest.mark.parametrize(
