@@ -143,6 +143,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 await self.app.on_gap(tp, start, first)
             await self.seek(tp, max(start, first))
 
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """In the consumer's own thread: Faust seeks from ours, while a fetch may be taking the same records out there.
+
+        Then a fetch found them gone, and ended the worker (KeyError in aiokafka's fetcher).
+        """
+        await self._thread.call_thread(self._thread.seek, partition, offset)
+
     async def commit_done(self, done: Mapping[TP, int]) -> bool:
         """Commit that every record up to these offsets is in store, changelog and local state.
 
