@@ -26,7 +26,7 @@ from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
 from streams.transport.batches import Batch, KafkaRecord
-from streams.versions.state import PartitionState
+from streams.versions.state import Log, PartitionState
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,17 @@ class Owner:
             await self._applier.note(self.state)
         reached(Step.sweep_ordered)
         self._arrived.set()
+
+    async def order_log(self, log: Log) -> None:
+        """From `log.floor` on, count records to another log of the SOT. Durable on return.
+
+        Whatever comes before that is counted to an earlier log, is asked about more often than need be, and is right.
+        """
+        async with self.lock:
+            if log > self.state.log:
+                self.state.log = log
+                await self._applier.note(self.state)
+        reached(Step.log_ordered)
 
     async def prove_ownership(self) -> bool:
         """Whether the partition is still ours: only its owner in the current generation can commit (Ordering 12)."""

@@ -17,7 +17,7 @@ from streams.errors import StoreUnavailable
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.versions.entry import Entry
-from streams.versions.state import ENTRY
+from streams.versions.state import ENTRY, Input
 from tests.simulation import clock, faults
 from tests.simulation.auditor import Auditor, deadline
 from tests.simulation.connector import Connector
@@ -352,6 +352,6 @@ class _Entries:
 
     def __str__(self) -> str:
         entries = {key[1:]: Entry.decode(value) for key, value in self._records if key.startswith(ENTRY)}
-        marks = [int.from_bytes(value, "big", signed=True) for key, value in self._records if key.endswith(b"input")]
+        marks = [Input.decode(value)[:2] for key, value in self._records if key.endswith(b"input")]
         told = [f"{k!r} {tuple(e.token)}{'' if e.digest else ' dead'}{e.unproven or ''}" for k, e in entries.items()]
         return f"{', '.join(told)} input {marks}"

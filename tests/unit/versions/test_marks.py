@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from streams.versions.entry import Entry, Position, Token
-from streams.versions.state import Move, PartitionState, Sweep
+from streams.versions.entry import Entry, Epochs, Position, Token
+from streams.versions.state import Input, Log, Move, PartitionState, Sweep
 
 
 def entry(offset: int, digest: bytes | None) -> Entry:
@@ -76,3 +76,56 @@ def test_turnover_counts_rows_that_come_and_go_but_not_those_that_change(tmp_pat
     state.commit([Move(b"1", second, entry(2, None))], 2, 2)
     assert (state.live, state.turnover) == (0, 2)
     state.close()
+
+
+def test_records_are_counted_to_the_log_that_was_ordered_from_its_floor_on(tmp_path: Path) -> None:
+    """What is before the floor may be of the log before: it is counted to that one."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert state.epochs(0) == Epochs(1, 1)
+    state.log = Log(7, 40)
+    assert (state.epochs(39), state.epochs(40)) == (Epochs(1, 6), Epochs(1, 7))
+    state.close()
+
+
+def test_the_order_of_a_log_survives_a_restart_and_the_loss_of_the_folder(tmp_path: Path) -> None:
+    """And no older record of the changelog takes it back."""
+    state = PartitionState(tmp_path / "a", 0)
+    older = state.changelog([], 0)
+    state.log = Log(3, 20)
+    old = state.changelog([], 5)
+    state.log = Log(4, 10)
+    records = state.changelog([], 7)
+    state.commit([], 7, 3, records=records)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover([*records, *old, *older], 9)
+    assert again.log == recovered.log == Log(4, 10)
+    again.close()
+    recovered.close()
+
+
+def test_the_input_offset_goes_back_with_a_new_life_of_the_topic_only(tmp_path: Path) -> None:
+    """Whatever a zombie of the old topic says later: its offsets are smaller now. A sweep of then is void."""
+    state = PartitionState(tmp_path / "a", 0)
+    state.topic, state.sweep = "old", state.sweep.with_order(50)
+    state.commit([], 40, 0)
+    zombie = state.changelog([], 90)
+    state.begin_topic("new")
+    assert (state.epoch, state.input_offset, state.topic, state.sweep.pending) == (2, -1, "new", False)
+    records = state.changelog([], -1)
+    state.commit([], -1, 3, records=records)
+    state.commit([], 2, 5)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover([*zombie, *records, *zombie], 9)
+    assert (again.epoch, again.input_offset, again.topic) == (2, 2, "new")
+    assert (recovered.epoch, recovered.input_offset, recovered.topic) == (2, -1, "new")
+    assert not recovered.sweep.pending
+    again.close()
+    recovered.close()
+
+
+def test_an_input_offset_of_before_epochs_is_understood() -> None:
+    """States and changelogs of earlier versions hold the bare number."""
+    assert Input.decode(struct.pack(">q", 17)) == Input(1, 17, "")
+    assert Input.decode(Input(3, 17, "id").encode()) == Input(3, 17, "id")
