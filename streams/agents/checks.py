@@ -21,7 +21,6 @@ from streams.replicas.base import Held
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry
-from streams.versions.state import Log
 
 # Keys that one answer names, of each kind: an answer must fit into a Kafka message.
 NAMED_MAX = 2_500
@@ -54,7 +53,7 @@ class Checks(Requests):
             await owner.order_sweep(request["o2"])
             return []
         if depth is Depth.log:
-            await owner.order_log(Log(request["epoch"], request["o2"]))
+            await owner.order_log(request["epoch"], request["o2"])
             return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]

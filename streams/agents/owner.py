@@ -26,7 +26,7 @@ from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
 from streams.transport.batches import Batch, KafkaRecord
-from streams.versions.state import Log, PartitionState
+from streams.versions.state import PartitionState
 
 log = logging.getLogger(__name__)
 
@@ -133,14 +133,23 @@ class Owner:
         reached(Step.sweep_ordered)
         self._arrived.set()
 
-    async def order_log(self, log: Log) -> None:
-        """From `log.floor` on, count records to another log of the SOT. Durable on return.
+    async def hold_table(self, reason: str) -> None:
+        """Stop the table before the next record, and say so now: there may be none for long."""
+        self.work.held = Held(self.state.input_offset + 1, reason)
+        HELD.labels(*self.work.labels).set(1)
+        async with self._moved:
+            self._moved.notify_all()
+        await self._on_held(self.tp, self.work.held)
+
+    async def order_log(self, epoch: int, floor: int) -> None:
+        """From `floor` on, count records to another log of the SOT. Durable on return.
 
         Whatever comes before that is counted to an earlier log, is asked about more often than need be, and is right.
         """
         async with self.lock:
-            if log > self.state.log:
-                self.state.log = log
+            followed = self.state.log.followed(epoch, floor, self.state.input_offset)
+            if followed != self.state.log:
+                self.state.log = followed
                 await self._applier.note(self.state)
         reached(Step.log_ordered)
 

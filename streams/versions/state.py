@@ -22,7 +22,7 @@ _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
 _SWEEP, _LOG = MARK + b"sweep", MARK + b"log"
 _NUMBER = struct.Struct(">q")
 _SWEEP_NUMBERS = struct.Struct(">qqq")
-_LOG_NUMBERS = struct.Struct(">qq")
+_LOG_NUMBERS = struct.Struct(">qqq")
 # An input offset, and the epoch it counts in; behind it the id of the topic.
 _INPUT_NUMBERS = struct.Struct(">qq")
 
@@ -66,15 +66,23 @@ class Log(NamedTuple):
     """Which of the SOT's logs a partition's records are of (decision 6). Grows only; the larger one holds.
 
     epoch: ordinal of the newest log, given by control. floor: its records are from this offset on; what is before may
-    be of either.
+    be of either, and is counted to the log `before`.
     """
 
     epoch: int = 1
     floor: int = 0
+    before: int = 0
 
     def at(self, offset: int) -> int:
         """The log that the record at `offset` is counted to."""
-        return self.epoch if offset >= self.floor else self.epoch - 1
+        return self.epoch if offset >= self.floor else self.before
+
+    def followed(self, epoch: int, floor: int, reached: int) -> Log:
+        """After the order of another log; nothing changes where this or a later one is known. reached: applied so far.
+
+        What lies between is counted to the log of the record that comes next.
+        """
+        return self if epoch <= self.epoch else Log(epoch, floor, self.at(reached + 1))
 
 
 class Input(NamedTuple):

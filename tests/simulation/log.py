@@ -80,6 +80,7 @@ class Topic:
 
     def __init__(self, partitions: int) -> None:
         self.partitions = [Partition() for _ in range(partitions)]
+        self.life = 1
         self._said: list[Payload | int] = []  # what one record says, or the transaction of a TRUNCATE
 
     def send(self, said: Payload, now: float, *, undecodable: bool = False) -> tuple[int, int]:

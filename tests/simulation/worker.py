@@ -87,7 +87,7 @@ class Process:
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
         applier = Applier(self.work, Failures(events, REPLICA, TABLE, CHANGES, ["id"]))
-        self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events)
+        self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events, threads, world.lives)  # type: ignore[arg-type]
         same = (self.replica.owner, self.replica.commit, _Requests(world), threads, events)
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]

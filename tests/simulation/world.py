@@ -14,6 +14,7 @@ from faust.types import TP
 
 from streams.agents.owner import Owner
 from streams.errors import StoreUnavailable
+from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.versions.entry import Entry
@@ -305,6 +306,10 @@ class World:
         if schema in ("check-result", "repair-result"):
             self.answers.append(record)
         self.count(f"event {schema}")
+
+    def lives(self, topics: Sequence[str]) -> dict[str, Life]:
+        """Which life of the change topic this is."""
+        return dict.fromkeys(topics, Life(str(self.topic.life), len(self.changelogs)))
 
     def latency(self) -> float:
         """How long something outside takes, one way."""

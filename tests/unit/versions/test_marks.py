@@ -82,8 +82,10 @@ def test_records_are_counted_to_the_log_that_was_ordered_from_its_floor_on(tmp_p
     """What is before the floor may be of the log before: it is counted to that one."""
     state = PartitionState(tmp_path / "0", 0)
     assert state.epochs(0) == Epochs(1, 1)
-    state.log = Log(7, 40)
-    assert (state.epochs(39), state.epochs(40)) == (Epochs(1, 6), Epochs(1, 7))
+    state.log = state.log.followed(7, 40, 12)
+    assert (state.epochs(39), state.epochs(40)) == (Epochs(1, 1), Epochs(1, 7))
+    assert state.log.followed(7, 20, 12) == state.log.followed(6, 90, 12) == state.log
+    assert (state.log.followed(9, 60, 12).at(59), state.log.followed(9, 60, 50).at(59)) == (1, 7)
     state.close()
 
 
@@ -91,15 +93,15 @@ def test_the_order_of_a_log_survives_a_restart_and_the_loss_of_the_folder(tmp_pa
     """And no older record of the changelog takes it back."""
     state = PartitionState(tmp_path / "a", 0)
     older = state.changelog([], 0)
-    state.log = Log(3, 20)
+    state.log = Log(3, 20, 1)
     old = state.changelog([], 5)
-    state.log = Log(4, 10)
+    state.log = Log(4, 10, 3)
     records = state.changelog([], 7)
     state.commit([], 7, 3, records=records)
     state.close()
     again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
     recovered.recover([*records, *old, *older], 9)
-    assert again.log == recovered.log == Log(4, 10)
+    assert again.log == recovered.log == Log(4, 10, 3)
     again.close()
     recovered.close()
 
