@@ -126,12 +126,17 @@ class Repairs(Requests):
         return Fence(end, seen)
 
     async def _repair(self, owner: Owner, key: bytes, fence: Fence) -> tuple[str, Entry | None]:
-        work, looks = owner.work, Looks()
+        work = owner.work
+        asked: Entry | None = None
+        looks = Looks()
         for again in range(TRIES_MAX):
             if again:
                 await asyncio.sleep(AGAIN_SECONDS * again)
             async with owner.lock:
                 entry = owner.state.entry(key)
+                if entry != asked:
+                    # What has come since the first look is not settled by what was over then.
+                    asked, looks = entry, Looks()
                 # The store first, then the SOT: what is written above this token was read after it was there.
                 held = await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))
                 read = await work.read_sot([key], "repair")

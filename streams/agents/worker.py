@@ -121,7 +121,7 @@ class ReplicaWorker:
             if tp.topic not in lives:
                 raise _replaced(tp.topic)
             state, life = work.versions.state(tp.partition), lives[tp.topic].id
-            if state.input_offset >= ends[tp] or state.topic not in ("", life):
+            if state.input_offset >= ends[tp] or not state.is_of(life):
                 await self._begin_anew(tp, state, life)
             state.topic = life
 

@@ -225,8 +225,22 @@ class PartitionState:
             if old is None or entry.token >= old.token:
                 batch.put(ENTRY + key, entry.encode())
                 self._account(Move(key, old, entry), touched)
+        self._cover(newest.values())
         self.changelog_offset = max(self.changelog_offset, changelog_offset)
         self._write(batch, touched)
+
+    def _cover(self, entries: Iterable[Entry]) -> None:
+        """Know of every life of the topic that an entry tells of, also where the mark that told of it was lost.
+
+        Of which topic it was is unknown then: the next one read begins another epoch.
+        """
+        newest = max((entry.token.epoch for entry in entries), default=0)
+        if newest > self.epoch:
+            self.epoch, self.input_offset, self.topic = newest, -1, ""
+
+    def is_of(self, topic: str) -> bool:
+        """Whether the input offset counts in this topic. What was written before topics had epochs names none."""
+        return self.topic == topic or (not self.topic and self.epoch == 1)
 
     def _passed(self, last: int, count: int) -> None:
         """The changelog ends with `count` records of ours, up to `last`; is everything before them known here?

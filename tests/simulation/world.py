@@ -22,6 +22,7 @@ from streams.versions.state import ENTRY, Input
 from tests.simulation import clock, faults
 from tests.simulation.auditor import Auditor, deadline
 from tests.simulation.connector import Connector
+from tests.simulation.control import Control
 from tests.simulation.disk import Machine
 from tests.simulation.group import Group
 from tests.simulation.history import Event, History
@@ -69,6 +70,7 @@ class World:
         self.connector = Connector(self.sot, self.topic, self.loop, self.rng, self.invariants.excuse)
         self.group = Group(self.loop, self.rng, partitions)
         self.auditor = Auditor(self)
+        self.control = Control(self)
         self.machines = [Machine() for _ in range(self.settings.workers)]
         self.processes: list[Process | None] = [None] * self.settings.workers
         self.lives: list[Process] = []
@@ -243,6 +245,16 @@ class World:
         self.processes[number] = process
         self.group.join(process)
 
+    def start_later(self, number: int, seconds: float) -> None:
+        """Start a worker again, if nobody else does before."""
+
+        def start() -> None:
+            process = self.processes[number]
+            if process is None or process.dead:
+                self.start(number)
+
+        self.loop.call_later(seconds, start)
+
     def died(self, process: Process) -> None:
         """Its heartbeats stay away."""
         self.group.rebalance()
@@ -282,8 +294,9 @@ class World:
         taken = True
         for tp, last in done.items():
             taken = taken and self.group.commit(process, generation, tp, last + 1)
-            if taken and tp.topic == CHANGES:
-                self.invariants.committed(tp.partition, last + 1)
+            if taken and tp.topic == CHANGES and process.life == self.topic.life:
+                epoch = process.versions.state(tp.partition).epoch
+                self.invariants.committed(tp.partition, last + 1, epoch)
         return taken
 
     def started(self, process: Process, partition: int, start: int | None, committed: int | None) -> None:
@@ -307,7 +320,7 @@ class World:
             self.answers.append(record)
         self.count(f"event {schema}")
 
-    def lives(self, topics: Sequence[str]) -> dict[str, Life]:
+    def topic_lives(self, topics: Sequence[str]) -> dict[str, Life]:
         """Which life of the change topic this is."""
         return dict.fromkeys(topics, Life(str(self.topic.life), len(self.changelogs)))
 

@@ -127,6 +127,17 @@ def test_the_input_offset_goes_back_with_a_new_life_of_the_topic_only(tmp_path: 
     recovered.close()
 
 
+def test_an_entry_of_a_later_life_than_the_mark_tells_begins_another_one(tmp_path: Path) -> None:
+    """The changelog has lost its end: records of the topic would pass for replays of what the entry has seen."""
+    state = PartitionState(tmp_path / "0", 0)
+    state.recover([(b"e1", entry(36, b"d" * 16)._replace(token=Token(2, 36, 0)).encode())], 0)
+    assert (state.epoch, state.input_offset) == (2, -1)
+    assert not state.is_of("any")
+    state.recover([(b"minput", Input(2, 40, "this").encode())], 1)
+    assert (state.input_offset, state.is_of("this"), state.is_of("other")) == (40, True, False)
+    state.close()
+
+
 def test_an_input_offset_of_before_epochs_is_understood() -> None:
     """States and changelogs of earlier versions hold the bare number."""
     assert Input.decode(struct.pack(">q", 17)) == Input(1, 17, "")
