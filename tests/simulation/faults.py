@@ -223,7 +223,7 @@ def _failover(world: World, rng: Random) -> str:
     gone = world.sot.fail_over(rng.randint(0, 3))
     world.connector.follow_failover(down)
     world.invariants.excuse(gone)
-    world.versions.clear()
+    world.forget_versions()
     if world.history.breaks:
         world.control.broken()
     return f"changes of {sorted(gone)} are gone"
@@ -241,7 +241,7 @@ def _restore(world: World, rng: Random) -> str:
     gone = world.sot.restore(rng.randint(0, 3), rng.choice([50, 300, 5_000, 1 << 31]), rng.choice([100, 3_000, 10**6]))
     gone |= world.connector.snapshot_again(down, 0, skipping=True)
     world.invariants.excuse(gone)
-    world.versions.clear()
+    world.forget_versions()
     world.control.broken()
     return f"changes of {sorted(gone)} are gone"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import FOUND, GUARD, ORDER, OVERRULE, SEEDS, SETTLE, Mutant, mutant
+from tests.simulation.mutants import BREAKS, FOUND, GUARD, LOOKS, MARKS, ORDER, OVERRULE, SEEDS, SETTLE, Mutant, mutant
 
 _ORDER, _RULE, _MEMORY = "streams.changes.order", "streams.repair.rule", "streams.replicas.memory"
 _STATE, _OWNER, _CHECKS = "streams.versions.state", "streams.agents.owner", "streams.agents.checks"
 _COMPARE, _APPLY, _REPAIRS = "streams.checks.compare", "streams.agents.apply", "streams.agents.repairs"
+_VISIBILITY, _WORKER = "streams.changes.visibility", "streams.agents.worker"
 _SETTLE, _ROUNDS = "streams.replicas.settle", "streams.validation.rounds"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -43,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "lsn-alone",
         "a change whose lsn is not higher is dropped instead of asked (5)",
         _ORDER,
-        "    elif _differs(run, record, digest):\n        _ask(run, record, epoch, run.position)\n\n\ndef _change_unp",
+        "    elif _differs(run, record, digest):\n        _ask(run, record, run.position)\n\n\ndef _change_unp",
         "\n\ndef _change_unp",
         killer=ORDER + "rule_5_a_change_whose_lsn_is_not_higher_is_asked_unless_equal",
         quick=True,
@@ -52,7 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "lsn-before-offset",
         "a replay is told by its lsn, not by its offset (3)",
         _ORDER,
-        "        if (epoch, record.offset) <= run.token.record:",
+        "        if (epochs.topic, record.offset) <= run.token.record:",
         "        if run.position is not None and record.op is not Op.read and record.lsn <= run.position.lsn:",
         killer=ORDER + "rule_5_a_change_whose_lsn_is_not_higher_is_asked_unless_equal",
     ),
@@ -60,8 +61,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "read-with-position",
         "a read leaves a log position behind (6)",
         _ORDER,
-        "        _ask(run, record, epoch, run.position)\n\n\ndef _change(",
-        "        _ask(run, record, epoch, Position(epoch, record.lsn))\n\n\ndef _change(",
+        "        _ask(run, record, run.position)\n\n\ndef _change(",
+        "        _ask(run, record, Position(run.epochs.log, record.lsn))\n\n\ndef _change(",
         killer=ORDER + "rule_6_a_read_is_taken_only_where_nothing_is_known",
         quick=True,
     ),
@@ -69,8 +70,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "replayed-read-new",
         "a replayed read is taken for a new one (3)",
         _ORDER,
-        "        if (epoch, record.offset) <= run.token.record:",
-        "        if (epoch, record.offset) <= run.token.record and record.op is not Op.read:",
+        "        if (epochs.topic, record.offset) <= run.token.record:",
+        "        if (epochs.topic, record.offset) <= run.token.record and record.op is not Op.read:",
         killer=ORDER + "rule_3_a_replayed_read_is_a_replay_too",
     ),
     mutant(
@@ -80,7 +81,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "    elif run.asking or record.partial or _digest_of(record, digest) != run.digest:\n        _ask(",
         "    elif run.asking or record.partial or _digest_of(record, digest) != run.digest:\n"
         "        _take(run, "
-        "record, epoch, run.position, digest)\n    elif False:\n        _ask(",
+        "record, run.position, digest)\n    elif False:\n        _ask(",
         killer=SEEDS.format(0),
     ),
     mutant(
@@ -107,13 +108,127 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "epoch-ignored",
-        "positions of two epochs are compared (5)",
+        "positions of two logs are compared (5)",
         _ORDER,
-        "(before[0] != epoch or lsn <= before[1])",
+        "(before[0] != log or lsn <= before[1])",
         "(lsn <= before[1])",
-        "    if run.position is None or run.position.epoch != epoch:",
-        "    if run.position is None:",
-        killer=ORDER + "rule_5_a_position_of_another_epoch_is_taken_over_by_equal_content_only",
+        "    here = run.position is not None and run.position.epoch == log",
+        "    here = run.position is not None",
+        killer=ORDER + "rule_5_a_change_of_another_log_is_asked_and_placed_where_the_read_was",
+    ),
+    mutant(
+        "other-log-by-content",
+        "a change of another log with the same content is taken (5)",
+        _ORDER,
+        "    elif run.position is not None:\n",
+        "    elif run.position is not None and _differs(run, record, digest):\n",
+        killer=ORDER + "rule_5_a_change_of_another_log_is_asked_and_placed_where_the_read_was",
+        quick=True,
+    ),
+    mutant(
+        "other-log-by-record",
+        "a question of another log leaves the record's position behind (5)",
+        _ORDER,
+        "position._replace(lsn=AT_THE_READ))",
+        "position)",
+        killer=ORDER + "rule_5_nothing_later_in_the_batch_overtakes_the_question_of_another_log",
+    ),
+    mutant(
+        "lost-unproven-kept",
+        "ids of the log before stay unproven (15)",
+        _ORDER,
+        "unproven_with(run.unproven if here or run.position is None else (), record.txid)",
+        "unproven_with(run.unproven, record.txid)",
+        killer=ORDER + "rule_15_a_change_of_another_log_ends_what_is_unproven_of_the_one_before",
+    ),
+    mutant(
+        "looks-never-settle",
+        "an id of a cluster that is no more is waited for, for ever (decision 6)",
+        _VISIBILITY,
+        "replace(snapshot, settled=True) if snapshot.floor >= self._ceiling else snapshot",
+        "snapshot",
+        killer=BREAKS.format(2_000_000),
+        quick=True,
+    ),
+    mutant(
+        "looks-settle-at-once",
+        "the second look counts, whatever is in progress (decision 6)",
+        _VISIBILITY,
+        "if snapshot.floor >= self._ceiling else snapshot",
+        "",
+        killer=SEEDS.format(0),
+    ),
+    mutant(
+        "looks-not-begun-anew",
+        "ids that went back are waited for as if they went on (decision 6)",
+        _VISIBILITY,
+        "if self._ceiling is None or snapshot.ceiling < self._ceiling:",
+        "if self._ceiling is None:",
+        killer=LOOKS + "looking_begins_anew_when_ids_go_back",
+    ),
+    mutant(
+        "looks-from-before",
+        "a repair's first look settles what came after it (decision 6)",
+        _REPAIRS,
+        "asked, looks = entry, Looks()",
+        "asked = entry",
+        killer=FOUND + "what_came_between_two_looks_of_a_repair_is_not_settled_by_the_first",
+    ),
+    mutant(
+        "floor-ignored",
+        "records before the floor are counted to the new log (15)",
+        _STATE,
+        "self.epoch if offset >= self.floor else self.before",
+        "self.epoch",
+        killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
+    ),
+    mutant(
+        "floor-off-by-one",
+        "the floor's own record is counted to the log before (15)",
+        _STATE,
+        "self.epoch if offset >= self.floor else self.before",
+        "self.epoch if offset > self.floor else self.before",
+        killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
+    ),
+    mutant(
+        "older-order-taken",
+        "an order of an older log is taken (15)",
+        _STATE,
+        "return self if epoch <= self.epoch else",
+        "return self if epoch == self.epoch else",
+        killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
+    ),
+    mutant(
+        "topic-epoch-ignored",
+        "a topic made anew stays in the epoch of the one before (15)",
+        _STATE,
+        "self.epoch, self.input_offset, self.topic = self.epoch + 1, -1, topic",
+        "self.epoch, self.input_offset, self.topic = self.epoch, -1, topic",
+        killer=BREAKS.format(2_000_000),
+    ),
+    mutant(
+        "topic-not-recognised",
+        "a topic made anew is told by its end alone, not by its id (15)",
+        _WORKER,
+        "if state.input_offset >= ends[tp] or not state.is_of(life):",
+        "if state.input_offset >= ends[tp]:",
+        killer=BREAKS.format(2_000_000),
+    ),
+    mutant(
+        "lives-uncovered",
+        "an entry of a later life than the mark tells of is believed to be of this one (13)",
+        _STATE,
+        "        self._cover(newest.values())\n",
+        "",
+        killer=MARKS + "an_entry_of_a_later_life_than_the_mark_tells_begins_another_one",
+    ),
+    mutant(
+        "input-across-lives",
+        "the larger input offset wins, of whichever life of the topic (13)",
+        _STATE,
+        "self.epoch, self.input_offset, self.topic = max(here, Input.decode(value))",
+        "self.epoch, self.input_offset, self.topic = max(here, Input.decode(value), key=lambda mark: mark.offset)",
+        killer=MARKS + "the_input_offset_goes_back_with_a_new_life_of_the_topic_only",
     ),
     mutant(
         "reduce-first",
@@ -159,8 +274,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "seen-only-when-written",
         "a change that is only kept is not added to the unproven (3)",
         _ORDER,
-        "    run.unproven = unproven_with(run.unproven, record.txid)\n    position",
-        "    run.unproven = run.unproven if record.lsn == 0 else run.unproven\n    position",
+        "    run.unproven = unproven_with(run.unproven if here or run.position is None else (), record.txid)\n",
+        "",
         killer=ORDER + "rule_3_every_other_change_is_seen_and_unproven",
     ),
     mutant(
@@ -340,7 +455,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "overrule-smaller",
         "an overrule writes under the entry's own token (12)",
         _RULE,
-        "    passed = max(known.token, Token(epoch, fenced_end - 1, 0))",
+        "    passed = max(known.token, end)",
         "    passed = known.token",
         killer="tests/unit/repair/test_rule.py::test_an_overrule_outbids_whatever_the_fence_has_passed",
     ),
@@ -366,8 +481,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "unseen-suspected",
         "a row that others cannot see yet is suspected",
         _CHECKS,
-        "            UNDECIDED if doubt and not counts(s.entry, snapshot) else finding",
-        "            UNDECIDED if doubt and False else finding",
+        "        return {s.key for s in doubtful}",
+        "        return set()",
         killer=FOUND + "a_row_that_others_cannot_see_yet_is_not_drift",
     ),
     mutant(

@@ -60,6 +60,7 @@ class World:
         self.answers: list[dict[str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.versions: dict[int, list[str]] = {}
+        self.earlier: set[str] = set()
         partitions = self.settings.partitions
         self.sot = Sot()
         self.topic = Topic(partitions)
@@ -274,10 +275,18 @@ class World:
             for key, value in transaction.rows.items():
                 if value is not None:
                     written = self.versions.setdefault(key, [])
+                    if value in self.earlier:
+                        continue
                     if value in written:
                         written.remove(value)  # a key change brought it back: nothing can be told of it
                     else:
                         written.append(value)
+
+    def forget_versions(self) -> None:
+        """The source is another one: of the values there were, nothing can be told any more."""
+        self.earlier.update(self.sot.rows.values())
+        self.earlier.update(value for written in self.versions.values() for value in written)
+        self.versions.clear()
 
     def append(self, process: Process, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
         """The changelog takes records of whoever sends them: Kafka knows no owners."""
