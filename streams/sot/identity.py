@@ -8,7 +8,7 @@ import psycopg
 
 from streams.sot.connection import connect, unavailable
 
-# Any role may call these (seen on Postgres 15 to 18); the timeline of the last checkpoint would lag after a promotion.
+# Any role may call these (seen on Postgres 15 and 18); the timeline of the last checkpoint would lag after a promotion.
 _IDENTITY = """
 SELECT (pg_control_system()).system_identifier::text,
        ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint,

@@ -239,8 +239,14 @@ class PartitionState:
             self.epoch, self.input_offset, self.topic = newest, -1, ""
 
     def is_of(self, topic: str) -> bool:
-        """Whether the input offset counts in this topic. What was written before topics had epochs names none."""
-        return self.topic == topic or (not self.topic and self.epoch == 1)
+        """Whether input offset and entries count in this topic.
+
+        Marks from before topics had epochs name none, and nothing is known of any when all was lost. But entries
+        without a mark are of a topic that nobody knows any more.
+        """
+        if self.topic or self.epoch > 1:
+            return self.topic == topic
+        return self.input_offset >= 0 or next(self.scan(), None) is None
 
     def _passed(self, last: int, count: int) -> None:
         """The changelog ends with `count` records of ours, up to `last`; is everything before them known here?

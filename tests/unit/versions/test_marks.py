@@ -138,6 +138,17 @@ def test_an_entry_of_a_later_life_than_the_mark_tells_begins_another_one(tmp_pat
     state.close()
 
 
+def test_entries_without_a_mark_are_of_no_topic_that_is_known(tmp_path: Path) -> None:
+    """Where the changelog has lost every mark: the topic may be another one by now. A state of before names none."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert state.is_of("any")
+    state.recover([(b"e1", entry(36, b"d" * 16).encode())], 0)
+    assert not state.is_of("any")
+    state.recover([(b"minput", struct.pack(">q", 40))], 1)
+    assert state.is_of("any")
+    state.close()
+
+
 def test_an_input_offset_of_before_epochs_is_understood() -> None:
     """States and changelogs of earlier versions hold the bare number."""
     assert Input.decode(struct.pack(">q", 17)) == Input(1, 17, "")
