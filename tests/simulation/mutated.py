@@ -175,6 +175,22 @@ MUTANTS: tuple[Mutant, ...] = (
         killer=FOUND + "what_came_between_two_looks_of_a_repair_is_not_settled_by_the_first",
     ),
     mutant(
+        "old-snapshot-kept",
+        "while the SOT is away, transactions are forgotten by what was seen before (decision 6)",
+        "streams.agents.table",
+        "                except StoreUnavailable:\n                    self._snapshot = None\n",
+        "                except StoreUnavailable:\n                    pass\n",
+        killer="tests/unit/agents/test_snapshots.py::test_a_snapshot_of_before_is_not_used_while_the_source_is_away",
+    ),
+    mutant(
+        "mark-lost-unnoticed",
+        "entries without a mark are believed to be of the topic that is there (13)",
+        _STATE,
+        "return self.input_offset >= 0 or next(self.scan(), None) is None",
+        "return True",
+        killer=MARKS + "entries_without_a_mark_are_of_no_topic_that_is_known",
+    ),
+    mutant(
         "floor-ignored",
         "records before the floor are counted to the new log (15)",
         _STATE,

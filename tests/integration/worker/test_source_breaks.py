@@ -110,6 +110,7 @@ def begun_again(bank: Bank) -> None:
     known = len(orders(bank))
     bank.sot = psycopg.connect(bank.env["HOLDTRUE_SOT_DSN"], autocommit=True)
     bank.done("connectors", "delete", "--forget", "--yes")
+    continuity(bank, "offsets were deleted")
     bank.done("connectors", "apply")
     wait_until(lambda: len(orders(bank)) == known + 2, "an order for each partition")
     bank.sot.execute("UPDATE person SET name = 'new log' WHERE id <= 50")
