@@ -88,8 +88,9 @@ class ReplicaApp(App):
         await self.replica.announce_gap(tp, wanted, first)
 
     async def on_begun_anew(self, tp: TP, wanted: int) -> None:
-        """Begin the partition anew, in a process that has nothing of before in its hands."""
-        await self.crash(await self.replica.begun_anew(tp, wanted))
+        """If so, the partition is begun anew by a process that has nothing of before in its hands."""
+        if (replaced := await self.replica.begun_anew(tp, wanted)) is not None:
+            await self.crash(replaced)
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Behind what is known to be in the store, never beyond."""

@@ -97,7 +97,7 @@ class App(faust.App):  # type: ignore[misc]
 
     @abstractmethod
     async def on_begun_anew(self, tp: TP, wanted: int) -> None:
-        """An ordered partition ends before `wanted`, up to where it had been read: it was made anew, or cut off."""
+        """An ordered partition is read from before `wanted`, although it was read up to there: was it made anew?"""
 
     @abstractmethod
     def start_offset(self, tp: TP, committed: int | None) -> int | None:

@@ -22,9 +22,8 @@ from streams.control.materialise import Applied, Materialiser, progress
 from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
 from streams.drift.continuity import Source
-from streams.errors import StoreUnavailable
+from streams.errors import HoldtrueError, StoreUnavailable
 from streams.health import stalled
-from streams.kafka.connect import ConnectRefused
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry, UnknownSchema
 from streams.metrics import PROGRESS_SECONDS, STORE_ERRORS
@@ -195,6 +194,6 @@ class Control:
 def _once(work: Callable[[], None]) -> None:
     try:
         work()
-    except (StoreUnavailable, ConnectRefused) as error:
+    except HoldtrueError as error:
         STORE_ERRORS.labels("control", type(error).__name__).inc()
         log.warning("%s", error)

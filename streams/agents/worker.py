@@ -130,13 +130,13 @@ class ReplicaWorker:
         lives = await self._lives({owner.tp.topic for owner in self.owners})
         for owner in self.owners:
             life = lives.get(owner.tp.topic)
-            if life is not None and life.id != owner.state.topic:
+            if life is not None and owner.state.topic not in ("", life.id):
                 return _replaced(owner.tp.topic)
             if life is not None and life.partitions != owner.work.partitions and owner.work.held is None:
                 await owner.hold_table(_moved_keys(owner.tp.topic, owner.work.partitions, life.partitions))
         return None
 
-    async def begun_anew(self, tp: TP, wanted: int) -> HoldtrueError:
+    async def begun_anew(self, tp: TP, wanted: int) -> HoldtrueError | None:
         """A partition ends before what was read of it: remember that it begins anew; why this worker must begin again.
 
         The topic's id may be the same (records were lost at an unclean election), and by the time of the restart its
@@ -144,6 +144,9 @@ class ReplicaWorker:
         """
         owner = self.owner(tp)
         life = (await self._lives([tp.topic])).get(tp.topic)
+        ends: Mapping[TP, int] = await self._app.consumer.highwaters(tp)
+        if life is not None and owner.state.is_of(life.id) and ends[tp] >= wanted:
+            return None
         async with owner.lock:
             await self._begin_anew(tp, owner.state, life.id if life is not None else owner.state.topic)
         return _replaced(tp.topic)

@@ -246,26 +246,16 @@ def _restore(world: World, rng: Random) -> str:
     return f"changes of {sorted(gone)} are gone"
 
 
-# Until a worker notices by itself.
-_NOTICE_SECONDS = 1.0
-
-
 @event("topic made anew", 2, fault=True)
 def _topic(world: World, rng: Random) -> str:
     """Deleted and made again under the connector: what was not applied is lost."""
     places = [TP(CHANGES, partition) for partition in range(len(world.topic.partitions))]
-    lost = world.topic.make_anew([world.group.committed.get(place, 0) for place in places])
+    lost = world.topic.make_anew(world.applied)
+    world.applied = [0] * len(places)
     for place in places:
         world.group.committed.pop(place, None)
     world.invariants.excuse(lost)
-    for process in _live(world):
-        world.loop.call_later(rng.uniform(0, _NOTICE_SECONDS), _notices, process)
     return f"records of {sorted(lost)} are gone"
-
-
-def _notices(process: Process) -> None:
-    if not process.dead:
-        process.spawn(process.watch_topics())
 
 
 # The connector.

@@ -44,6 +44,7 @@ REPLICA, TABLE = "copy", "public.things"
 CHANGES, CHECKS, REPAIRS = "changes", "checks", "repairs"
 FETCH_RECORDS_MAX = 12
 RECOVERY_RECORDS_MAX = 20
+TOPICS_SECONDS = 1.0
 
 # The process whose code is running.
 RUNNING: ContextVar[Process | None] = ContextVar("RUNNING", default=None)
@@ -93,6 +94,8 @@ class Process:
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.spawn(self._settle_suspicions())
+        if world.history.breaks:
+            self.spawn(self.watch_topics())
 
     # Life and death.
 
@@ -272,18 +275,25 @@ class Process:
                 continue
             if offset > source().end:
                 # aiokafka would begin at its start; the consumer notices.
-                await self.begin_again(await self.replica.begun_anew(tp, offset))
+                await self._begun_anew(tp, offset)
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:
                 await handle(Batch(tp, records))
                 offset = records[-1].offset + 1
 
-    async def watch_topics(self) -> None:
-        """The timer `topics` of the app."""
-        replaced = await self.replica.watch_topics()
+    async def _begun_anew(self, tp: TP, offset: int) -> None:
+        replaced = await self.replica.begun_anew(tp, offset)
         if replaced is not None:
             await self.begin_again(replaced)
+
+    async def watch_topics(self) -> None:
+        """The timer `topics` of the app."""
+        while True:
+            await asyncio.sleep(self._rng.uniform(0, TOPICS_SECONDS))
+            replaced = await self.replica.watch_topics()
+            if replaced is not None:
+                await self.begin_again(replaced)
 
     async def begin_again(self, reason: Exception) -> None:
         """The process ends and is started again."""

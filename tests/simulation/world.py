@@ -61,6 +61,8 @@ class World:
         self.asked: list[dict[str, Any]] = []
         self.versions: dict[int, list[str]] = {}
         self.earlier: set[str] = set()
+        # Committed offsets, by those who read the topic of now.
+        self.applied = [0] * self.settings.partitions
         partitions = self.settings.partitions
         self.sot = Sot()
         self.topic = Topic(partitions)
@@ -304,6 +306,7 @@ class World:
         for tp, last in done.items():
             taken = taken and self.group.commit(process, generation, tp, last + 1)
             if taken and tp.topic == CHANGES and process.life == self.topic.life:
+                self.applied[tp.partition] = last + 1
                 epoch = process.versions.state(tp.partition).epoch
                 self.invariants.committed(tp.partition, last + 1, epoch)
         return taken
