@@ -20,7 +20,7 @@ from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
 from streams.kafka.admin import Topics
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
@@ -42,6 +42,8 @@ FETCH_BYTES_MAX = 1 << 19
 THREADS = 4
 GAUGES_EVERY_SECONDS = 1.0
 SUSPICIONS_EVERY_SECONDS = 1.0
+# How long records of a topic that was made anew may be taken for those of the one before; all are read again then.
+TOPICS_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 600.0
 SUSPICIONS_SECONDS_MAX = 30.0
 
@@ -85,6 +87,11 @@ class ReplicaApp(App):
         """Changes were gone before they were applied."""
         await self.replica.announce_gap(tp, wanted, first)
 
+    async def on_begun_anew(self, tp: TP, wanted: int) -> None:
+        """If so, the partition is begun anew by a process that has nothing of before in its hands."""
+        if (replaced := await self.replica.begun_anew(tp, wanted)) is not None:
+            await self.crash(replaced)
+
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Behind what is known to be in the store, never beyond."""
         return self.replica.start_offset(tp, committed)
@@ -107,7 +114,8 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
         topic: Applier(work, Failures(events, replica, work.table, topic, work.shape.key_columns))
         for topic, work in tables.items()
     }
-    app.replica = ReplicaWorker(app, tables, appliers, events)
+    topics = Topics(plan.kafka.bootstrap.resolve())
+    app.replica = ReplicaWorker(app, tables, appliers, events, threads, topics.lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _agents(app, plan, replica)
     return app
@@ -192,6 +200,10 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
 
     @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def recovered(*_: Any, **__: Any) -> None:
+        try:
+            await app.replica.recognise_topics(app.consumer.assignment())
+        except HoldtrueError as error:
+            await app.crash(error)
         app.replica.start_owners(app.consumer.assignment())
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
@@ -201,6 +213,11 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     @app.timer(GAUGES_EVERY_SECONDS, name="gauges")  # type: ignore[untyped-decorator]
     async def gauges() -> None:
         app.replica.measure()
+
+    @app.timer(TOPICS_EVERY_SECONDS, name="topics")  # type: ignore[untyped-decorator]
+    async def topics() -> None:
+        if (replaced := await app.replica.watch_topics()) is not None:
+            await app.crash(replaced)
 
     @app.timer(FORGET_EVERY_SECONDS, name="forget-tombstones")  # type: ignore[untyped-decorator]
     async def forget_tombstones() -> None:

@@ -16,6 +16,7 @@ from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
 from streams.changes.envelope import WIRE_HEADER_BYTES
 from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
+from streams.changes.visibility import Looks
 from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
@@ -60,7 +61,7 @@ class Applier:
         self._check_ground(state, records)
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
-        work = self._decide(state, decoded.keyed)
+        work = self._decide(state, decoded.keyed, records[0].offset)
         # 3. Ask the SOT and write to the store until every key is settled.
         await self._write_all(work)
         # 4. What could not be written becomes a record somebody will see.
@@ -113,13 +114,14 @@ class Applier:
                 "or undo the change of the mapping; reviews of shape changes are not built yet",
             )
 
-    def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]]) -> Work:
-        keys = list(keyed)
+    def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]], first: int) -> Work:
+        """first: offset of the batch, whose records all count as of its log: what is of a newer one is asked more."""
+        keys, epochs = list(keyed), state.epochs(first)
         old = dict(zip(keys, state.entries(keys), strict=True)) if keys else {}
         work = Work(old)
         digest, truncated = self._table.digester.digest, state.sweep.ordered > 0
         for key, records in keyed.items():
-            match decide(old[key], records, state.epoch, partial(digest, key), truncated=truncated):
+            match decide(old[key], records, epochs, partial(digest, key), truncated=truncated):
                 case Store() as store:
                     work.stores[key] = store
                 case Ask() as ask:
@@ -149,15 +151,16 @@ class Applier:
 
     async def _ask(self, work: Work) -> None:
         """Turn questions into writes; a read that cannot see a transaction it must see is made again."""
-        wait = 0.01
+        wait, looks = 0.01, Looks()
         while work.asks:
             reached(Step.sot_asked)
             keys = list(work.asks)[:SOT_READ_KEYS_MAX]
             read = await self._table.read_sot(keys, "order")
+            snapshot = looks.at(read.snapshot)
             for key in keys:
                 row = read.rows.get(key)
                 line = b"" if row is None else encode(row)
-                store = answer(work.asks[key], row, line, read.snapshot, partial(self._table.digester.digest, key))
+                store = answer(work.asks[key], row, line, snapshot, partial(self._table.digester.digest, key))
                 if store is not None:
                     del work.asks[key]
                     work.stores[key] = store

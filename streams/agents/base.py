@@ -96,6 +96,10 @@ class App(faust.App):  # type: ignore[misc]
         """Records from `wanted` up to `first` of an ordered partition are gone."""
 
     @abstractmethod
+    async def on_begun_anew(self, tp: TP, wanted: int) -> None:
+        """An ordered partition is read from before `wanted`, although it was read up to there: was it made anew?"""
+
+    @abstractmethod
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """Where to start reading a partition; None leaves it to what the group committed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
+from streams.changes.visibility import Looks
 from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 # Keys that one answer names, of each kind: an answer must fit into a Kafka message.
 NAMED_MAX = 2_500
+# How often and at what distance it is looked whether others see a key's last changes.
+LOOKS_MAX = 4
+LOOK_SECONDS = 0.05
 OTHER_MAPPING = (
     "the mapped columns are not those the worker began with, or the replica was filled with: leave new columns out "
     "(columns.omit) and restart the worker"
@@ -50,6 +55,9 @@ class Checks(Requests):
         depth = Depth(request["depth"])
         if depth is Depth.truncate:
             await owner.order_sweep(request["o2"])
+            return []
+        if depth is Depth.log:
+            await owner.order_log(request["epoch"], request["o2"])
             return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
@@ -120,11 +128,19 @@ class Checks(Requests):
         doubtful = [_hangs_on_visibility(s, finding) for s, finding in zip(seen, findings, strict=True)]
         if not any(doubtful):
             return list(findings)
-        snapshot = await owner.work.snapshot()
-        return [
-            UNDECIDED if doubt and not counts(s.entry, snapshot) else finding
-            for s, finding, doubt in zip(seen, findings, doubtful, strict=True)
-        ]
+        hidden = await self._hidden(owner, [s for s, doubt in zip(seen, doubtful, strict=True) if doubt])
+        return [UNDECIDED if s.key in hidden else finding for s, finding in zip(seen, findings, strict=True)]
+
+    async def _hidden(self, owner: Owner, doubtful: Sequence[Seen]) -> set[bytes]:
+        """The keys among these whose last changes others may not see yet."""
+        looks = Looks()
+        for again in range(LOOKS_MAX):
+            await asyncio.sleep(LOOK_SECONDS * again)
+            snapshot = looks.at(await owner.work.snapshot())
+            doubtful = [s for s in doubtful if not counts(s.entry, snapshot)]
+            if not doubtful:
+                break
+        return {s.key for s in doubtful}
 
     async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
         """The replica was seen to hold these keys: which of them must it not?"""

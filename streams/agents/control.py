@@ -51,6 +51,9 @@ class ControlApp(App):
     async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
         """Never asked: no partition is ordered."""
 
+    async def on_begun_anew(self, tp: TP, wanted: int) -> None:
+        """Never asked: no partition is ordered."""
+
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
         """What the group committed only says what was taken in once; the database says what is in it."""
         return self.control.start_offset(tp)

@@ -50,8 +50,10 @@ class Keeper:
         """The keeper of the plan's connector; it asks once each time, and again at the next look."""
         return cls(Connect(plan.kafka.connect.resolve(), tries=1), connector_name(plan))
 
-    def look(self) -> None:
+    def look(self) -> bool:
         """Restart what has failed, unless that was done a moment ago. Raises what Connect raises.
+
+        Whether its slot does not give what it needs, as the connector says.
 
         A connector that nobody has made or that is paused is left as it is, and so is one whose slot is gone: started
         again it could only fail, and a person must know that changes are missing.
@@ -59,14 +61,16 @@ class Keeper:
         state = self._connect.state(self._name)
         running = state is not None and state.running
         CONNECTOR_RUNNING.labels(self._name).set(int(running))
-        if state is None or not state.failed or SLOT_GONE in state.reason:
+        slot_gone = state is not None and SLOT_GONE in state.reason
+        if state is None or not state.failed or slot_gone:
             if running and self._clock() > self._next_at:
                 self._wait = FIRST_SECONDS
-            return
+            return slot_gone
         if self._clock() < self._next_at:
-            return
+            return False
         log.warning("the connector %s has failed and is started again: %s", self._name, state.reason)
         self._connect.restart(self._name)
         CONNECTOR_RESTARTS.labels(self._name).inc()
         self._next_at = self._clock() + self._wait
         self._wait = min(self._wait * 2, LONGEST_SECONDS)
+        return False

@@ -133,6 +133,26 @@ class Owner:
         reached(Step.sweep_ordered)
         self._arrived.set()
 
+    async def hold_table(self, reason: str) -> None:
+        """Stop the table before the next record, and say so now: there may be none for long."""
+        self.work.held = Held(self.state.input_offset + 1, reason)
+        HELD.labels(*self.work.labels).set(1)
+        async with self._moved:
+            self._moved.notify_all()
+        await self._on_held(self.tp, self.work.held)
+
+    async def order_log(self, epoch: int, floor: int) -> None:
+        """From `floor` on, count records to another log of the SOT. Durable on return.
+
+        Whatever comes before that is counted to an earlier log, is asked about more often than need be, and is right.
+        """
+        async with self.lock:
+            followed = self.state.log.followed(epoch, floor, self.state.input_offset)
+            if followed != self.state.log:
+                self.state.log = followed
+                await self._applier.note(self.state)
+        reached(Step.log_ordered)
+
     async def prove_ownership(self) -> bool:
         """Whether the partition is still ours: only its owner in the current generation can commit (Ordering 12)."""
         return await self._flow.commit(self.tp, self.state.input_offset)

@@ -16,17 +16,20 @@ from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
 from streams.connectors.source import connect, slot
 from streams.control import gauges, topic, trail
+from streams.control.continuity import Continuity
 from streams.control.database import Database
 from streams.control.materialise import Applied, Materialiser, progress
 from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
-from streams.errors import StoreUnavailable
+from streams.drift.continuity import Source
+from streams.errors import HoldtrueError, StoreUnavailable
 from streams.health import stalled
-from streams.kafka.connect import ConnectRefused
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry, UnknownSchema
 from streams.metrics import PROGRESS_SECONDS, STORE_ERRORS
 from streams.plan.model import Plan
+from streams.sot.fence import Fence
+from streams.sot.identity import identity
 from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,13 @@ class Control:
         self._progress: dict[tuple[str, int], int] = {}
         self._progress_at = time.time()
         self._keeper = Keeper.of(plan)
+        fence = Fence(dsn=plan.source.dsn.resolve(), slot=plan.source.slot, application=name)
+        watch = Database(dsn, application=f"{name} source")
+        # A connection of its own: another thread measures with the other one.
+        ends = Offsets(bootstrap, self._registry)
+        events = EventWriter(bootstrap, self._registry, client_id=f"holdtrue-control-{instance}-source")
+        self._continuity = Continuity(plan, watch, ends, events, self._read_source, fence.passed)
+        self._slot_refused = False
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
     @property
@@ -115,8 +125,22 @@ class Control:
             self._moved()
 
     async def keep_connector(self) -> None:
-        """Start the connector again if it has failed."""
-        await self._threads.run(_once, self._keeper.look)
+        """Start the connector again if it has failed; say so if the source does not go on from what it was."""
+        await self._threads.run(_once, self._look_at_connector)
+        await self._threads.run(_once, self._look_at_source)
+
+    def _look_at_connector(self) -> None:
+        self._slot_refused = self._keeper.look()
+
+    def _look_at_source(self) -> None:
+        self._continuity.look(slot_refused=self._slot_refused)
+
+    def _read_source(self) -> Source:
+        dsn, application = self._plan.source.dsn.resolve(), f"holdtrue {self._plan.name} control"
+        # The slot first: one of a source that is away a moment later says nothing of the next source.
+        with connect(dsn) as connection:
+            found = slot(connection, self._plan.source.slot)
+        return Source(*identity(dsn, application=application), gauges.is_whole(found))
 
     def behind(self) -> int:
         """Records of the assigned partitions that are not in the database yet."""
@@ -170,6 +194,6 @@ class Control:
 def _once(work: Callable[[], None]) -> None:
     try:
         work()
-    except (StoreUnavailable, ConnectRefused) as error:
+    except HoldtrueError as error:
         STORE_ERRORS.labels("control", type(error).__name__).inc()
         log.warning("%s", error)

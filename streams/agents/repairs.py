@@ -11,6 +11,7 @@ from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
+from streams.changes.visibility import Looks
 from streams.drift.identity import drift_id
 from streams.errors import NotReady
 from streams.metrics import REPAIRS
@@ -23,6 +24,7 @@ from streams.versions.state import Move
 
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
+AGAIN_SECONDS = 0.02
 SUSPICIONS_AT_ONCE = 100
 
 
@@ -125,13 +127,20 @@ class Repairs(Requests):
 
     async def _repair(self, owner: Owner, key: bytes, fence: Fence) -> tuple[str, Entry | None]:
         work = owner.work
-        for _ in range(TRIES_MAX):
+        asked: Entry | None = None
+        looks = Looks()
+        for again in range(TRIES_MAX):
+            if again:
+                await asyncio.sleep(AGAIN_SECONDS * again)
             async with owner.lock:
                 entry = owner.state.entry(key)
+                if entry != asked:
+                    # What has come since the first look is not settled by what was over then.
+                    asked, looks = entry, Looks()
                 # The store first, then the SOT: what is written above this token was read after it was there.
                 held = await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))
                 read = await work.read_sot([key], "repair")
-                if not counts(entry, read.snapshot):
+                if not counts(entry, looks.at(read.snapshot)):
                     continue
                 done = await self._write(owner, key, entry, _token(held.get(key)), read.rows.get(key), fence)
             if done is not None:

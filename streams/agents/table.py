@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from streams.agents.retry import until_available
 from streams.changes.decode import Decoder
 from streams.changes.envelope import NotAnEnvelope
-from streams.changes.visibility import Snapshot
+from streams.changes.visibility import Looks, Snapshot
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.registry import UnknownSchema
 from streams.metrics import SOT_READS
@@ -156,8 +156,9 @@ class TableWork:
 
     async def until_visible(self, txid: int) -> None:
         """Return when every later read of the SOT sees this transaction."""
+        looks = Looks()
         while True:
-            snapshot = await self.snapshot()
+            snapshot = looks.at(await self.snapshot())
             if snapshot.shows(txid):
                 return
             await asyncio.sleep(VISIBLE_POLL_SECONDS)
@@ -180,12 +181,14 @@ class TableWork:
         return self._snapshot
 
     async def recent_snapshot(self) -> Snapshot | None:
-        """A snapshot of the SOT of the last moments, or an older one while the SOT is away: it only helps to forget."""
+        """A snapshot of the SOT of the last moments: it only helps to forget. None while the SOT is away: it may come
+        back as another cluster, with ids that mean other transactions.
+        """
         if time.monotonic() - self._snapshot_at > SNAPSHOT_SECONDS and not self._sot_lock.locked():
             self._snapshot_at = time.monotonic()
             async with self._sot_lock:
                 try:
                     self._snapshot = await self.threads.run(self.sot.snapshot)
                 except StoreUnavailable:
-                    return self._snapshot
+                    self._snapshot = None
         return self._snapshot

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,15 +16,19 @@ from faust.types import TP
 from streams.agents.apply import Applier
 from streams.agents.events import Events
 from streams.agents.owner import Owner
-from streams.agents.table import Held, TableWork
+from streams.agents.retry import until_available
+from streams.agents.table import Held, TableWork, Threads
 from streams.checks.request import Depth, request
-from streams.drift.identity import drift_id
+from streams.drift.cause import MISSED_CHANGE
+from streams.drift.continuity import continuity_event
 from streams.errors import HoldtrueError
 from streams.health import stalled
+from streams.kafka.admin import Life
 from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS, SWEEPS_PENDING
 from streams.replicas.base import Refused
 from streams.steps import Step, reached
 from streams.transport.batches import Batch
+from streams.versions.state import PartitionState
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +42,17 @@ class ReplicaWorker:
     """Keeps one `Owner` per assigned partition of the change topics. Lives on the event loop."""
 
     def __init__(
-        self, app: Any, tables: Mapping[str, TableWork], appliers: Mapping[str, Applier], events: Events
+        self,
+        app: Any,
+        tables: Mapping[str, TableWork],
+        appliers: Mapping[str, Applier],
+        events: Events,
+        threads: Threads,
+        lives: Callable[[Sequence[str]], Mapping[str, Life]],
     ) -> None:
         self._app = app
+        self._threads = threads
+        self._read_lives = lives
         self._tables = tables  # by change topic
         self._appliers = appliers
         self._events = events
@@ -93,6 +105,65 @@ class ReplicaWorker:
             if self.keeps(tp.topic):
                 self.owner(TP(tp.topic, tp.partition))
 
+    async def recognise_topics(self, assigned: Iterable[TP]) -> None:
+        """Notice, before anything is applied, change topics that are not those the version tables tell of.
+
+        Offsets of another life of a topic mean other records: the partition begins anew, in an epoch of its own
+        (Ordering 15). Raises HoldtrueError where a topic is not there.
+        """
+        mine = [TP(tp.topic, tp.partition) for tp in assigned if self.keeps(tp.topic)]
+        if not mine:
+            return
+        lives = await self._lives({tp.topic for tp in mine})
+        ends: Mapping[TP, int] = await self._app.consumer.highwaters(*mine)
+        for tp in mine:
+            work = self._tables[tp.topic]
+            if tp.topic not in lives:
+                raise _replaced(tp.topic)
+            state, life = work.versions.state(tp.partition), lives[tp.topic].id
+            if state.input_offset >= ends[tp] or not state.is_of(life):
+                await self._begin_anew(tp, state, life)
+            state.topic = life
+
+    async def watch_topics(self) -> HoldtrueError | None:
+        """Why this worker must begin again: a topic was made anew under it. Holds a table that got more partitions."""
+        lives = await self._lives({owner.tp.topic for owner in self.owners})
+        for owner in self.owners:
+            life = lives.get(owner.tp.topic)
+            if life is not None and owner.state.topic not in ("", life.id):
+                return _replaced(owner.tp.topic)
+            if life is not None and life.partitions != owner.work.partitions and owner.work.held is None:
+                await owner.hold_table(_moved_keys(owner.tp.topic, owner.work.partitions, life.partitions))
+        return None
+
+    async def begun_anew(self, tp: TP, wanted: int) -> HoldtrueError | None:
+        """A partition ends before what was read of it: remember that it begins anew; why this worker must begin again.
+
+        The topic's id may be the same (records were lost at an unclean election), and by the time of the restart its
+        end may have passed the offset that would tell.
+        """
+        owner = self.owner(tp)
+        life = (await self._lives([tp.topic])).get(tp.topic)
+        ends: Mapping[TP, int] = await self._app.consumer.highwaters(tp)
+        if life is not None and owner.state.is_of(life.id) and ends[tp] >= wanted:
+            return None
+        async with owner.lock:
+            await self._begin_anew(tp, owner.state, life.id if life is not None else owner.state.topic)
+        return _replaced(tp.topic)
+
+    async def _lives(self, topics: Iterable[str]) -> Mapping[str, Life]:
+        names = sorted(topics)
+        return await until_available("topics", lambda: self._threads.run(self._read_lives, names)) if names else {}
+
+    async def _begin_anew(self, tp: TP, state: PartitionState, life: str) -> None:
+        applied = state.input_offset
+        await self._announce_continuity(
+            tp, applied + 1, f"{tp.topic}[{tp.partition}] was made anew or has lost its end: it had been applied up to "
+            f"offset {applied}; what came after that and was in it before may be lost"
+        )  # fmt: skip
+        state.begin_topic(life)
+        await self._appliers[tp.topic].note(state)
+
     @property
     def owners(self) -> list[Owner]:
         """The owners that are running."""
@@ -122,17 +193,16 @@ class ReplicaWorker:
 
     async def announce_gap(self, tp: TP, wanted: int, first: int) -> None:
         """Say that changes may be lost: table-level drift `continuity`, which only a full run closes (Ordering 15)."""
-        work, now = self._tables[tp.topic], datetime.now(UTC)
         lost = f"offsets {wanted} to {first - 1} of {tp.topic}[{tp.partition}] were gone before they were applied"
+        await self._announce_continuity(tp, wanted, lost)
+
+    async def _announce_continuity(self, tp: TP, wanted: int, lost: str) -> None:
+        work, now = self._tables[tp.topic], datetime.now(UTC)
         log.error("%s in %s: %s. Validate the table, and repair what it finds.", work.table, work.replica, lost)
-        drift = drift_id(work.replica, work.table, f"continuity {tp.topic}[{tp.partition}]")
-        record = {
-            "id": drift, "replica": work.replica, "table": work.table, "kind": "continuity", "cause": "missed change",
-            "state": "open", "first_seen": now, "last_seen": now, "reason": lost, "at": now,
-            "change": {"topic": tp.topic, "partition": tp.partition, "offset": wanted},
-        }  # fmt: skip
+        about, change = f"{tp.topic}[{tp.partition}]", {"topic": tp.topic, "partition": tp.partition, "offset": wanted}
+        event = continuity_event(work.replica, work.table, about, MISSED_CHANGE, lost, now, change=change)
         DRIFT_EVENTS.labels(*work.labels, "continuity", "open").inc()
-        self._events.send("drift", drift, "drift", record)
+        self._events.send("drift", event["id"], "drift", event)
         await self._events.flush()
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
@@ -248,6 +318,21 @@ class ReplicaWorker:
             },
         )  # fmt: skip
         await self._events.flush()
+
+
+def _replaced(topic: str) -> HoldtrueError:
+    return HoldtrueError(
+        f"The topic {topic} was deleted or made anew, or has lost its end, while this worker read it.",
+        "Start the worker again (a supervisor does): it reads what is there from its beginning, under a new epoch. "
+        "Then validate the table, and repair what that finds.",
+    )
+
+
+def _moved_keys(topic: str, planned: int, found: int) -> str:
+    return (
+        f"{topic} has {found} partitions instead of {planned}: keys have moved to other partitions, away from what is "
+        "known of them; make the topic anew with its old number (docs/operations.md)"
+    )
 
 
 def _sweep_request(work: TableWork, floor: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from streams.changes.record import Op, Record
 from streams.changes.visibility import EVERYTHING_BEFORE, Snapshot
 from streams.rows.canonical import Row
-from streams.versions.entry import NO_TOKEN, Entry, Position, Token
+from streams.versions.entry import NO_TOKEN, Entry, Epochs, Position, Token
 
 # More unproven transactions than this are kept as their maximum alone, which is stricter (see `Snapshot.shows`), never
 # laxer. A key only gets here when this many transactions changed it between two looks at the SOT's snapshot.
@@ -23,6 +23,9 @@ UNPROVEN_MAX = 32
 _READ, _DELETE = Op.read, Op.delete
 # What a NamedTuple's own constructor does, without the Python function around it.
 _new = tuple.__new__
+
+# Of a position in the log that the answer to an open question will tell: no change is known to come after it.
+AT_THE_READ = (1 << 63) - 1
 
 Digest = Callable[[bytes], bytes]
 
@@ -59,6 +62,7 @@ Decision = Store | Keep | Ask
 class _Run:
     """The state of one key while its records of one batch go by, in offset order."""
 
+    epochs: Epochs
     known: Entry
     token: Token
     position: Position | None
@@ -71,43 +75,44 @@ class _Run:
 
 
 def decide(
-    entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest, *, truncated: bool = False
+    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, *, truncated: bool = False
 ) -> Decision:
-    """What to do about one key's records of one batch, given in offset order, all of `epoch`.
+    """What to do about one key's records of one batch, given in offset order, all of `epochs`.
 
     `digest` gives the digest of a row's canonical bytes under this key. Reduces the batch to at most one write or one
     SOT read (Ordering 7). `truncated`: the table has been since its entries began, so that a key without an entry may
     be one that is gone: a read of it, which may come late, is asked like any other (decision 4).
     """
-    if len(records) == 1 and (store := _next_in_order(entry, records[0], epoch, digest, truncated)) is not None:
+    if len(records) == 1 and (store := _next_in_order(entry, records[0], epochs, digest, truncated)) is not None:
         return store
-    return _decide_in_full(entry, records, epoch, digest, truncated)
+    return _decide_in_full(entry, records, epochs, digest, truncated)
 
 
 def _decide_in_full(
-    entry: Entry | None, records: Sequence[Record], epoch: int, digest: Digest, truncated: bool = False
+    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, truncated: bool = False
 ) -> Decision:
-    run = _start(entry)
+    run = _start(entry, epochs)
     absent = entry is None and not truncated
     for record in records:
-        if (epoch, record.offset) <= run.token.record:
+        if (epochs.topic, record.offset) <= run.token.record:
             continue  # a replay (Ordering 3)
         if record.op is Op.read:
-            _read(run, record, epoch, digest, absent=absent)
+            _read(run, record, digest, absent=absent)
         else:
-            _change(run, record, epoch, digest)
+            _change(run, record, digest)
         absent = absent and run.token == NO_TOKEN
     return _finish(run, entry)
 
 
 def _next_in_order(
-    entry: Entry | None, record: Record, epoch: int, digest: Digest, truncated: bool = False
+    entry: Entry | None, record: Record, epochs: Epochs, digest: Digest, truncated: bool = False
 ) -> Store | None:
     """The write for what nearly every key of a batch is: one record that simply follows. None: the whole rule decides.
 
     Says exactly what the whole rule says (a property test compares them), in a third of the time.
     """
     offset, op, row, line, lsn, txid, incomplete = record
+    epoch, log = epochs
     if incomplete or epoch < 1:
         return None
     if entry is None:
@@ -118,52 +123,58 @@ def _next_in_order(
         token, before, seen, unproven, _, rebuilt = entry
         if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
             return None
-        if rebuilt if before is None else (before[0] != epoch or lsn <= before[1]):
+        if rebuilt if before is None else (before[0] != log or lsn <= before[1]):
             return None
         unproven = unproven_with(unproven, txid)
-    known = (None, 0, ()) if op is _READ else (_new(Position, (epoch, lsn)), txid, unproven)
+    known = (None, 0, ()) if op is _READ else (_new(Position, (log, lsn)), txid, unproven)
     content = None if row is None else digest(line)
     learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False))
     return _new(Store, (learned, row, line))
 
 
-def _start(entry: Entry | None) -> _Run:
+def _start(entry: Entry | None, epochs: Epochs) -> _Run:
     known = entry or Entry(NO_TOKEN, None, 0, (), None)
-    return _Run(known, *known)
+    return _Run(epochs, known, *known)
 
 
-def _read(run: _Run, record: Record, epoch: int, digest: Digest, *, absent: bool) -> None:
+def _read(run: _Run, record: Record, digest: Digest, *, absent: bool) -> None:
     """A snapshot's row (Ordering 6): taken only where nothing is known; its content never overrides anything."""
     if absent and not record.partial:
-        _take(run, record, epoch, None, digest)
+        _take(run, record, None, digest)
     elif run.asking or record.partial or _digest_of(record, digest) != run.digest:
-        _ask(run, record, epoch, run.position)
+        _ask(run, record, run.position)
 
 
-def _change(run: _Run, record: Record, epoch: int, digest: Digest) -> None:
+def _change(run: _Run, record: Record, digest: Digest) -> None:
     """A change of the log (Ordering 3-5)."""
+    log = run.epochs.log
+    here = run.position is not None and run.position.epoch == log
     same_transaction = record.txid == run.seen
     run.seen = record.txid
-    run.unproven = unproven_with(run.unproven, record.txid)
-    position = Position(epoch, record.lsn)
-    if run.position is None or run.position.epoch != epoch:
+    # Another log's transactions are over, or never were: this change came after them.
+    run.unproven = unproven_with(run.unproven if here or run.position is None else (), record.txid)
+    position = Position(log, record.lsn)
+    if run.position is None or not here:
         _change_unpositioned(run, record, position, digest, same_transaction=same_transaction)
     elif record.lsn > run.position.lsn:
         _change_ordered(run, record, position, digest, same_transaction=same_transaction)
     elif _differs(run, record, digest):
-        _ask(run, record, epoch, run.position)
+        _ask(run, record, run.position)
 
 
 def _change_unpositioned(
     run: _Run, record: Record, position: Position, digest: Digest, *, same_transaction: bool
 ) -> None:
-    """No position of this epoch to compare with: trusted after reads, asked after another epoch or a rebuild."""
+    """No position of this log to compare with: trusted after reads, asked after another log or a rebuild."""
     if run.position is None and not run.rebuilt:
         _change_ordered(run, record, position, digest, same_transaction=same_transaction)
+    elif run.position is not None:
+        # The entry may hold more of this log than the record does: it can be sent again. Equal content proves nothing.
+        _ask(run, record, position._replace(lsn=AT_THE_READ))
     elif _differs(run, record, digest):
-        _ask(run, record, position.epoch, position)
+        _ask(run, record, position)
     else:
-        run.token = Token(position.epoch, record.offset, 0)
+        run.token = Token(run.epochs.topic, record.offset, 0)
         run.position = position
         run.rebuilt = False
         run.write = record
@@ -173,13 +184,13 @@ def _change_ordered(run: _Run, record: Record, position: Position, digest: Diges
     # Key swaps and chains under deferrable constraints deliver create, then the old row's delete: the delete of the
     # transaction seen last for this key proves nothing. Rows without all their values cannot be written either.
     if record.partial or (record.op is Op.delete and same_transaction):
-        _ask(run, record, position.epoch, position)
+        _ask(run, record, position)
     else:
-        _take(run, record, position.epoch, position, digest)
+        _take(run, record, position, digest)
 
 
-def _take(run: _Run, record: Record, epoch: int, position: Position | None, digest: Digest) -> None:
-    run.token = Token(epoch, record.offset, 0)
+def _take(run: _Run, record: Record, position: Position | None, digest: Digest) -> None:
+    run.token = Token(run.epochs.topic, record.offset, 0)
     run.position = position
     run.digest = _digest_of(record, digest)
     run.write = record
@@ -187,8 +198,8 @@ def _take(run: _Run, record: Record, epoch: int, position: Position | None, dige
     run.rebuilt = False
 
 
-def _ask(run: _Run, record: Record, epoch: int, position: Position | None) -> None:
-    run.token = Token(epoch, record.offset, 0)
+def _ask(run: _Run, record: Record, position: Position | None) -> None:
+    run.token = Token(run.epochs.topic, record.offset, 0)
     run.position = position
     run.write = None
     run.asking = True
@@ -222,7 +233,10 @@ def answer(ask: Ask, row: Row | None, line: bytes, snapshot: Snapshot, digest: D
     if not all(snapshot.shows(txid) for txid in ask.entry.unproven):
         return None
     content = None if row is None else digest(line)
-    return Store(Entry(ask.token, ask.position, ask.entry.seen, (), content), row, line)
+    position = ask.position
+    if position is not None and position.lsn == AT_THE_READ:
+        position = position._replace(lsn=snapshot.lsn)
+    return Store(Entry(ask.token, position, ask.entry.seen, (), content), row, line)
 
 
 def unproven_with(unproven: tuple[int, ...], txid: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ the transactions it must contain are visible in its snapshot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Set on a transaction id: not this transaction alone but every one up to it must be visible.
 EVERYTHING_BEFORE = 1 << 63
@@ -20,20 +20,26 @@ class Snapshot:
 
     floor: every transaction below it had ended (xmin). ceiling: none from it on had begun to be visible (xmax).
     running: those in between that were in progress. Ids are 64 bits wide, as Postgres counts them.
+    lsn: where the log was when the snapshot was taken, or a little later.
+    settled: shows whatever had been seen before the first of several looks (`Looks`), by whatever id.
     """
 
     floor: int
     ceiling: int
     running: frozenset[int]
+    lsn: int = 0
+    settled: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Snapshot:
+    def parse(cls, text: str, lsn: int = 0) -> Snapshot:
         """Of `xmin:xmax:xip,xip,…`; raises ValueError on anything else."""
         floor, ceiling, running = text.split(":")
-        return cls(int(floor), int(ceiling), frozenset(int(txid) for txid in running.split(",") if txid))
+        return cls(int(floor), int(ceiling), frozenset(int(txid) for txid in running.split(",") if txid), lsn)
 
     def shows(self, txid: int) -> bool:
         """Whether the transaction had ended, visibly, when the snapshot was taken."""
+        if self.settled:
+            return True
         if txid & EVERYTHING_BEFORE:
             return self._widen(txid & ~EVERYTHING_BEFORE) < self.floor
         wide = self._widen(txid)
@@ -47,3 +53,23 @@ class Snapshot:
         if wide - self.ceiling > _EPOCH // 2:
             return wide - _EPOCH
         return wide + _EPOCH if self.ceiling - wide > _EPOCH // 2 else wide
+
+
+class Looks:
+    """Looks at the SOT for one question, one after the other, until one of them counts.
+
+    Ids alone can not decide it always: those of changes from before a restore or a failover may never be given again,
+    or mean other transactions by now. What had been seen before the first look was committed then; so it is shown by
+    each look that finds everything over that was in progress at the first (decision 7).
+    """
+
+    def __init__(self) -> None:
+        self._ceiling: int | None = None
+
+    def at(self, snapshot: Snapshot) -> Snapshot:
+        """The next look's snapshot, settled where it is."""
+        # Ids that went back are another cluster's: looking begins anew.
+        if self._ceiling is None or snapshot.ceiling < self._ceiling:
+            self._ceiling = snapshot.ceiling
+            return snapshot
+        return replace(snapshot, settled=True) if snapshot.floor >= self._ceiling else snapshot

@@ -102,10 +102,32 @@ def delete(ctx: typer.Context, yes: Yes = False, forget: Forget = False) -> None
         call.out.note("to do it, add --yes")
         return
     connect = _connect(plan)
+    if forget:
+        _announce_gap(call, plan)
     if forget and connect.forget(name):
         call.out.note(f"connector {name}: offsets deleted; it will start with a snapshot")
     call.out.note(f"connector {name}: {'deleted' if connect.delete(name) else 'was not there'}")
     call.out.note(f"slot {plan.source.slot} is kept and holds back the SOT's log until it is read or dropped")
+
+
+def _announce_gap(call: Context, plan: Plan) -> None:
+    """Open continuity drift: the snapshot to come does not tell what was deleted since the last change sent."""
+    from streams.control.continuity import announce
+    from streams.drift.cause import MISSED_CHANGE
+    from streams.drift.continuity import Break
+    from streams.errors import HoldtrueError
+    from streams.kafka.events import EventWriter
+    from streams.kafka.registry import Registry
+
+    reason = "the connector's offsets were deleted: its new snapshot does not tell what was deleted meanwhile"
+    writer = EventWriter(
+        plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve()), client_id="holdtrue-cli"
+    )
+    try:
+        announce(plan, writer, f"/holdtrue/{plan.name}/cli", Break(MISSED_CHANGE, reason, new_log=False))
+    except HoldtrueError as error:
+        call.out.note(f"no drift was opened for it: {error}")
+    call.out.note("every table needs a full validation behind the new snapshot: holdtrue validate")
 
 
 def _plan(call: Context) -> Plan:

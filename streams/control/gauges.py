@@ -98,6 +98,11 @@ def from_lags(replica: str, lags: Mapping[str, Lag]) -> None:
         LAG_EVENTS.labels(table, replica).set(lag.events)
 
 
+def is_whole(found: Slot | None) -> bool:
+    """Whether the slot is there and the server still has all that it needs."""
+    return found is not None and found.wal_status != "lost"
+
+
 def from_slot(name: str, found: Slot | None) -> None:
     """The replication slot; one that is not there is at risk: changes are being lost or the connector never ran."""
     SLOT_AT_RISK.labels(name).set(0 if found is not None and found.wal_status in _SAFE else 1)

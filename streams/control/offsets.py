@@ -70,6 +70,10 @@ class Offsets:
         found = self._result(futures[group])
         return {(tp.topic, tp.partition): tp.offset for tp in found.topic_partitions if tp.offset >= 0}
 
+    def ends(self, places: list[Place]) -> dict[Place, int]:
+        """End offsets, asked for now."""
+        return self._bounds(places, OffsetSpec.latest())
+
     def refuse_lost(self, taken: Mapping[Place, int]) -> None:
         """Raises TopicLost where a topic ends before what was taken from it: what comes now would pass for a replay."""
         ends = self._bounds(list(taken), OffsetSpec.latest()) if taken else {}

@@ -233,3 +233,20 @@ SELECT count(*) AS count FROM holdtrue.audit WHERE sequence > (SELECT through FR
 
 -- name: count_dead_letters
 SELECT table_name AS table, replica, reason, count(*) AS count FROM holdtrue.dead_letters GROUP BY 1, 2, 3
+
+-- name: add_source
+INSERT INTO holdtrue.source (system, timeline, lsn, slot) VALUES (%(system)s, %(timeline)s, %(lsn)s, %(slot)s)
+ON CONFLICT DO NOTHING
+
+-- name: lock_source
+SELECT system, timeline, lsn, slot, epoch, ordered, cause, reason FROM holdtrue.source FOR UPDATE
+
+-- name: move_source
+UPDATE holdtrue.source SET system = %(system)s, timeline = %(timeline)s, lsn = %(lsn)s, slot = %(slot)s,
+       epoch = %(epoch)s, ordered = %(ordered)s, cause = %(cause)s, reason = %(reason)s, seen_at = now()
+
+-- name: told_source
+UPDATE holdtrue.source SET cause = NULL, reason = NULL WHERE reason = %(reason)s
+
+-- name: ordered_source
+UPDATE holdtrue.source SET ordered = true WHERE epoch = %(epoch)s

@@ -5,6 +5,7 @@ from __future__ import annotations
 UNKNOWN = "unknown"
 ROGUE_WRITE = "rogue write"
 MISSED_CHANGE = "missed change"
+FAILOVER = "failover rollback"
 LOST_IN_STORE = "rogue delete, eviction or expiry"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -62,6 +62,13 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
 
 
+class Life(NamedTuple):
+    """One life of a topic. id: Kafka's own; a topic that is deleted and made again has another one."""
+
+    id: str
+    partitions: int
+
+
 class Topics:
     """Topics on one cluster. Every call is bounded by TIMEOUT_SECONDS; raises KafkaUnavailable when none answers."""
 
@@ -99,8 +106,25 @@ class Topics:
             if existing[topic.name] != topic.partitions:
                 raise TopicMismatch(
                     f"The topic {topic.name} has {existing[topic.name]} partitions, the plan says {topic.partitions}.",
-                    "State the number that is there in the plan; more would move keys to other owners.",
+                    "State the number that is there in the plan; more would move keys to other owners. Where some were "
+                    "added to a topic in use, keys have moved: make it anew (docs/operations.md).",
                 )
+
+    def lives(self, names: Sequence[str]) -> dict[str, Life]:
+        """Which life of each topic this is; a topic that is not there is left out."""
+        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
+        found = {}
+        for name, future in futures.items():
+            try:
+                described = future.result(timeout=2 * TIMEOUT_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._unavailable(error) from None
+            except TimeoutError:
+                raise KafkaUnavailable(f"Kafka did not describe {name} in time.", "Is the broker healthy?") from None
+            else:
+                found[name] = Life(str(described.topic_id), len(described.partitions))
+        return found
 
     def _partitions(self) -> dict[str, int]:
         try:

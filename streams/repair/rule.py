@@ -8,6 +8,9 @@ from streams.changes.visibility import Snapshot
 from streams.rows.canonical import Row
 from streams.versions.entry import NO_TOKEN, Entry, Token
 
+# Above every record of an epoch, and below the first one of the next.
+_OFFSET_MAX = (1 << 64) - 1
+
 
 class Repaired(NamedTuple):
     """What a repair writes: the entry to keep, and the row (None: a tombstone) under its token.
@@ -49,7 +52,8 @@ def repaired(
         return Repaired(_entry(known, stored.refreshed(), digest), row)
     # Everything before the fence has been applied or suspected here: the read is newer than all of it, and so must its
     # token be. A smaller one would lose, at the next recovery, to what a zombie has left in the changelog.
-    passed = max(known.token, Token(epoch, fenced_end - 1, 0))
+    end = Token(epoch, fenced_end - 1, 0) if fenced_end > 0 else Token(epoch - 1, _OFFSET_MAX, 0)
+    passed = max(known.token, end)
     return Repaired(_entry(known, passed.refreshed(), digest), row, overrule=stored)
 
 

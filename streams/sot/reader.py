@@ -174,9 +174,10 @@ def _copy(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Iterator[by
 
 
 def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:
-    row = cursor.execute("SELECT pg_current_snapshot()::text").fetchone()
+    # The position after the snapshot: whatever the snapshot shows is before it in the log.
+    row = cursor.execute("SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn() - '0/0'").fetchone()
     assert row is not None
-    return Snapshot.parse(str(row[0]))
+    return Snapshot.parse(str(row[0]), int(str(row[1])))
 
 
 def _escaped(column: str) -> str:

@@ -95,6 +95,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def _deliver(self, tp: TP, fetched: list[KafkaRecord]) -> None:
         start = self._read_offset[tp]
+        if start is not None and fetched[0].offset < start and self.app.is_ordered(tp):
+            # aiokafka begins a partition anew that ends before the place it was to be read on from. Or these records
+            # were fetched before a rebalance moved that place.
+            await self.app.on_begun_anew(tp, start)
         if start is not None and fetched[0].offset > start and not await self._explained(tp, start, fetched[0].offset):
             return
         fresh = fetched if start is None or fetched[0].offset >= start else [r for r in fetched if r.offset >= start]

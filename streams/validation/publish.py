@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -44,6 +44,9 @@ def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, stil
     if row["kind"] not in ("continuity", "unapplied") or report.outcome != "correct":
         return None
     now = datetime.now(UTC)
+    # What was lost after the run began may be what it did not see.
+    if row["last_seen"] > now - timedelta(seconds=report.seconds):
+        return None
     return {
         "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": row["kind"], "cause": row["cause"],
         "state": state, "first_seen": row["first_seen"], "last_seen": now, "run": report.run, "at": now,

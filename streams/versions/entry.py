@@ -14,7 +14,7 @@ _new = tuple.__new__
 class Token(NamedTuple):
     """The totally ordered mark of a stored row. Encoded at fixed width, it sorts as bytes and as hex text.
 
-    epoch: ordinal of the topic's life, given by control; 0 is "before any change".
+    epoch: ordinal of the topic's life; 0 is "before any change".
     offset: of the topic record that wrote the row.
     refresh: how often the row was read again from the SOT at that record.
     """
@@ -45,8 +45,19 @@ class Token(NamedTuple):
 NO_TOKEN = Token(0, 0, 0)
 
 
+class Epochs(NamedTuple):
+    """What the numbers of a record count in (design, Ordering 15; decision 7).
+
+    topic: which life of the topic its offset is of: a token's epoch. log: which log its lsn and its transaction are
+    of: a position's epoch.
+    """
+
+    topic: int
+    log: int
+
+
 class Position(NamedTuple):
-    """Where a change was in the source's log; only recognises changes that were sent again."""
+    """Where a change was in the source's log; only recognises changes that were sent again. epoch: which log."""
 
     epoch: int
     lsn: int

@@ -13,15 +13,18 @@ from typing import NamedTuple
 
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
 from streams.versions.disk import Changes, Disk, RocksDisk
-from streams.versions.entry import Entry
+from streams.versions.entry import Entry, Epochs
 
 # One letter before every key tells what it is; the changelog uses the same keys.
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
-_INPUT, _EPOCH, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"epoch", b"changelog", b"live"))
+_INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
-_SWEEP = MARK + b"sweep"
+_SWEEP, _LOG = MARK + b"sweep", MARK + b"log"
 _NUMBER = struct.Struct(">q")
 _SWEEP_NUMBERS = struct.Struct(">qqq")
+_LOG_NUMBERS = struct.Struct(">qqq")
+# An input offset, and the epoch it counts in; behind it the id of the topic.
+_INPUT_NUMBERS = struct.Struct(">qq")
 
 _MODULUS = 1 << (8 * DIGEST_BYTES)
 
@@ -59,6 +62,52 @@ class Sweep(NamedTuple):
         return Sweep(*map(max, self, other))
 
 
+class Log(NamedTuple):
+    """Which of the SOT's logs a partition's records are of (decision 7). Grows only; the larger one holds.
+
+    epoch: ordinal of the newest log, given by control. floor: its records are from this offset on; what is before may
+    be of either, and is counted to the log `before`.
+    """
+
+    epoch: int = 1
+    floor: int = 0
+    before: int = 0
+
+    def at(self, offset: int) -> int:
+        """The log that the record at `offset` is counted to."""
+        return self.epoch if offset >= self.floor else self.before
+
+    def followed(self, epoch: int, floor: int, reached: int) -> Log:
+        """After the order of another log; nothing changes where this or a later one is known. reached: applied so far.
+
+        What lies between is counted to the log of the record that comes next.
+        """
+        return self if epoch <= self.epoch else Log(epoch, floor, self.at(reached + 1))
+
+
+class Input(NamedTuple):
+    """Up to where a topic has been applied. Grows only: a later life of the topic is larger, whatever its offset.
+
+    topic: Kafka's id of it; "" where none was noted yet.
+    """
+
+    epoch: int
+    offset: int
+    topic: str
+
+    def encode(self) -> bytes:
+        """Two numbers, and the id."""
+        return _INPUT_NUMBERS.pack(self.offset, self.epoch) + self.topic.encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Input:
+        """The inverse; what has only an offset was written before topics had epochs."""
+        if len(encoded) == _NUMBER.size:
+            return cls(1, _NUMBER.unpack(encoded)[0], "")
+        offset, epoch = _INPUT_NUMBERS.unpack_from(encoded)
+        return cls(epoch, offset, encoded[_INPUT_NUMBERS.size :].decode())
+
+
 class PartitionState:
     """What this replica must hold for the keys of one partition. Used by one task at a time: the partition's owner."""
 
@@ -68,8 +117,8 @@ class PartitionState:
         self._buckets = [0] * BUCKETS
         for key, value in self._prefixed(BUCKET):
             self._buckets[int.from_bytes(key, "big")] = int.from_bytes(value, "big")
-        self.input_offset = self._mark(_INPUT, -1)
-        self.epoch = self._mark(_EPOCH, 1)
+        done = self._disk.get([_INPUT])[0]
+        self.epoch, self.input_offset, self.topic = Input(1, -1, "") if done is None else Input.decode(done)
         self.changelog_offset = self._mark(_CHANGELOG, -1)
         self.live = self._mark(_LIVE, 0)
         # What the digests were made under, "" before the first; the schema of the record keys, -1 before the first.
@@ -77,6 +126,8 @@ class PartitionState:
         self.key_schema = self._mark(_KEY_SCHEMA, -1)
         sweep = self._disk.get([_SWEEP])[0]
         self.sweep = Sweep() if sweep is None else Sweep(*_SWEEP_NUMBERS.unpack(sweep))
+        log = self._disk.get([_LOG])[0]
+        self.log = Log() if log is None else Log(*_LOG_NUMBERS.unpack(log))
         # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
         self.turnover = 0
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
@@ -98,6 +149,18 @@ class PartitionState:
                 return
             yield key, Entry.decode(value)
 
+    def epochs(self, offset: int) -> Epochs:
+        """What the numbers of the record at `offset` count in."""
+        return Epochs(self.epoch, self.log.at(offset))
+
+    def begin_topic(self, topic: str) -> None:
+        """The topic was made anew: its offsets begin again, and are larger than all before by their epoch.
+
+        What it still had to be swept for counted in the old offsets; only a full run tells now what is missing.
+        """
+        self.epoch, self.input_offset, self.topic = self.epoch + 1, -1, topic
+        self.sweep = self.sweep._replace(done=self.sweep.ordered)
+
     def bucket_digest(self, bucket: int) -> int:
         """Sum of the digests of the bucket's live keys, modulo 2**128."""
         return self._buckets[bucket]
@@ -109,7 +172,9 @@ class PartitionState:
         records.append((_KEY_SCHEMA, _NUMBER.pack(self.key_schema)))
         if self.sweep.ordered:
             records.append((_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep)))
-        records.append((_INPUT, _NUMBER.pack(max(input_offset, self.input_offset))))
+        if self.log != Log():
+            records.append((_LOG, _LOG_NUMBERS.pack(*self.log)))
+        records.append((_INPUT, Input(self.epoch, max(input_offset, self.input_offset), self.topic).encode()))
         return records
 
     def commit(
@@ -125,7 +190,7 @@ class PartitionState:
 
         `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. A key that
         moves is no longer suspected. `records`: what `changelog` gave for these moves, so that they are encoded once.
-        The input offset never moves back.
+        The input offset never moves back, but with a new epoch (`begin_topic`).
         """
         batch = self._disk.changes()
         records = records or self.changelog(moves, input_offset)
@@ -160,8 +225,28 @@ class PartitionState:
             if old is None or entry.token >= old.token:
                 batch.put(ENTRY + key, entry.encode())
                 self._account(Move(key, old, entry), touched)
+        self._cover(newest.values())
         self.changelog_offset = max(self.changelog_offset, changelog_offset)
         self._write(batch, touched)
+
+    def _cover(self, entries: Iterable[Entry]) -> None:
+        """Know of every life of the topic that an entry tells of, also where the mark that told of it was lost.
+
+        Of which topic it was is unknown then: the next one read begins another epoch.
+        """
+        newest = max((entry.token.epoch for entry in entries), default=0)
+        if newest > self.epoch:
+            self.epoch, self.input_offset, self.topic = newest, -1, ""
+
+    def is_of(self, topic: str) -> bool:
+        """Whether input offset and entries count in this topic.
+
+        Marks from before topics had epochs name none, and nothing is known of any when all was lost. But entries
+        without a mark are of a topic that nobody knows any more.
+        """
+        if self.topic or self.epoch > 1:
+            return self.topic == topic
+        return self.input_offset >= 0 or next(self.scan(), None) is None
 
     def _passed(self, last: int, count: int) -> None:
         """The changelog ends with `count` records of ours, up to `last`; is everything before them known here?
@@ -174,7 +259,10 @@ class PartitionState:
 
     def _recover_mark(self, key: bytes, value: bytes) -> None:
         if key == _INPUT:
-            self.input_offset = max(self.input_offset, _NUMBER.unpack(value)[0])
+            here = Input(self.epoch, self.input_offset, self.topic)
+            self.epoch, self.input_offset, self.topic = max(here, Input.decode(value))
+        elif key == _LOG:
+            self.log = max(self.log, Log(*_LOG_NUMBERS.unpack(value)))
         elif key == _MAPPING:
             self.mapping = value.decode()
         elif key == _KEY_SCHEMA:
@@ -217,13 +305,15 @@ class PartitionState:
     def _write(self, batch: Changes, touched: Iterable[int]) -> None:
         for bucket in touched:
             batch.put(BUCKET + bucket.to_bytes(2, "big"), self._buckets[bucket].to_bytes(DIGEST_BYTES, "big"))
-        batch.put(_INPUT, _NUMBER.pack(self.input_offset))
+        batch.put(_INPUT, Input(self.epoch, self.input_offset, self.topic).encode())
         batch.put(_CHANGELOG, _NUMBER.pack(self.changelog_offset))
         batch.put(_LIVE, _NUMBER.pack(self.live))
         batch.put(_MAPPING, self.mapping.encode())
         batch.put(_KEY_SCHEMA, _NUMBER.pack(self.key_schema))
         if self.sweep.ordered:
             batch.put(_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep))
+        if self.log != Log():
+            batch.put(_LOG, _LOG_NUMBERS.pack(*self.log))
         self._disk.write(batch)
 
     def _mark(self, name: bytes, default: int) -> int:

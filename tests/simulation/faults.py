@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from faust.types import TP
+
 from streams.steps import Step
 from streams.versions.entry import Token
 from tests.simulation.sot import Transaction, key_bytes
+from tests.simulation.worker import CHANGES
 
 if TYPE_CHECKING:
     from tests.simulation.worker import Process
@@ -44,6 +47,8 @@ STEPS = [
 # And those of a TRUNCATE.
 SWEEP_STEPS = [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept]
 TRUNCATE = "truncate"
+# What begins numbers anew: positions, transaction ids, offsets.
+BREAKS = ("restore", "topic made anew")
 
 
 def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
@@ -56,9 +61,10 @@ def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happeni
     return register
 
 
-def weights(*, truncates: bool) -> dict[str, tuple[float, bool]]:
+def weights(*, truncates: bool, breaks: bool) -> dict[str, tuple[float, bool]]:
     """What a history is made from."""
-    return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if truncates or name != TRUNCATE}
+    left_out = {*([] if truncates else [TRUNCATE]), *([] if breaks else BREAKS)}
+    return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}
 
 
 def _steps(world: World) -> list[Step]:
@@ -217,8 +223,39 @@ def _failover(world: World, rng: Random) -> str:
     gone = world.sot.fail_over(rng.randint(0, 3))
     world.connector.follow_failover(down)
     world.invariants.excuse(gone)
-    world.versions.clear()
+    world.forget_versions()
+    if world.history.breaks:
+        world.control.broken()
     return f"changes of {sorted(gone)} are gone"
+
+
+@event("restore", 2, fault=True)
+def _restore(world: World, rng: Random) -> str:
+    """The SOT is restored from a backup into a cluster whose positions and transaction ids are smaller, or larger.
+
+    The connector begins with a snapshot; nobody can read for a while.
+    """
+    down = rng.uniform(1.2, 2.0)
+    world.sot.unavailable = True
+    world.loop.call_later(down, setattr, world.sot, "unavailable", False)
+    gone = world.sot.restore(rng.randint(0, 3), rng.choice([50, 300, 5_000, 1 << 31]), rng.choice([100, 3_000, 10**6]))
+    gone |= world.connector.snapshot_again(down, 0, skipping=True)
+    world.invariants.excuse(gone)
+    world.forget_versions()
+    world.control.broken()
+    return f"changes of {sorted(gone)} are gone"
+
+
+@event("topic made anew", 2, fault=True)
+def _topic(world: World, rng: Random) -> str:
+    """Deleted and made again under the connector: what was not applied is lost."""
+    places = [TP(CHANGES, partition) for partition in range(len(world.topic.partitions))]
+    lost = world.topic.make_anew(world.applied)
+    world.applied = [0] * len(places)
+    for place in places:
+        world.group.committed.pop(place, None)
+    world.invariants.excuse(lost)
+    return f"records of {sorted(lost)} are gone"
 
 
 # The connector.
@@ -285,12 +322,7 @@ def _one(world: World, rng: Random) -> Process | None:
 
 
 def _start_later(world: World, rng: Random, number: int) -> None:
-    def start() -> None:
-        process = world.processes[number]
-        if process is None or process.dead:
-            world.start(number)
-
-    world.loop.call_later(rng.uniform(0.01, 0.8), start)
+    world.start_later(number, rng.uniform(0.01, 0.8))
 
 
 @event("worker killed", 4, fault=True)

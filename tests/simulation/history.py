@@ -11,6 +11,8 @@ EVENTS_MIN = 200
 _EVENTS = 320
 # Histories of seeds from here on have TRUNCATEs, which leave little else of a table: they have seeds of their own.
 TRUNCATES_FROM = 1_000_000
+# From here on the log or the topic can begin anew, in place of TRUNCATEs; control gives its orders.
+BREAKS_FROM = 2_000_000
 
 
 class Event(NamedTuple):
@@ -48,7 +50,12 @@ class History:
     @property
     def truncates(self) -> bool:
         """Whether TRUNCATEs happen in it."""
-        return self.seed >= TRUNCATES_FROM
+        return TRUNCATES_FROM <= self.seed < BREAKS_FROM
+
+    @property
+    def breaks(self) -> bool:
+        """Whether the log or the topic can begin anew in it."""
+        return self.seed >= BREAKS_FROM
 
     @property
     def events(self) -> list[Event]:

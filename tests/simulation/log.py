@@ -67,6 +67,10 @@ class Partition:
                 future.set_result(None)
         return offset
 
+    def end_of_life(self) -> None:
+        """Those who wait see that it is gone."""
+        self.append(None, None, 0)
+
     async def more_than(self, offset: int) -> None:
         """Return when there is a record at `offset`."""
         while self.end <= offset:
@@ -80,7 +84,20 @@ class Topic:
 
     def __init__(self, partitions: int) -> None:
         self.partitions = [Partition() for _ in range(partitions)]
+        self.life = 1  # which one it is of those with its name
         self._said: list[Payload | int] = []  # what one record says, or the transaction of a TRUNCATE
+
+    def make_anew(self, committed: list[int]) -> set[bytes]:
+        """Deleted and made again: the keys of records that were in it and not committed."""
+        lost: set[bytes] = set()
+        for partition, done in zip(self.partitions, committed, strict=True):
+            values = [record.value for record in partition.records[done:] if record.value is not None]
+            said = [self._said[int.from_bytes(value[5:], "big")] for value in values]
+            lost |= {each.key for each in said if not isinstance(each, int)}
+            partition.end_of_life()
+        self.partitions = [Partition() for _ in self.partitions]
+        self.life += 1
+        return lost
 
     def send(self, said: Payload, now: float, *, undecodable: bool = False) -> tuple[int, int]:
         """Add what the connector sends for one key; (partition, offset)."""
@@ -155,8 +172,8 @@ class Changelog:
         """An unclean election: the newest records are gone."""
         self.losses += 1
         self.end = max(0, self.end - count)
-        del self.acknowledged[self.end :]
         self.records = {at: record for at, record in self.records.items() if at < self.end}
+        self.acknowledged = list(self.records.values())
 
 
 def _by_token(numbered: tuple[int, tuple[bytes, bytes]]) -> tuple[Token, int]:

@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 SECONDS_MAX = 240
 
 SEEDS = "tests/simulation/test_seeds.py::test_histories_keep_every_promise[{}]"
+BREAKS = "tests/simulation/test_seeds.py::test_histories_whose_numbers_begin_anew_keep_every_promise[{}]"
+LOOKS = "tests/unit/changes/test_visibility.py::test_"
+MARKS = "tests/unit/versions/test_marks.py::test_"
 ORDER = "tests/unit/changes/test_order.py::test_"
 SETTLE = "tests/unit/replicas/test_settle.py::test_"
 FOUND = "tests/unit/agents/test_interleavings.py::test_"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.simulation import faults
-from tests.simulation.history import EVENTS_MIN, TRUNCATES_FROM, History, history, shrunk
+from tests.simulation.history import BREAKS_FROM, EVENTS_MIN, TRUNCATES_FROM, History, history, shrunk
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
 
@@ -39,7 +39,8 @@ def simulate(what: History) -> tuple[World, Violation | None]:
 
 def of_seed(seed: int) -> History:
     """The history of a seed."""
-    return history(seed, faults.weights(truncates=seed >= TRUNCATES_FROM))
+    breaks = seed >= BREAKS_FROM
+    return history(seed, faults.weights(truncates=not breaks and seed >= TRUNCATES_FROM, breaks=breaks))
 
 
 def run_seeds(seeds: Iterable[int]) -> tuple[Counter[str], int | None]:

@@ -77,6 +77,8 @@ class Sot:
         self.unavailable = False
         self.changed: dict[int, int] = {}  # key → how often what is seen of it has changed
         self._locks: dict[int, Transaction] = {}
+        self.lives = 1  # how often its log has begun anew
+        self._began = 0  # what the log of now has in `wal` begins here
         self._next_txid = 100
         self._next_lsn = 1000
 
@@ -183,19 +185,35 @@ class Sot:
 
         Returns the keys whose changes are gone.
         """
+        gone = self._go_back(lost)
+        mine = self.wal[self._began :]
+        if mine:
+            self._next_txid = max(commit.txid for commit in mine) + 1
+            self._next_lsn = max((c.lsn for commit in mine[-20:] for c in commit.changes), default=self._next_lsn) + 1
+        return gone
+
+    def restore(self, lost: int, txid: int, lsn: int) -> set[int]:
+        """The rows as they were `lost` commits ago, in another cluster, whose ids and positions go on from there.
+
+        Returns the keys whose changes are gone.
+        """
+        gone = self._go_back(lost)
+        self._began = len(self.wal)
+        self._next_txid, self._next_lsn = txid, lsn
+        return gone
+
+    def _go_back(self, lost: int) -> set[int]:
+        self.lives += 1
         for transaction in [each for each in self.open if each.committed]:
             self.show(transaction)
         for transaction in list(self.open):
             self._end(transaction)
         gone: set[int] = set()
-        for _ in range(min(lost, len(self.wal))):
+        for _ in range(min(lost, len(self.wal) - self._began)):
             commit = self.wal.pop()
             for key, value in commit.before.items():
                 self._set(key, value)
                 gone.add(key)
-        if self.wal:
-            self._next_txid = max(commit.txid for commit in self.wal) + 1
-            self._next_lsn = max((c.lsn for commit in self.wal[-20:] for c in commit.changes), default=1000) + 1
         return gone
 
     # What others read.
@@ -203,7 +221,7 @@ class Sot:
     def snapshot(self) -> Snapshot:
         """What `pg_current_snapshot()` would say."""
         running = frozenset(transaction.txid for transaction in self.open)
-        return Snapshot(min(running, default=self._next_txid), self._next_txid, running)
+        return Snapshot(min(running, default=self._next_txid), self._next_txid, running, self._next_lsn)
 
     def row(self, key: int) -> Row | None:
         """The row the replica must have, as of what is visible now."""

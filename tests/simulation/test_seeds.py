@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from tests.simulation.history import TRUNCATES_FROM
+from tests.simulation.history import BREAKS_FROM, TRUNCATES_FROM
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
-TRUNCATE_SEEDS = 150
+TRUNCATE_SEEDS, BREAK_SEEDS = 150, 150
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
@@ -29,6 +29,14 @@ def test_histories_with_truncates_keep_every_promise(first: int) -> None:
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert counts["truncate"] >= AT_ONCE
+
+
+@pytest.mark.parametrize("first", range(BREAKS_FROM, BREAKS_FROM + BREAK_SEEDS, AT_ONCE))
+def test_histories_whose_numbers_begin_anew_keep_every_promise(first: int) -> None:
+    """Failovers, restores into another cluster, topics made anew; control's orders come late, twice, or in halves."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert min(counts["restore"], counts["topic made anew"], counts["log ordered"]) >= AT_ONCE / 2
 
 
 def test_a_seed_is_one_history() -> None:

@@ -44,6 +44,7 @@ REPLICA, TABLE = "copy", "public.things"
 CHANGES, CHECKS, REPAIRS = "changes", "checks", "repairs"
 FETCH_RECORDS_MAX = 12
 RECOVERY_RECORDS_MAX = 20
+TOPICS_SECONDS = 1.0
 
 # The process whose code is running.
 RUNNING: ContextVar[Process | None] = ContextVar("RUNNING", default=None)
@@ -69,6 +70,7 @@ class Process:
         self._loop = world.loop
         self._asleep: list[Callable[[], None]] = []
         self._fetching: list[asyncio.Task[None]] = []
+        self.life = 0  # of the change topic, as it knows it
         self._paused: set[TP] = set()
         self._commits = 0
         self._committed: dict[TP, int] = {}
@@ -87,11 +89,13 @@ class Process:
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
         applier = Applier(self.work, Failures(events, REPLICA, TABLE, CHANGES, ["id"]))
-        self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events)
+        self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events, threads, world.topic_lives)  # type: ignore[arg-type]
         same = (self.replica.owner, self.replica.commit, _Requests(world), threads, events)
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.spawn(self._settle_suspicions())
+        if world.history.breaks:
+            self.spawn(self.watch_topics())
 
     # Life and death.
 
@@ -193,7 +197,7 @@ class Process:
             self.spawn(self._rejoin())
 
     async def _rejoin(self) -> None:
-        await self._stop()
+        await self._stop(unless_member=True)
         if not self._is_member():
             self._world.group.join(self)
 
@@ -210,9 +214,11 @@ class Process:
         await stopping
         self._world.group.join(self)
 
-    async def _stop(self) -> None:
+    async def _stop(self, *, unless_member: bool = False) -> None:
         # Faust answers one rebalance after the other.
         async with self._stopping:
+            if unless_member and self._is_member():
+                return
             for task in self._fetching:
                 task.cancel()
             self._fetching.clear()
@@ -230,18 +236,23 @@ class Process:
 
     async def _own(self, partition: int) -> None:
         """Recover a partition's version table, then read its topics."""
+        async with self._stopping:
+            pass  # the rebalance before is answered first
         await self._recover(partition)
-        tp, requests = TP(CHANGES, partition), self._world.requests
+        tp, requests, topic = TP(CHANGES, partition), self._world.requests, self._world.topic
+        await self.replica.recognise_topics([tp])
+        self.life = int(self.versions.state(partition).topic)
         committed = await self.call(lambda: self._world.group.committed.get(tp))
         start = self.replica.start_offset(tp, committed)
         self._world.started(self, partition, start, committed)
         # Faust has owners made by their first batch or request; here that is at once.
         self.replica.owner(tp)
-        for topic, handle in ((CHECKS, self.checks.handle), (REPAIRS, self.repairs.handle)):
-            place = TP(topic, partition)
+        for name, handle in ((CHECKS, self.checks.handle), (REPAIRS, self.repairs.handle)):
+            place = TP(name, partition)
             offset = self._world.group.committed.get(place, 0)
-            self._fetching.append(self.spawn(self._fetch(place, requests[topic][partition], offset, handle)))
-        await self._fetch(tp, self._world.topic.partitions[partition], start or 0, self._offer)
+            source = requests[name][partition]
+            self._fetching.append(self.spawn(self._fetch(place, lambda s=source: s, offset, handle)))  # type: ignore[misc]
+        await self._fetch(tp, lambda: topic.partitions[partition], start or 0, self._offer)
 
     async def _recover(self, partition: int) -> None:
         state = self.versions.state(partition)
@@ -254,17 +265,42 @@ class Process:
     async def _offer(self, batch: Batch) -> None:
         self.replica.offer(batch)
 
-    async def _fetch(self, tp: TP, source: Partition, offset: int, handle: Callable[[Batch], Any]) -> None:
+    async def _fetch(
+        self, tp: TP, source: Callable[[], Partition], offset: int, handle: Callable[[Batch], Any]
+    ) -> None:
         while True:
-            await source.more_than(offset)
+            await source().more_than(offset)
             if tp in self._paused:
                 await asyncio.sleep(0.02)
                 continue
+            if offset > source().end:
+                # aiokafka would begin at its start; the consumer notices.
+                await self._begun_anew(tp, offset)
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
-            records = await self.call(lambda s=start, n=size: source.records[s : s + n])  # type: ignore[misc]
+            records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:
                 await handle(Batch(tp, records))
                 offset = records[-1].offset + 1
+
+    async def _begun_anew(self, tp: TP, offset: int) -> None:
+        replaced = await self.replica.begun_anew(tp, offset)
+        if replaced is not None:
+            await self.begin_again(replaced)
+
+    async def watch_topics(self) -> None:
+        """The timer `topics` of the app."""
+        while True:
+            await asyncio.sleep(self._rng.uniform(0, TOPICS_SECONDS))
+            replaced = await self.replica.watch_topics()
+            if replaced is not None:
+                await self.begin_again(replaced)
+
+    async def begin_again(self, reason: Exception) -> None:
+        """The process ends and is started again."""
+        self._world.say("%s ends: %s", self, reason)
+        self.kill()
+        self._world.start_later(self.number, self._rng.uniform(0.01, 0.5))
+        await asyncio.sleep(0)
 
     async def _settle_suspicions(self) -> None:
         """The timer `suspicions` of the app."""

@@ -14,13 +14,15 @@ from faust.types import TP
 
 from streams.agents.owner import Owner
 from streams.errors import StoreUnavailable
+from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.versions.entry import Entry
-from streams.versions.state import ENTRY
+from streams.versions.state import ENTRY, Input
 from tests.simulation import clock, faults
 from tests.simulation.auditor import Auditor, deadline
 from tests.simulation.connector import Connector
+from tests.simulation.control import Control
 from tests.simulation.disk import Machine
 from tests.simulation.group import Group
 from tests.simulation.history import Event, History
@@ -58,6 +60,9 @@ class World:
         self.answers: list[dict[str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.versions: dict[int, list[str]] = {}
+        self.earlier: set[str] = set()
+        # Committed offsets, by those who read the topic of now.
+        self.applied = [0] * self.settings.partitions
         partitions = self.settings.partitions
         self.sot = Sot()
         self.topic = Topic(partitions)
@@ -68,6 +73,7 @@ class World:
         self.connector = Connector(self.sot, self.topic, self.loop, self.rng, self.invariants.excuse)
         self.group = Group(self.loop, self.rng, partitions)
         self.auditor = Auditor(self)
+        self.control = Control(self)
         self.machines = [Machine() for _ in range(self.settings.workers)]
         self.processes: list[Process | None] = [None] * self.settings.workers
         self.lives: list[Process] = []
@@ -242,6 +248,16 @@ class World:
         self.processes[number] = process
         self.group.join(process)
 
+    def start_later(self, number: int, seconds: float) -> None:
+        """Start a worker again, if nobody else does before."""
+
+        def start() -> None:
+            process = self.processes[number]
+            if process is None or process.dead:
+                self.start(number)
+
+        self.loop.call_later(seconds, start)
+
     def died(self, process: Process) -> None:
         """Its heartbeats stay away."""
         self.group.rebalance()
@@ -261,10 +277,18 @@ class World:
             for key, value in transaction.rows.items():
                 if value is not None:
                     written = self.versions.setdefault(key, [])
+                    if value in self.earlier:
+                        continue
                     if value in written:
                         written.remove(value)  # a key change brought it back: nothing can be told of it
                     else:
                         written.append(value)
+
+    def forget_versions(self) -> None:
+        """The source is another one: of the values there were, nothing can be told any more."""
+        self.earlier.update(self.sot.rows.values())
+        self.earlier.update(value for written in self.versions.values() for value in written)
+        self.versions.clear()
 
     def append(self, process: Process, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
         """The changelog takes records of whoever sends them: Kafka knows no owners."""
@@ -281,8 +305,10 @@ class World:
         taken = True
         for tp, last in done.items():
             taken = taken and self.group.commit(process, generation, tp, last + 1)
-            if taken and tp.topic == CHANGES:
-                self.invariants.committed(tp.partition, last + 1)
+            if taken and tp.topic == CHANGES and process.life == self.topic.life:
+                self.applied[tp.partition] = last + 1
+                epoch = process.versions.state(tp.partition).epoch
+                self.invariants.committed(tp.partition, last + 1, epoch)
         return taken
 
     def started(self, process: Process, partition: int, start: int | None, committed: int | None) -> None:
@@ -305,6 +331,10 @@ class World:
         if schema in ("check-result", "repair-result"):
             self.answers.append(record)
         self.count(f"event {schema}")
+
+    def topic_lives(self, topics: Sequence[str]) -> dict[str, Life]:
+        """Which life of the change topic this is."""
+        return dict.fromkeys(topics, Life(str(self.topic.life), len(self.changelogs)))
 
     def latency(self) -> float:
         """How long something outside takes, one way."""
@@ -352,6 +382,6 @@ class _Entries:
 
     def __str__(self) -> str:
         entries = {key[1:]: Entry.decode(value) for key, value in self._records if key.startswith(ENTRY)}
-        marks = [int.from_bytes(value, "big", signed=True) for key, value in self._records if key.endswith(b"input")]
+        marks = [Input.decode(value)[:2] for key, value in self._records if key.endswith(b"input")]
         told = [f"{k!r} {tuple(e.token)}{'' if e.digest else ' dead'}{e.unproven or ''}" for k, e in entries.items()]
         return f"{', '.join(told)} input {marks}"

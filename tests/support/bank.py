@@ -38,7 +38,7 @@ class Bank:
     """One plan on the shared servers. `tables`: name → key columns; `replicas`: store → table → mapping.
 
     The SOT, the Postgres replica and the control database are databases named after the bank; Redis keys and DynamoDB
-    tables begin with its name.
+    tables begin with its name. `sot`: DSN of another server than the stack's for the SOT.
     """
 
     def __init__(
@@ -51,13 +51,14 @@ class Bank:
         *,
         partitions: int = 2,
         source: Mapping[str, Any] | None = None,
+        sot: str = "",
     ) -> None:
         self.stack = stack
         self.folder = folder
         self.name = f"b{uuid.uuid4().hex[:8]}"
         self.workers: list[Worker] = []
         self._consumers: dict[str, Consumer] = {}
-        self.env = environment(stack, self.name, folder)
+        self.env = environment(stack, self.name, folder, sot)
         create(self.env)
         self.sot = psycopg.connect(self.env["HOLDTRUE_SOT_DSN"], autocommit=True)
         self.sot.execute(ddl)  # type: ignore[arg-type]

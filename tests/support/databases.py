@@ -18,9 +18,9 @@ from streams.local.stack import Stack
 DATABASES = {"HOLDTRUE_SOT_DSN": "", "HOLDTRUE_REPLICA_DSN": "", "HOLDTRUE_CONTROL_DSN": "_control"}
 
 
-def environment(stack: Stack, name: str, folder: Path) -> dict[str, str]:
-    """The environment of a bank's commands."""
-    env = {**os.environ, **stack.endpoints().environment()}
+def environment(stack: Stack, name: str, folder: Path, sot: str = "") -> dict[str, str]:
+    """The environment of a bank's commands. sot: another server than the stack's."""
+    env = {**os.environ, **stack.endpoints().environment(), **({"HOLDTRUE_SOT_DSN": sot} if sot else {})}
     for variable, ending in DATABASES.items():
         env[variable] = _in_database(env[variable], name + ending)
     env["HOLDTRUE_WORKER_DIR"] = str(folder / "workers")

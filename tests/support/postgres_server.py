@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -34,34 +35,66 @@ SETTINGS = {
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Runs a server with an empty database until the context ends; gives its DSN."""
+    with cluster() as server:
+        server.initialise()
+        server.start()
+        yield server.dsn
+
+
+@contextmanager
+def cluster(port: int | None = None, **settings: str) -> Iterator[Cluster]:
+    """A folder for a server of one's own; what runs in it is stopped, and the folder removed."""
     home = Path(tempfile.mkdtemp(prefix="holdtrue-pg-"))
     user = _server_user()
     if user is not None:
         shutil.chown(home, user, user)
+    server = Cluster(home, user, port or _free_port(), {**SETTINGS, **settings})
     try:
-        _run(
-            ["initdb", "-D", str(home / "data"), "-U", "holdtrue", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
-            user,
-        )
-        yield from _serve(home, user)
+        yield server
     finally:
+        server.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _serve(home: Path, user: str | None) -> Iterator[str]:
-    port = _free_port()
-    words = [str(BINARIES / "postgres"), "-D", str(home / "data"), "-p", str(port)]
-    for name, value in SETTINGS.items():
-        words += ["-c", f"{name}={value}"]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(words, user=user, stdout=log, stderr=log, cwd=home)
-    try:
-        dsn = f"postgresql://holdtrue@127.0.0.1:{port}/postgres"
-        _wait_until_it_answers(dsn, server, home / "log")
-        yield dsn
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown: sessions are cut, data is kept
-        server.wait(timeout=READY_SECONDS_MAX)
+@dataclass
+class Cluster:
+    """A database cluster in a folder, and the server on it while it runs."""
+
+    home: Path
+    user: str | None
+    port: int
+    settings: dict[str, str]
+    _server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Where its server answers."""
+        return f"postgresql://holdtrue:unused@127.0.0.1:{self.port}/postgres"
+
+    def initialise(self) -> None:
+        """Make an empty cluster, whose server trusts everybody."""
+        words = ["-U", "holdtrue", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        _run(["initdb", "-D", str(self.home / "data"), *words], self.user)
+
+    def copy_of(self, other: Cluster, *more: str) -> None:
+        """Make a base backup of a running server. more: options of pg_basebackup."""
+        _run(["pg_basebackup", "-D", str(self.home / "data"), "-d", other.dsn, "-c", "fast", *more], self.user)
+
+    def start(self) -> None:
+        """Run a server, and wait until it answers."""
+        words = [str(BINARIES / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port)]
+        for name, value in self.settings.items():
+            words += ["-c", f"{name}={value}"]
+        with (self.home / "log").open("ab") as log:
+            self._server = subprocess.Popen(words, user=self.user, stdout=log, stderr=log, cwd=self.home)
+        _wait_until_it_answers(self.dsn, self._server, self.home / "log")
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: fast (sessions are cut, data is kept), or as told."""
+        if self._server is not None:
+            self._server.send_signal(how)
+            self._server.wait(timeout=READY_SECONDS_MAX)
+            self._server = None
 
 
 def _wait_until_it_answers(dsn: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -153,3 +153,25 @@ def test_what_others_wrote_to_the_changelog_meanwhile_is_read_at_the_next_recove
     state.commit([move], 5, known + 20 + len(ours), records=ours)
     assert state.changelog_offset == known + 20 + len(ours)
     state.close()
+
+
+async def test_what_came_between_two_looks_of_a_repair_is_not_settled_by_the_first(
+    owner: _Owner, repairs: Repairs
+) -> None:
+    """A hidden commit of the key arrives after the first look: the end of what was in progress then proves nothing."""
+    owner.source = [OLD]
+    looks = [Snapshot(90, 100, frozenset({90})), Snapshot(100, 130, frozenset({120})), ALL]
+    entry = Entry(TOKEN, None, 90, (90,), b"d" * 16)
+    owner.state.commit([Move(b"1", owner.state.entry(b"1"), entry)], 5, 1)
+
+    async def read(keys: list[bytes], reason: str) -> SotRead:
+        shown = looks.pop(0)
+        if not looks:
+            return SotRead(shown, {b"1": NEW})
+        moved = entry._replace(seen=120, unproven=(90, 120))
+        owner.state.commit([Move(b"1", owner.state.entry(b"1"), moved)], 5, 2)
+        return SotRead(shown, {b"1": OLD})
+
+    owner.work.read_sot = read
+    assert (await repairs._repair(owner, b"1", NOT_FENCED))[0] == "repaired"  # type: ignore[arg-type]
+    assert owner.store.read([b"1"])[b"1"].row == NEW

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,10 @@ from streams.changes import order
 from streams.changes.order import Ask, Decision, Keep, Pruner, Store, answer, decide, prune, unproven_with
 from streams.changes.record import Op, Record
 from streams.changes.visibility import EVERYTHING_BEFORE, Snapshot
-from streams.versions.entry import Entry, Position, Token
+from streams.versions.entry import Entry, Epochs, Position, Token
 
 EPOCH = 3
+EPOCHS = Epochs(EPOCH, EPOCH)
 ALL = Snapshot(10**6, 10**6, frozenset())
 
 
@@ -33,14 +34,14 @@ def read(offset: int, value: str) -> Record:
 
 
 def entry(value: str | None = "a", *, offset: int = 10, lsn: int | None = 100, txid: int = 5, epoch: int = EPOCH,
-          unproven: tuple[int, ...] = (), rebuilt: bool = False) -> Entry:  # fmt: skip
-    position = None if lsn is None else Position(epoch, lsn)
+          log: int = EPOCH, unproven: tuple[int, ...] = (), rebuilt: bool = False) -> Entry:  # fmt: skip
+    position = None if lsn is None else Position(log, lsn)
     content = None if value is None else digest(value.encode())
     return Entry(Token(epoch, offset, 0), position, txid, unproven, content, rebuilt)
 
 
 def decided(known: Entry | None, *records: Record) -> Decision:
-    return decide(known, records, EPOCH, digest)
+    return decide(known, records, EPOCHS, digest)
 
 
 def test_rule_3_a_record_at_or_below_the_entry_is_a_replay() -> None:
@@ -95,13 +96,39 @@ def test_rule_5_a_change_whose_lsn_is_not_higher_is_asked_unless_equal(value: st
     assert isinstance(same, Keep)
 
 
-def test_rule_5_a_position_of_another_epoch_is_taken_over_by_equal_content_only() -> None:
-    """Ordering 5: equal digest takes token and position; another digest is asked."""
-    old = entry("a", epoch=EPOCH - 1, offset=900, lsn=900)
-    same = decided(old, change(11, "a", lsn=5, txid=8))
-    assert isinstance(same, Store)
-    assert (same.entry.token, same.entry.position) == (Token(EPOCH, 11, 0), Position(EPOCH, 5))
-    assert isinstance(decided(old, change(11, "b", lsn=5, txid=8)), Ask)
+@pytest.mark.parametrize("value", ["a", "b", None])
+def test_rule_5_a_change_of_another_log_is_asked_and_placed_where_the_read_was(value: str | None) -> None:
+    """Ordering 5: the entry may hold later changes of that log, also where the content is the same."""
+    old = entry("a", log=EPOCH - 1, lsn=900)
+    asked = decided(old, change(11, value, lsn=5, txid=8))
+    assert isinstance(asked, Ask)
+    found = answer(asked, ("now",), b"now", replace(ALL, lsn=70), digest)
+    assert found is not None
+    assert (found.entry.token, found.entry.position) == (Token(EPOCH, 11, 0), Position(EPOCH, 70))
+
+
+def test_rule_5_nothing_later_in_the_batch_overtakes_the_question_of_another_log() -> None:
+    """What is sent again after it may be older than what the entry holds: no lsn is high enough before the read."""
+    asked = decided(entry("c", log=EPOCH - 1, lsn=60), change(11, "a", lsn=55), change(12, "b", lsn=58))
+    assert isinstance(asked, Ask)
+    assert asked.token == Token(EPOCH, 12, 0)
+
+
+def test_rule_15_a_change_of_another_log_ends_what_is_unproven_of_the_one_before() -> None:
+    """Ordering 15: ids of another cluster mean nothing; a change of the key came after whatever they were."""
+    asked = decided(entry("a", log=EPOCH - 1, unproven=(900, 901)), change(11, "b", lsn=5, txid=8))
+    assert isinstance(asked, Ask)
+    assert asked.entry.unproven == (8,)
+    assert isinstance(decided(entry("a", unproven=(5,)), change(11, "b", lsn=101, txid=8)), Store)
+
+
+def test_rule_15_offsets_of_a_later_life_of_the_topic_are_larger() -> None:
+    """Ordering 15: the first record of a topic made anew is no replay, and a record of before is one."""
+    known = entry("a", epoch=EPOCH - 1, offset=900, log=EPOCH, lsn=100)
+    stored = decided(known, change(0, "b", lsn=101))
+    assert isinstance(stored, Store)
+    assert stored.entry.token == Token(EPOCH, 0, 0)
+    assert decided(entry("a", epoch=EPOCH + 1, offset=0), change(900, "z", lsn=999)) == Keep(None)
 
 
 def test_rule_6_a_read_is_taken_only_where_nothing_is_known() -> None:
@@ -117,10 +144,10 @@ def test_rule_6_a_read_is_taken_only_where_nothing_is_known() -> None:
 
 def test_a_read_of_a_key_without_an_entry_is_asked_after_a_truncate() -> None:
     """A truncated key that was never heard of leaves no tombstone: the read may be one of before, come late."""
-    found = decide(None, [read(4, "late")], EPOCH, digest, truncated=True)
+    found = decide(None, [read(4, "late")], EPOCHS, digest, truncated=True)
     assert isinstance(found, Ask)
     assert (found.token, found.position) == (Token(EPOCH, 4, 0), None)
-    assert isinstance(decide(None, [change(4, "new", lsn=9)], EPOCH, digest, truncated=True), Store)
+    assert isinstance(decide(None, [change(4, "new", lsn=9)], EPOCHS, digest, truncated=True), Store)
 
 
 def test_rule_6_a_change_after_reads_only_is_trusted() -> None:
@@ -207,25 +234,27 @@ CHANGES = st.builds(
 RECORDS = st.one_of(CHANGES, CHANGES, st.builds(lambda value: read(0, value), st.sampled_from(["a", "b"])))
 ENTRIES = st.none() | st.builds(
     entry, VALUES, offset=st.integers(0, 12), lsn=st.none() | st.integers(95, 105), txid=TXIDS,
-    epoch=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]), unproven=st.sampled_from([(), (1,), (1, 2)]),
+    epoch=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]), log=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]),
+    unproven=st.sampled_from([(), (1,), (1, 2)]),
     rebuilt=st.booleans(),
 )  # fmt: skip
 
 
-@given(ENTRIES, RECORDS, st.integers(8, 14), st.sampled_from([0, EPOCH]), st.booleans())
+@given(ENTRIES, RECORDS, st.integers(8, 14), st.sampled_from([0, EPOCH, EPOCH + 1]), st.booleans())
 def test_the_short_way_says_what_the_whole_rule_says(
     known: Entry | None, record: Record, at: int, epoch: int, truncated: bool
 ) -> None:
     """Where a single record takes the short way, the whole rule would have decided exactly the same."""
     single = record._replace(offset=at)
-    short = order._next_in_order(known, single, epoch, digest, truncated)
-    assert short is None or short == order._decide_in_full(known, [single], epoch, digest, truncated)
+    epochs = Epochs(epoch, EPOCH)
+    short = order._next_in_order(known, single, epochs, digest, truncated)
+    assert short is None or short == order._decide_in_full(known, [single], epochs, digest, truncated)
 
 
 def test_the_short_way_is_taken() -> None:
     """The next change of a known key, and the first record of an unknown one: else it would save nothing."""
     for known, record in ((entry(), change(11, "b", lsn=101)), (None, read(11, "a")), (None, change(11, "a", lsn=1))):
-        assert order._next_in_order(known, record, EPOCH, digest) is not None
+        assert order._next_in_order(known, record, EPOCHS, digest) is not None
 
 
 @dataclass
@@ -238,7 +267,7 @@ class _Model:
 
     def take(self, *records: Record) -> None:
         """One batch."""
-        decision = decide(self.entry, records, EPOCH, digest)
+        decision = decide(self.entry, records, EPOCHS, digest)
         if isinstance(decision, Ask):
             row = None if self.truth is None else (self.truth,)
             answered = answer(decision, row, (self.truth or "").encode(), ALL, digest)

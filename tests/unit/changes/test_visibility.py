@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.changes.visibility import EVERYTHING_BEFORE, Snapshot
+from streams.changes.visibility import EVERYTHING_BEFORE, Looks, Snapshot
 
 EPOCH = 1 << 32
 CEILINGS = st.integers(EPOCH, 5 * EPOCH)
@@ -52,3 +52,30 @@ def test_a_running_id_is_recognised_by_its_lower_bits(ceiling: int, back: int) -
     """The list of running transactions has wide ids, the record has a narrow one."""
     running = ceiling - back
     assert not Snapshot(running, ceiling, frozenset({running})).shows(running % EPOCH)
+
+
+LOST = 900_000  # an id of a cluster that is no more
+
+
+def test_an_id_that_is_never_given_again_is_asked_for_until_all_of_the_first_look_is_over() -> None:
+    """After a restore its change was committed, or is gone: each later transaction's end proves nothing of it."""
+    looks = Looks()
+    assert not looks.at(Snapshot(90, 100, frozenset({90}))).shows(LOST)
+    assert not looks.at(Snapshot(90, 120, frozenset({90, 110}))).shows(LOST)
+    assert looks.at(Snapshot(110, 130, frozenset({110}))).shows(LOST)
+
+
+def test_a_transaction_that_waits_for_its_standby_is_not_settled_by_the_end_of_others() -> None:
+    """Committed in the log and in progress for all others: no look counts while it is."""
+    looks = Looks()
+    for ceiling in (100, 200, 300):
+        assert not looks.at(Snapshot(95, ceiling, frozenset({95}))).shows(95)
+    assert looks.at(Snapshot(301, 301, frozenset())).shows(95)
+
+
+def test_looking_begins_anew_when_ids_go_back() -> None:
+    """A ceiling of the old cluster would never be passed in the new one."""
+    looks = Looks()
+    assert not looks.at(Snapshot(800_000, 800_000, frozenset())).shows(LOST)
+    assert not looks.at(Snapshot(90, 100, frozenset({90}))).shows(LOST)
+    assert looks.at(Snapshot(100, 101, frozenset())).shows(LOST)

@@ -45,3 +45,16 @@ def test_another_refresh_of_our_record_is_not_foreign() -> None:
     assert not is_foreign(entry(5), Token(1, 4, 0))
     assert is_foreign(entry(5), Token(1, 6, 0))
     assert is_foreign(None, Token(1, 0, 0))
+
+
+def test_an_overrule_in_an_empty_topic_stays_below_its_first_record() -> None:
+    """Else the first record would be taken for a replay."""
+    fix = repaired(None, Token(5, 0, 0), ROW, DIGEST, fenced_end=0, epoch=2)
+    assert Token(1, 10**12, 0) < fix.entry.token < Token(2, 0, 0)
+    assert Token.decode(fix.entry.token.encode()) == fix.entry.token
+
+
+def test_a_token_of_the_topic_that_was_before_is_overruled_behind_the_fence() -> None:
+    """A zombie of the old topic wrote it: what the new one has delivered since is newer."""
+    fix = repaired(entry(5), Token(1, 900, 0), ROW, DIGEST, fenced_end=8, epoch=2)
+    assert (fix.entry.token, fix.overrule) == (Token(2, 7, 1), Token(1, 900, 0))

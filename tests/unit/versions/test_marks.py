@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from streams.versions.entry import Entry, Position, Token
-from streams.versions.state import Move, PartitionState, Sweep
+from streams.versions.entry import Entry, Epochs, Position, Token
+from streams.versions.state import Input, Log, Move, PartitionState, Sweep
 
 
 def entry(offset: int, digest: bytes | None) -> Entry:
@@ -76,3 +76,80 @@ def test_turnover_counts_rows_that_come_and_go_but_not_those_that_change(tmp_pat
     state.commit([Move(b"1", second, entry(2, None))], 2, 2)
     assert (state.live, state.turnover) == (0, 2)
     state.close()
+
+
+def test_records_are_counted_to_the_log_that_was_ordered_from_its_floor_on(tmp_path: Path) -> None:
+    """What is before the floor may be of the log before: it is counted to that one."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert state.epochs(0) == Epochs(1, 1)
+    state.log = state.log.followed(7, 40, 12)
+    assert (state.epochs(39), state.epochs(40)) == (Epochs(1, 1), Epochs(1, 7))
+    assert state.log.followed(7, 20, 12) == state.log.followed(6, 90, 12) == state.log
+    assert (state.log.followed(9, 60, 12).at(59), state.log.followed(9, 60, 50).at(59)) == (1, 7)
+    state.close()
+
+
+def test_the_order_of_a_log_survives_a_restart_and_the_loss_of_the_folder(tmp_path: Path) -> None:
+    """And no older record of the changelog takes it back."""
+    state = PartitionState(tmp_path / "a", 0)
+    older = state.changelog([], 0)
+    state.log = Log(3, 20, 1)
+    old = state.changelog([], 5)
+    state.log = Log(4, 10, 3)
+    records = state.changelog([], 7)
+    state.commit([], 7, 3, records=records)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover([*records, *old, *older], 9)
+    assert again.log == recovered.log == Log(4, 10, 3)
+    again.close()
+    recovered.close()
+
+
+def test_the_input_offset_goes_back_with_a_new_life_of_the_topic_only(tmp_path: Path) -> None:
+    """Whatever a zombie of the old topic says later: its offsets are smaller now. A sweep of then is void."""
+    state = PartitionState(tmp_path / "a", 0)
+    state.topic, state.sweep = "old", state.sweep.with_order(50)
+    state.commit([], 40, 0)
+    zombie = state.changelog([], 90)
+    state.begin_topic("new")
+    assert (state.epoch, state.input_offset, state.topic, state.sweep.pending) == (2, -1, "new", False)
+    records = state.changelog([], -1)
+    state.commit([], -1, 3, records=records)
+    state.commit([], 2, 5)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover([*zombie, *records, *zombie], 9)
+    assert (again.epoch, again.input_offset, again.topic) == (2, 2, "new")
+    assert (recovered.epoch, recovered.input_offset, recovered.topic) == (2, -1, "new")
+    assert not recovered.sweep.pending
+    again.close()
+    recovered.close()
+
+
+def test_an_entry_of_a_later_life_than_the_mark_tells_begins_another_one(tmp_path: Path) -> None:
+    """The changelog has lost its end: records of the topic would pass for replays of what the entry has seen."""
+    state = PartitionState(tmp_path / "0", 0)
+    state.recover([(b"e1", entry(36, b"d" * 16)._replace(token=Token(2, 36, 0)).encode())], 0)
+    assert (state.epoch, state.input_offset) == (2, -1)
+    assert not state.is_of("any")
+    state.recover([(b"minput", Input(2, 40, "this").encode())], 1)
+    assert (state.input_offset, state.is_of("this"), state.is_of("other")) == (40, True, False)
+    state.close()
+
+
+def test_entries_without_a_mark_are_of_no_topic_that_is_known(tmp_path: Path) -> None:
+    """Where the changelog has lost every mark: the topic may be another one by now. A state of before names none."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert state.is_of("any")
+    state.recover([(b"e1", entry(36, b"d" * 16).encode())], 0)
+    assert not state.is_of("any")
+    state.recover([(b"minput", struct.pack(">q", 40))], 1)
+    assert state.is_of("any")
+    state.close()
+
+
+def test_an_input_offset_of_before_epochs_is_understood() -> None:
+    """States and changelogs of earlier versions hold the bare number."""
+    assert Input.decode(struct.pack(">q", 17)) == Input(1, 17, "")
+    assert Input.decode(Input(3, 17, "id").encode()) == Input(3, 17, "id")

@@ -1,0 +1,159 @@
+"""Control watches whether the source of truth goes on from what it was, and tells drift topic and owners if not.
+
+Each step is remembered before the next one begins, so that a killed control goes on where it was: what has changed,
+that drift is open, that every owner has its order. Steps may be done twice; orders only ever raise a number.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from streams.checks.request import Depth, request
+from streams.control import trail
+from streams.control.audit import Fact
+from streams.control.database import Connection, Database, Row
+from streams.control.offsets import Offsets
+from streams.control.queries import query
+from streams.control.run import now
+from streams.drift.continuity import Break, Source, broken, continuity_event
+from streams.errors import NotReady
+from streams.kafka.topics import checks_topic
+from streams.kafka.wire import cloud_event
+from streams.plan.model import Plan
+
+log = logging.getLogger(__name__)
+
+# How long one try to pass a fence may take: the connector may be away for long, and is looked after by this thread.
+FENCE_SECONDS: Final = 2.0
+# How long an order may wait for its owner.
+WITHIN: Final = timedelta(days=365)
+
+
+class Standing(NamedTuple):
+    """What is still to be told. epoch: ordinal of the source's log. untold: a break nobody has heard of yet."""
+
+    epoch: int
+    ordered: bool
+    untold: Break | None
+
+
+class Continuity:
+    """Looks at the source; one look at a time. Raises what database, source and Kafka raise: the next look goes on."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        database: Database,
+        offsets: Offsets,
+        writer: trail.Writer,
+        read: Callable[[], Source],
+        pass_fence: Callable[[float], object],
+    ) -> None:
+        self._plan = plan
+        self._database = database
+        self._offsets = offsets
+        self._writer = writer
+        self._read = read
+        self._pass_fence = pass_fence
+        self._source = f"/holdtrue/{plan.name}/control"
+
+    def look(self, *, slot_refused: bool = False) -> None:
+        """Compare the source with what it was, and tell what is not told yet.
+
+        slot_refused: the connector says that its slot does not go on from what it has sent.
+        """
+        found = self._read()
+        standing = self._remember(found._replace(slot=found.slot and not slot_refused))
+        if standing.untold is not None:
+            announce(self._plan, self._writer, self._source, standing.untold)
+            self._move("told_source", reason=standing.untold.reason)
+        if not standing.ordered:
+            self._order(standing.epoch)
+
+    def _remember(self, found: Source) -> Standing:
+        with self._database.transaction() as connection:
+            connection.execute(query("add_source"), found._asdict())
+            row = connection.execute(query("lock_source")).fetchone()
+            assert row is not None  # made by the statement before
+            before = Source(row["system"], row["timeline"], int(row["lsn"]), row["slot"])
+            happened = broken(before, found)
+            standing = _standing(row, happened)
+            if happened is not None:
+                log.error("%s. Every table has to be validated.", happened.reason)
+                trail.append(connection, [_fact(self._plan, happened, found, standing.epoch)])
+            _move(connection, found, standing)
+        return standing
+
+    def _order(self, epoch: int) -> None:
+        """Tell every owner from where on its records are of the new log: behind a fence in it, all are.
+
+        What the connector had sent of the log before is in Kafka by then: it has read on in the new one.
+        """
+        try:
+            self._pass_fence(time.monotonic() + FENCE_SECONDS)
+        except NotReady as error:
+            log.warning("the order of the source's new log waits: %s", error)
+            return
+        topics = [self._plan.change_topic(table) for table in self._plan.tables]
+        places = [(topic, n) for topic, table in zip(topics, self._plan.tables.values(), strict=True)
+                  for n in range(table.partitions)]  # fmt: skip
+        floors = self._offsets.ends(places)
+        for replica, table in pairs(self._plan):
+            for partition in range(self._plan.tables[table].partitions):
+                floor = floors[self._plan.change_topic(table), partition]
+                self._send_order(replica, table, partition, epoch, floor)
+        self._writer.flush()
+        self._move("ordered_source", epoch=epoch)
+
+    def _send_order(self, replica: str, table: str, partition: int, epoch: int, floor: int) -> None:
+        asked = request(
+            f"log-{epoch}", replica, table, Depth.log, between=(0, floor), partition=partition, epoch=epoch,
+            deadline=datetime.now(UTC) + WITHIN,
+        )  # fmt: skip
+        headers = cloud_event("holdtrue.check-request", self._source)
+        topic = checks_topic(self._plan, replica, table)
+        self._writer.send(topic, asked["run"], "check-request", asked, headers, partition)
+
+    def _move(self, name: str, **values: Any) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(query(name), values)
+
+
+def pairs(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Every replica with each of its tables."""
+    return ((replica, table) for replica, spec in plan.replicas.items() for table in spec.tables)
+
+
+def announce(plan: Plan, writer: trail.Writer, source: str, happened: Break) -> None:
+    """Open continuity drift for every table of every replica; returns when Kafka has it."""
+    for replica, table in pairs(plan):
+        event = continuity_event(replica, table, "source", happened.cause, happened.reason, now())
+        headers = cloud_event("holdtrue.drift", source)
+        writer.send(plan.own_topic("drift"), event["id"], "drift", event, headers)
+    writer.flush()
+
+
+def _standing(row: Row, happened: Break | None) -> Standing:
+    if happened is None:
+        untold = None if row["reason"] is None else Break(row["cause"], row["reason"], False)
+        return Standing(row["epoch"], row["ordered"], untold)
+    # The clock makes it larger than any that was given before a control database was lost.
+    epoch = max(row["epoch"] + 1, int(time.time())) if happened.new_log else row["epoch"]
+    return Standing(epoch, row["ordered"] and not happened.new_log, happened)
+
+
+def _move(connection: Connection, found: Source, standing: Standing) -> None:
+    untold = standing.untold
+    told: Mapping[str, Any] = {"cause": untold and untold.cause, "reason": untold and untold.reason}
+    values = {**found._asdict(), "epoch": standing.epoch, "ordered": standing.ordered, **told}
+    connection.execute(query("move_source"), values)
+
+
+def _fact(plan: Plan, happened: Break, found: Source, epoch: int) -> Fact:
+    detail = {"system": found.system, "timeline": str(found.timeline), "epoch": str(epoch)}
+    at = now()
+    return Fact(at, "control", "source.broken", plan.name, happened.reason, detail, f"source:{at.isoformat()}")

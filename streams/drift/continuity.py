@@ -1,0 +1,66 @@
+"""Continuity: whether what is known of the source of truth still goes on from what was known before.
+
+After a failover, a restore or an upgrade the log may say again, or never have said, what replicas already hold; after
+a slot is gone, changes may never have been sent. No record tells of that. So it is said of whole tables, and only a
+full run ends it (design, Ordering 15). Pure.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from streams.drift.cause import FAILOVER, MISSED_CHANGE
+from streams.drift.identity import drift_id
+
+
+class Source(NamedTuple):
+    """The source of truth at a moment.
+
+    system: its cluster's identifier. timeline: of its log. lsn: where its log ended. slot: whether the slot was there
+    and had all that the connector still needs.
+    """
+
+    system: str
+    timeline: int
+    lsn: int
+    slot: bool
+
+
+class Break(NamedTuple):
+    """Why a source does not go on from what it was. new_log: its positions and transaction ids may begin again."""
+
+    cause: str
+    reason: str
+    new_log: bool
+
+
+def broken(before: Source, now: Source) -> Break | None:
+    """What has happened between two looks; None where one goes on from the other."""
+    if now.system != before.system:
+        return Break(FAILOVER, f"the source is another cluster: {now.system}, not {before.system}", True)
+    if now.timeline != before.timeline:
+        said = f"the source is on timeline {now.timeline}, not {before.timeline}: a failover or a restore"
+        return Break(FAILOVER, said, True)
+    if now.lsn < before.lsn:
+        ends = f"the source's log ends at {position(now.lsn)}, and had reached {position(before.lsn)}: a restore"
+        return Break(FAILOVER, ends, True)
+    if before.slot and not now.slot:
+        return Break(MISSED_CHANGE, "the replication slot was dropped, made anew, or has lost what it must give", False)
+    return None
+
+
+def position(lsn: int) -> str:
+    """A log position as Postgres writes it."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def continuity_event(
+    replica: str, table: str, about: str, cause: str, reason: str, now: datetime, **more: Any
+) -> dict[str, Any]:
+    """An event of the drift topic: changes of this table may be missing in this replica. about: what was lost."""
+    return {
+        "id": drift_id(replica, table, f"continuity {about}"), "replica": replica, "table": table,
+        "kind": "continuity", "cause": cause, "state": "open", "first_seen": now, "last_seen": now, "reason": reason,
+        "at": now, **more,
+    }  # fmt: skip

@@ -1,0 +1,188 @@
+"""A source of truth that fails over, is restored, or loses its slot: nothing stalls, it is said, a full run ends it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from streams.local.stack import Stack
+from tests.integration.worker.conftest import TOWN
+from tests.support.bank import Bank
+from tests.support.postgres_server import Cluster, cluster
+from tests.support.processes import Worker
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.stack
+PERSON = "public.person"
+SERVER = {"wal_level": "logical", "shared_buffers": "64MB"}
+
+
+class Servers:
+    """The source's own servers: a shared one can not be broken. One runs at a time, always on the same port."""
+
+    def __init__(self, made: ExitStack) -> None:
+        self._made = made
+        self.now = made.enter_context(cluster(**SERVER))
+        self.now.initialise()
+        self.now.start()
+
+    def copy(self, *options: str) -> Cluster:
+        """A base backup of the one that runs."""
+        made = self._made.enter_context(cluster(self.now.port, **SERVER))
+        made.copy_of(self.now, *options)
+        return made
+
+    def lose(self) -> None:
+        """The one that runs is no more."""
+        self.now.stop(signal.SIGQUIT)
+
+    def take_over(self, by: Cluster) -> None:
+        """Another one in its place."""
+        by.start()
+        self.now = by
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """With the first one running."""
+    with ExitStack() as made:
+        yield Servers(made)
+
+
+@pytest.fixture(scope="module")
+def town(shared_stack: Stack, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    """One replica of a table there, caught up."""
+    folder: Path = tmp_path_factory.mktemp("bank")
+    bank = Bank(shared_stack, folder, TOWN, {PERSON: ["id"]}, {"reports": {PERSON: {}}}, sot=servers.now.dsn)
+    try:
+        bank.apply()
+        bank.control()
+        bank.worker("reports")
+        bank.wait_caught_up("reports")
+        yield bank
+    finally:
+        bank.close()
+
+
+def changes_that_will_be_lost(bank: Bank, servers: Servers) -> None:
+    """Applied to the replica, and then the source is gone: with log positions and ids that will be given again."""
+    for number in range(200):
+        bank.sot.execute("UPDATE person SET name = %s WHERE id = %s", [f"lost {number}", number % 20 + 1])
+    bank.sot.execute("DELETE FROM person WHERE id BETWEEN 21 AND 25")
+    bank.sot.execute("INSERT INTO person VALUES (901, 'never was', 'Oslo', '2001-01-01', NULL)")
+    for _ in range(3):
+        bank.sot.execute("SELECT pg_switch_wal(), pg_logical_emit_message(true, 'holdtrue', 'tests')")
+    bank.wait_caught_up("reports")
+    seen_by_control(bank)
+    bank.sot.close()
+    servers.lose()
+
+
+def seen_by_control(bank: Bank) -> None:
+    """Until control knows of the slot, and how far the log is."""
+    row = bank.sot.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
+    assert row is not None
+    with psycopg.connect(bank.env["HOLDTRUE_CONTROL_DSN"], autocommit=True) as control:
+        there = "SELECT FROM pg_tables WHERE schemaname = 'holdtrue' AND tablename = 'source'"
+        wait_until(lambda: control.execute(there).fetchone() is not None, "control's database")
+        query = "SELECT FROM holdtrue.source WHERE slot AND lsn >= %s"
+        wait_until(lambda: control.execute(query, [row[0]]).fetchone() is not None, "control to look")
+
+
+def sot_reads(worker: Worker) -> int:
+    """How often a change was asked about, as the worker counts it."""
+    found = re.search(r"metrics on (\S+)", worker.said)
+    assert found is not None
+    text = requests.get(found[1], timeout=10).text
+    return int(sum(float(n) for n in re.findall(r'holdtrue_sot_reads_total\{[^}]*reason="order"[^}]*\} (\S+)', text)))
+
+
+def begun_again(bank: Bank) -> None:
+    """What a person does: a new snapshot by a new slot. Then owners hear where the new log begins."""
+    known = len(orders(bank))
+    bank.sot = psycopg.connect(bank.env["HOLDTRUE_SOT_DSN"], autocommit=True)
+    bank.done("connectors", "delete", "--forget", "--yes")
+    continuity(bank, "offsets were deleted")
+    bank.done("connectors", "apply")
+    wait_until(lambda: len(orders(bank)) == known + 2, "an order for each partition")
+    bank.sot.execute("UPDATE person SET name = 'new log' WHERE id <= 50")
+    bank.wait_caught_up("reports")
+
+
+def orders(bank: Bank) -> list[Any]:
+    """Orders of a new log."""
+    return [each for each in bank.events(f"checks.reports.{PERSON}") if each["depth"] == "log"]
+
+
+def right_again(bank: Bank) -> None:
+    """A run finds what was lost, a repair mends it, a correct run closes the drift of the table."""
+    assert [each["outcome"] for each in bank.validate("--replica", "reports")] == ["drifted"]
+    wait_until(lambda: bank.open_drift("reports") > 1, "control to know of the drift")
+    bank.done("repair", "plan", "--replica", "reports")
+    bank.done("repair", "apply", "repair.json")
+    assert [each["outcome"] for each in bank.validate("--replica", "reports")] == ["correct"]
+    assert bank.difference("reports") == {}
+    wait_until(lambda: bank.open_drift("reports") == 0, "the drift to be closed")
+
+
+def continuity(bank: Bank, words: str) -> None:
+    """Until drift of the whole table is open, and says why."""
+
+    def told() -> bool:
+        found = [each for each in bank.events("drift") if each["kind"] == "continuity" and each["state"] == "open"]
+        return any(words in each["reason"] for each in found)
+
+    wait_until(told, f"continuity drift: {words}")
+
+
+@pytest.mark.long
+def test_a_slot_that_was_dropped(town: Bank) -> None:
+    """Noticed while the connector is away; the snapshot does not tell what was deleted meanwhile: the run does."""
+    seen_by_control(town)
+    connector = f"{town.env['HOLDTRUE_CONNECT']}/connectors/holdtrue-{town.name}"
+    assert requests.put(f"{connector}/stop", timeout=20).ok
+    free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+    wait_until(lambda: town.sot.execute(free, [town.slot]).fetchone() is not None, "the slot to be left")
+    town.sot.execute("SELECT pg_drop_replication_slot(%s)", [town.slot])
+    town.sot.execute("DELETE FROM person WHERE id = 300")
+    town.sot.execute("UPDATE person SET name = 'in no log' WHERE id = 299")
+    continuity(town, "slot was dropped")
+    town.done("connectors", "delete", "--forget", "--yes")
+    town.done("connectors", "apply")
+    town.wait_caught_up("reports")
+    right_again(town)
+
+
+def test_a_restore_to_smaller_positions_and_ids(town: Bank, servers: Servers) -> None:
+    """The image of a disk: same cluster, same timeline, older. Changes are asked about no more than once a key."""
+    restored = servers.copy()
+    changes_that_will_be_lost(town, servers)
+    servers.take_over(restored)
+    continuity(town, "the source's log ends at")
+    begun_again(town)
+    before = sot_reads(town.workers[1])
+    town.sot.execute("UPDATE person SET name = 'new log, again' WHERE id <= 50")
+    town.wait_caught_up("reports")
+    assert sot_reads(town.workers[1]) == before
+    right_again(town)
+
+
+@pytest.mark.long
+def test_a_failover_to_a_standby_that_lacks_the_last_changes(town: Bank, servers: Servers) -> None:
+    """On the next timeline."""
+    standby = servers.copy("-R")
+    changes_that_will_be_lost(town, servers)
+    servers.take_over(standby)
+    with psycopg.connect(standby.dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_promote()")
+    continuity(town, "is on timeline")
+    begun_again(town)
+    right_again(town)

@@ -1,0 +1,44 @@
+"""Whether the source of truth goes on from what it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.drift.cause import FAILOVER, MISSED_CHANGE
+from streams.drift.continuity import Source, broken
+
+BEFORE = Source("7400", 3, 5000, slot=True)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [BEFORE, BEFORE._replace(lsn=9000), BEFORE._replace(slot=True, lsn=5001)],
+)
+def test_a_log_that_goes_on_is_no_break(now: Source) -> None:
+    """Also one that nobody has written to."""
+    assert broken(BEFORE, now) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"system": "7401"}, "another cluster"),
+        ({"timeline": 4, "lsn": 9000}, "timeline 4"),
+        ({"lsn": 4999}, "0/1387, and had reached 0/1388"),
+    ],
+)
+def test_another_log_is_told_by_cluster_timeline_and_end(change: dict[str, object], word: str) -> None:
+    """A restore of a disk's image keeps cluster and timeline: only its end shows it."""
+    found = broken(BEFORE, BEFORE._replace(**change))  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.cause, found.new_log) == (FAILOVER, True)
+    assert word in found.reason
+
+
+def test_a_slot_that_is_gone_is_a_break_once() -> None:
+    """Changes may be missing, in the same log; that it is still gone is no news, nor is a new one."""
+    gone = BEFORE._replace(slot=False)
+    found = broken(BEFORE, gone)
+    assert found is not None
+    assert (found.cause, found.new_log) == (MISSED_CHANGE, False)
+    assert broken(gone, gone) is broken(gone, BEFORE) is None
