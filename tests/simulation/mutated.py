@@ -494,6 +494,16 @@ MUTANTS: tuple[Mutant, ...] = (
         killer="tests/unit/checks/test_compare.py::test_an_entry_that_moved_after_the_fence_is_undecided",
     ),
     mutant(
+        "seen-explains-all",
+        "a digest the key has had under a watch verifies it, although its entry has not moved",
+        _COMPARE,
+        "    if expected == sot:\n",
+        "    if expected == sot or sot in seen:\n",
+        killer="tests/unit/checks/test_compare.py::"
+        "test_a_digest_from_before_explains_nothing_where_the_entry_has_not_moved",
+        quick=True,
+    ),
+    mutant(
         "unseen-suspected",
         "a row that others cannot see yet is suspected",
         _CHECKS,
