@@ -250,7 +250,9 @@ def _restore(world: World, rng: Random) -> str:
 def _topic(world: World, rng: Random) -> str:
     """Deleted and made again under the connector: what was not applied is lost."""
     places = [TP(CHANGES, partition) for partition in range(len(world.topic.partitions))]
-    lost = world.topic.make_anew(world.applied)
+    # What was applied and not recorded is lost, too, when the changelog has lost its end.
+    recorded = [world.invariants.recorded(partition) for partition in range(len(places))]
+    lost = world.topic.make_anew([min(pair) for pair in zip(world.applied, recorded, strict=True)])
     world.applied = [0] * len(places)
     for place in places:
         world.group.committed.pop(place, None)

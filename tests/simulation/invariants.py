@@ -84,6 +84,12 @@ class Invariants:
             if stored is None or stored < entry.token:
                 self._world.violated("%s: %s is committed, the store has %s", key, entry.token, stored)
 
+    def recorded(self, partition: int) -> int:
+        """Up to where the topic of now has been applied, as the changelog tells it."""
+        records = [record[1:] for record in self._world.changelogs[partition].since(0)]
+        state = _Recovered().from_all(records)
+        return state.input_offset + 1 if state.is_of(str(self._world.topic.life)) else 0
+
     # At rest.
 
     def at_rest(self, owners: dict[int, Owner]) -> None:

@@ -228,7 +228,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _WORKER,
         "if state.input_offset >= ends[tp] or not state.is_of(life):",
         "if state.input_offset >= ends[tp]:",
-        killer=BREAKS.format(2_000_000),
+        killer="tests/unit/agents/test_topics.py::test_another_topic_or_one_without_its_end_begins_an_epoch",
     ),
     mutant(
         "lives-uncovered",
@@ -370,7 +370,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SETTLE,
         "    return Suspicion(store.entry, stored)",
         "    return Settled(store.entry)",
-        killer=SEEDS.format(0),
+        killer=SETTLE + "stale_by_a_record_is_a_suspicion",
     ),
     # State, changelog, offsets.
     mutant(
@@ -494,6 +494,16 @@ MUTANTS: tuple[Mutant, ...] = (
         killer="tests/unit/checks/test_compare.py::test_an_entry_that_moved_after_the_fence_is_undecided",
     ),
     mutant(
+        "seen-explains-all",
+        "a digest the key has had under a watch verifies it, although its entry has not moved",
+        _COMPARE,
+        "    if expected == sot:\n",
+        "    if expected == sot or sot in seen:\n",
+        killer="tests/unit/checks/test_compare.py::"
+        "test_a_digest_from_before_explains_nothing_where_the_entry_has_not_moved",
+        quick=True,
+    ),
+    mutant(
         "unseen-suspected",
         "a row that others cannot see yet is suspected",
         _CHECKS,
@@ -507,7 +517,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _CHECKS,
         'not (await owner.passed(request["o2"] - 1) and await owner.swept()):',
         "False:",
-        killer=SEEDS.format(50),
+        killer=SEEDS.format(450),
     ),
     mutant(
         "unswept",

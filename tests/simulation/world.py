@@ -197,6 +197,8 @@ class World:
             owner = owners.get(partition)
             if owner is None:
                 return f"partition {partition} has no owner"
+            if owner.state.topic != str(self.topic.life):
+                return f"partition {partition} is of a topic that is no more"
             if owner.work.held is not None:
                 return f"held: {owner.work.held.reason}"
             if owner.state.input_offset < self.topic.partitions[partition].end - 1:

@@ -37,6 +37,11 @@ def test_a_digest_the_key_has_had_is_verified() -> None:
     assert compare(B, entry(), Content(TOKEN, A), fenced=(1, 5), seen={B}) == VERIFIED
 
 
+def test_a_digest_from_before_explains_nothing_where_the_entry_has_not_moved() -> None:
+    """A commit that a failover took back: the SOT has again what the key had under an earlier watch."""
+    assert compare(B, entry(), Content(TOKEN, A), fenced=(1, 6), seen={A, B}) == suspected("stale")
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [(NOTHING, "missing"), (Content(TOKEN, B), "mismatch"), (Content(Token(1, 4, 0), B), "stale")],

@@ -1,0 +1,116 @@
+"""A worker and the lives of its topics: what is taken for the same topic, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.agents.worker import ReplicaWorker
+from streams.errors import HoldtrueError
+from streams.kafka.admin import Life
+from streams.versions.state import PartitionState
+
+CHANGES = TP("bank.public.t", 0)
+
+
+class Town:
+    """A worker with one partition of one table; Kafka's part is what a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = PartitionState(folder / "0", 0)
+        self.life: Life | None = Life("old", 1)
+        self.end = 100
+        self.said: list[dict[str, Any]] = []
+        self.noted: list[tuple[int, int, str]] = []
+        work: Any = SimpleNamespace(
+            replica="r", table="public.t", labels=("public.t", "r"), partitions=1, held=None, unprepared="",
+            versions=SimpleNamespace(state=lambda partition: self.state),
+        )  # fmt: skip
+        app: Any = SimpleNamespace(consumer=self)
+        appliers: Any = {CHANGES.topic: self}
+        threads: Any = self
+        events: Any = self
+        self.worker = ReplicaWorker(app, {CHANGES.topic: work}, appliers, events, threads, self.lives)
+
+    def lives(self, names: Sequence[str]) -> dict[str, Life]:
+        """What Kafka says of the topic."""
+        return {} if self.life is None else {CHANGES.topic: self.life}
+
+    async def run(self, work: Callable[..., Any], *args: Any) -> Any:
+        """In place of a thread."""
+        return work(*args)
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Where the partition ends."""
+        return {CHANGES: self.end}
+
+    def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
+        """An event."""
+        self.said.append(record)
+
+    async def flush(self) -> None:
+        """They are there."""
+
+    async def note(self, state: PartitionState) -> None:
+        """Marks made durable."""
+        self.noted.append((state.epoch, state.input_offset, state.topic))
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    """It has applied up to 40 of the topic."""
+    town = Town(tmp_path)
+    town.state.topic = "old"
+    town.state.commit([], 40, 0)
+    yield town
+    town.state.close()
+
+
+async def test_the_same_topic_goes_on(town: Town) -> None:
+    """Nothing is said; a topic whose id was never noted is taken for the one that is there."""
+    for known in ("old", ""):
+        town.state.topic = known
+        await town.worker.recognise_topics([CHANGES])
+        assert (town.state.epoch, town.state.input_offset, town.state.topic) == (1, 40, "old")
+    assert town.said == []
+
+
+@pytest.mark.parametrize(("life", "end"), [("new", 100), ("new", 0), ("old", 40)])
+async def test_another_topic_or_one_without_its_end_begins_an_epoch(town: Town, life: str, end: int) -> None:
+    """Told by its id, also when it has grown beyond what was applied; or by its end. Durable, and said."""
+    town.life, town.end = Life(life, 1), end
+    await town.worker.recognise_topics([CHANGES])
+    assert town.noted == [(2, -1, life)]
+    assert [(each["kind"], each["state"], each["change"]["offset"]) for each in town.said] == [
+        ("continuity", "open", 41)
+    ]
+    assert town.worker.start_offset(CHANGES, 40) == 0
+
+
+async def test_a_topic_that_is_not_there_ends_the_worker(town: Town) -> None:
+    """It may come back as another one."""
+    town.life = None
+    with pytest.raises(HoldtrueError, match="deleted or made anew"):
+        await town.worker.recognise_topics([CHANGES])
+
+
+async def test_records_from_before_a_rebalance_are_no_topic_made_anew(town: Town) -> None:
+    """The id is the same, and so is the end; else the partition begins anew before the worker ends."""
+    town.worker._owners[CHANGES] = SimpleNamespace(state=town.state, lock=_Lock())  # type: ignore[assignment]
+    assert await town.worker.begun_anew(CHANGES, 41) is None
+    town.end = 7
+    assert isinstance(await town.worker.begun_anew(CHANGES, 41), HoldtrueError)
+    assert town.noted == [(2, -1, "old")]
+
+
+class _Lock:
+    async def __aenter__(self) -> None:
+        """Nobody else wants it."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """As above."""
