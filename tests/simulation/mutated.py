@@ -8,6 +8,7 @@ _ORDER, _RULE, _MEMORY = "streams.changes.order", "streams.repair.rule", "stream
 _STATE, _OWNER, _CHECKS = "streams.versions.state", "streams.agents.owner", "streams.agents.checks"
 _COMPARE, _APPLY, _REPAIRS = "streams.checks.compare", "streams.agents.apply", "streams.agents.repairs"
 _VISIBILITY, _WORKER = "streams.changes.visibility", "streams.agents.worker"
+_WATCH = "streams.checks.watch"
 _SETTLE, _ROUNDS = "streams.replicas.settle", "streams.validation.rounds"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -501,6 +502,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if expected == sot or sot in seen:\n",
         killer="tests/unit/checks/test_compare.py::"
         "test_a_digest_from_before_explains_nothing_where_the_entry_has_not_moved",
+        quick=True,
+    ),
+    mutant(
+        "watches-shared",
+        "a run sees what was noted for another one, which may have been killed",
+        _WATCH,
+        "        watched = self._runs.get(run)\n",
+        "        watched = next((each for each in self._runs.values() if key in each.keys), None)\n",
+        killer="tests/unit/checks/test_watch.py::test_a_run_sees_nothing_of_another_ones_watch",
+        quick=True,
+    ),
+    mutant(
+        "watch-without-fences",
+        "a key is explained by what it was before the first fence",
+        _WATCH,
+        "                last = (digest,)\n",
+        "                last = (*last, digest)\n",
+        killer="tests/unit/checks/test_watch.py::test_what_a_key_was_before_the_fence_does_not_make_it_right",
         quick=True,
     ),
     mutant(
