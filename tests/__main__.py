@@ -1,7 +1,7 @@
-"""All quick tests (`make test`): those that need the embedded stack, and beside them those that do not.
+"""All quick tests (`make test`), in three processes side by side.
 
-Tests on the stack wait for servers most of their time; the others compute. Side by side both are done sooner, and no
-two tests of a stack disturb each other. With arguments: one pytest with these.
+Tests of servers wait for them most of their time, and each process has a stack of its own; those that only compute run
+beside them, with less of the machine. With arguments: one pytest with these.
 """
 
 from __future__ import annotations
@@ -10,11 +10,36 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 PYTEST = (sys.executable, "-m", "pytest", "-m", "not long")
 COMPUTING = ("tests/unit", "tests/contract", "tests/simulation")
-ON_THE_STACK = ("tests/integration", "tests/acceptance", "tests/faults")
-NOTHING_COLLECTED = 5
+COMMANDS = ("tests/acceptance", "tests/faults")
+# The longest; what it says is shown while it runs.
+COMPONENTS = ("tests/integration",)
+
+
+class Group:
+    """One pytest in the background, and what it said."""
+
+    def __init__(self, folders: Sequence[str], *before: str) -> None:
+        self._folders = folders
+        self._said = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen((*before, *PYTEST, *folders), stdout=self._said, stderr=subprocess.STDOUT)
+
+    def end(self) -> int:
+        """Wait for it, and show what it said; its exit code."""
+        code = self._process.wait()
+        self._said.seek(0)
+        print(f"\n{' '.join(self._folders)}, meanwhile:\n{self._said.read()}")
+        return code
+
+    def close(self) -> None:
+        """Not before it has cleaned up after itself, if it is not done."""
+        self._process.terminate()
+        self._process.wait()
+        self._said.close()
 
 
 def main(words: list[str]) -> int:
@@ -22,17 +47,13 @@ def main(words: list[str]) -> int:
     if words:
         return subprocess.call((*PYTEST, *words))
     started = time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
-        computing = subprocess.Popen(("nice", *PYTEST, *COMPUTING), stdout=said, stderr=subprocess.STDOUT)
-        try:
-            on_the_stack = subprocess.call((*PYTEST, *ON_THE_STACK))
-            codes = (computing.wait(), on_the_stack)
-        finally:
-            computing.terminate()
-        said.seek(0)
-        print(f"{' '.join(COMPUTING)}, meanwhile:\n{said.read()}")
+    with ExitStack() as stack:
+        beside = [Group(COMMANDS), Group(COMPUTING, "nice")]
+        for group in beside:
+            stack.callback(group.close)
+        codes = [subprocess.call((*PYTEST, *COMPONENTS)), *(group.end() for group in beside)]
     print(f"all tests took {time.monotonic() - started:.0f} s")
-    return max((code for code in codes if code != NOTHING_COLLECTED), default=NOTHING_COLLECTED)
+    return max(codes)
 
 
 if __name__ == "__main__":
