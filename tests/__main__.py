@@ -25,7 +25,7 @@ class Group:
 
     def __init__(self, folders: Sequence[str], *before: str) -> None:
         self._folders = folders
-        self._said = tempfile.TemporaryFile("w+")
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the group
         self._process = subprocess.Popen((*before, *PYTEST, *folders), stdout=self._said, stderr=subprocess.STDOUT)
 
     def end(self) -> int:
