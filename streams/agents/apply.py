@@ -23,7 +23,7 @@ from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.transport.batches import KafkaRecord
-from streams.versions.entry import Entry
+from streams.versions.entry import NO_TOKEN, Entry
 from streams.versions.state import Move, PartitionState
 
 # How often one batch may go back to the SOT and the store for the same key before a person is asked.
@@ -191,7 +191,11 @@ class Applier:
                     raise Held(entry.token.offset, f"the store refused a row: {reason}")
                 work.moves.append(Move(key, work.old[key], entry))
                 work.refused[key] = reason
-            case Suspicion(_, stored):
+            case Suspicion(entry, stored):
+                # What was seen must be visible to the read that settles it, whoever wrote the larger token.
+                known = work.old[key] or Entry(NO_TOKEN, None, 0, (), None)
+                seen = known._replace(seen=entry.seen, unproven=entry.unproven)
+                work.moves.append(Move(key, work.old[key], seen))
                 work.suspicions[key] = stored.encode()
             case Ask() as ask:
                 work.asks[key] = ask

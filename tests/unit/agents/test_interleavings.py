@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from streams.agents.apply import Applier, Work
 from streams.agents.checks import Checks, Seen
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
+from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
-from streams.replicas.base import Held
+from streams.replicas.base import Held, Outcome, Result
 from streams.replicas.memory import MemoryTable
 from streams.rows.digest import Digester
 from streams.sot.reader import SotRead
@@ -175,3 +177,17 @@ async def test_what_came_between_two_looks_of_a_repair_is_not_settled_by_the_fir
     owner.work.read_sot = read
     assert (await repairs._repair(owner, b"1", NOT_FENCED))[0] == "repaired"  # type: ignore[arg-type]
     assert owner.store.read([b"1"])[b"1"].row == NEW
+
+
+async def test_what_a_suspicious_change_has_shown_stays_to_be_proven() -> None:
+    """The store refuses it for a larger token; the read that settles this must not be older than the change."""
+    old = Entry(TOKEN, None, 0, (), b"d" * 16)
+    work = Work({b"1": old, b"2": None})
+    for key in work.old:
+        store = Store(Entry(Token(1, 9, 0), None, 120, (120,), b"e" * 16), NEW, b"1\tnew")
+        applier: Any = object.__new__(Applier)
+        applier._settle(work, key, store, Result(Outcome.stale, Token(2, 0, 0)))
+    kept = {move.key: move.new for move in work.moves}
+    assert kept[b"1"] == old._replace(seen=120, unproven=(120,))
+    assert (kept[b"2"].token, kept[b"2"].unproven, kept[b"2"].digest) == (Token(0, 0, 0), (120,), None)
+    assert work.suspicions.keys() == {b"1", b"2"}
