@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 # Per partition. A run watches what its first round could not decide; more than this stays undecided and is reported.
 KEYS_MAX = 20_000
-DIGESTS_MAX = 256
+# Of all keys together, some 100 bytes each: a key that is changed hundreds of times a second needs them for seconds.
+# Beyond that a key's oldest are forgotten, which may leave it undecided, never wrongly right.
+DIGESTS_MAX = 200_000
 # A watch that was not asked about for so long belongs to a run that is no more; its rounds are shorter.
 SECONDS_MAX = 900.0
 
@@ -43,6 +45,7 @@ class Watch:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._runs: dict[str, _Run] = {}
         self._clock = clock
+        self._noted = 0
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -67,7 +70,8 @@ class Watch:
             if room <= 0:
                 left_out += 1
                 continue
-            watched.keys[key] = deque([Noted(BEFORE, digest)], DIGESTS_MAX)
+            watched.keys[key] = deque([Noted(BEFORE, digest)])
+            self._noted += 1
             room -= 1
         return left_out
 
@@ -76,6 +80,10 @@ class Watch:
         for run in self._runs.values():
             if (noted := run.keys.get(key)) is not None:
                 noted.append(Noted(offset, digest))
+                if self._noted >= DIGESTS_MAX:
+                    noted.popleft()
+                else:
+                    self._noted += 1
 
     def seen(self, run: str, key: bytes, begin: int, end: int) -> Collection[bytes | None]:
         """The digests that a key had at a moment between the offsets: its last before `begin`, and those before `end`.
@@ -97,8 +105,10 @@ class Watch:
 
     def end(self, run: str) -> None:
         """The run is over."""
-        self._runs.pop(run, None)
+        if (ended := self._runs.pop(run, None)) is not None:
+            self._noted -= sum(map(len, ended.keys.values()))
 
     def _forget_abandoned(self) -> None:
         oldest = self._clock() - SECONDS_MAX
-        self._runs = {name: run for name, run in self._runs.items() if run.asked_at >= oldest}
+        for name in [name for name, run in self._runs.items() if run.asked_at < oldest]:
+            self.end(name)

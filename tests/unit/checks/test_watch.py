@@ -68,3 +68,19 @@ def test_no_more_keys_are_watched_than_there_is_room_for(monkeypatch: pytest.Mon
     watched.end("one")
     assert watched.begin("two", [(b"2", A)]) == 0
     assert watched.keys == {b"1", b"2"}
+
+
+def test_a_key_that_never_rests_is_explained_by_what_it_was_between_the_fences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of changes a second, for the seconds that a run needs; then by the newest of them."""
+    watched = Watch()
+    watched.begin("run", [(KEY, A)])
+    digests = [b"%d" % number for number in range(5_000)]
+    for offset, digest in enumerate(digests):
+        watched.note(KEY, offset, digest)
+    assert watched.seen("run", KEY, 100, 102) == (digests[99], digests[100], digests[101])
+    monkeypatch.setattr(watch, "DIGESTS_MAX", 1)
+    watched.note(KEY, 5_000, A)
+    assert A not in watched.seen("run", KEY, 0, 1)
+    assert watched.seen("run", KEY, 5_000, 5_001) == (digests[-1], A)
+    watched.end("run")
+    assert not watched
