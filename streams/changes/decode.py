@@ -55,7 +55,7 @@ class Decoder:
     """Decodes the records of one writer schema for one shape.
 
     Raises UnknownType when the schema has a mapped column without a canonical form, Undecodable when a mapped column
-    is not in the schema at all.
+    is not in the schema at all, or there as something else than what it was when the worker began.
     """
 
     def __init__(self, schema: Mapping[str, Any], shape: Shape) -> None:

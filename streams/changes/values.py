@@ -121,14 +121,18 @@ def float4(value: float) -> str:
 
 def _away_from_zero(value: float, text: str) -> str:
     """The text of a power of two, or a shorter one of a number that is farther from 0: its gap is wider there."""
-    digits = len(text.split("e")[0].lstrip("-").replace(".", "")) - 2
+    digits = _digits(text) - 1
     if digits < 0:
         return text
     shorter = f"{Context(prec=digits + 1, rounding=ROUND_UP).create_decimal(Decimal(value)):.{digits}e}"
-    inside = 2 * abs(Fraction(shorter) - Fraction(value)) < abs(
-        Fraction(_next_float4(value, value * 2)) - Fraction(value)
-    )
+    exact = Fraction(value)
+    inside = 2 * abs(Fraction(shorter) - exact) < abs(Fraction(_next_float4(value, value * 2)) - exact)
     return shorter if inside else text
+
+
+def _digits(scientific: str) -> int:
+    """How many digits stand behind the point of `d.ddde±xx`."""
+    return len(scientific.split("e")[0].lstrip("-").replace(".", "")) - 1
 
 
 def _shortest(value: float, text: str, neighbour: Callable[[float, float], float]) -> str:
@@ -139,7 +143,7 @@ def _shortest(value: float, text: str, neighbour: Callable[[float, float], float
     """
     if value == 0:
         return text
-    exact, digits = Fraction(value), len(text.split("e")[0].lstrip("-").replace(".", "")) - 1
+    exact, digits = Fraction(value), _digits(text)
     while 2 * abs(Fraction(text) - exact) >= abs(_gap(value, Fraction(text) - exact, neighbour)):
         digits += 1
         text = f"{value:.{digits}e}"

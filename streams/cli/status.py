@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from streams.cli.context import context
+from streams.cli.workers import CONTROL
 from streams.errors import HoldtrueError, NotReady
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from streams.control.view import Remembered
     from streams.plan.model import Plan
 
-CONTROL: Final = "control"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
     "problems",
