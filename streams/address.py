@@ -14,25 +14,35 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%,/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.$ -]*")
 
 
-# What libpq says when it cannot connect, as far as it is said again.
-_REASONS = (
-    "password authentication failed",
-    "Connection refused",
-    "timeout expired",
-    "does not exist",
-    "failed to resolve host",
-    "could not translate host name",
-    "no pg_hba.conf entry",
-    "server closed the connection unexpectedly",
-    "the database system is starting up",
-    "too many clients already",
-)
+# What libpq says when it cannot connect (it gives no error code), as far as it is said again, and what helps.
+_REASONS = {
+    "password authentication failed": "Correct the user or the password in the DSN the plan refers to.",
+    "no password supplied": "Put the password into the DSN the plan refers to.",
+    "no pg_hba.conf entry": "Add an entry for this user and address to the server's pg_hba.conf.",
+    "does not exist": "Correct database and role in the DSN, or create them.",
+    "Connection refused": "Start the server, or correct host and port in the DSN.",
+    "timeout expired": "Check host, port, network and firewall.",
+    "failed to resolve host": "Correct the host in the DSN.",
+    "could not translate host name": "Correct the host in the DSN.",
+    "server closed the connection unexpectedly": "Look at the server's log, and whether the DSN names a Postgres.",
+    "the database system is starting up": "Try again when it has started.",
+    "too many clients already": "Raise max_connections, or have others connect less.",
+}
 
 
 def connection_reason(error: BaseException) -> str:
     """Why a connection could not be made, in words that are known: a driver's own text may repeat the DSN."""
+    return _known(error) or type(error).__name__
+
+
+def connection_hint(error: BaseException) -> str:
+    """What to do about it."""
+    return _REASONS.get(_known(error), "Check the DSN the plan refers to, and the server.")
+
+
+def _known(error: BaseException) -> str:
     text = str(error)
-    return next((known for known in _REASONS if known in text), type(error).__name__)
+    return next((known for known in _REASONS if known in text), "")
 
 
 def shown(dsn: str) -> str:

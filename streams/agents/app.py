@@ -204,6 +204,7 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
             await app.replica.recognise_topics(app.consumer.assignment())
         except HoldtrueError as error:
             await app.crash(error)
+            return
         app.replica.start_owners(app.consumer.assignment())
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]

@@ -52,7 +52,7 @@ class Flow(Protocol):
         """Offset after the last record of the partition, as the consumer last heard."""
 
     async def newest_end_offset(self, tp: TP) -> int:
-        """Offset after the last record of the partition, asked for now."""
+        """Offset after the last record of the partition, as it is in Kafka at this moment."""
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Commit that every record up to `last_offset` is done; False when the partition is no longer ours."""
@@ -158,7 +158,7 @@ class Owner:
         return await self._flow.commit(self.tp, self.state.input_offset)
 
     async def newest_end_offset(self) -> int:
-        """End of the partition in Kafka, asked for now."""
+        """End of the partition as it is in Kafka at this moment."""
         return await self._flow.newest_end_offset(self.tp)
 
     @property

@@ -83,7 +83,7 @@ class ReplicaWorker:
                 while await work.threads.run(work.store.forget_tombstones, older_than):
                     pass
             except HoldtrueError as error:
-                log.warning("%s in %s keeps its tombstones for now: %s", work.table, work.replica, error)
+                log.warning("%s in %s keeps its tombstones until the next round: %s", work.table, work.replica, error)
 
     def offer(self, batch: Batch) -> None:
         """Give a fetch of a change topic to its partition's owner."""
@@ -226,7 +226,7 @@ class ReplicaWorker:
         return self._app.consumer.highwater(tp) or 0
 
     async def newest_end_offset(self, tp: TP) -> int:
-        """Offset after the last record of the partition, asked for now."""
+        """Offset after the last record of the partition, as it is in Kafka at this moment."""
         ends: Mapping[TP, int] = await self._app.consumer.highwaters(tp)
         return ends[tp]
 

@@ -258,8 +258,12 @@ def zoned(value: str) -> str:
     """
     if value[4:5] != "-" or not value.endswith("Z") or value.startswith("0000"):
         return _far_zoned(value)
-    seconds = value[11:-1].rstrip("0").rstrip(".") if "." in value else value[11:-1]
-    return f"{value[:10]} {seconds}+00"
+    return f"{value[:10]} {_trimmed(value[11:-1])}+00"
+
+
+def _trimmed(seconds: str) -> str:
+    """Without the zeros at a fraction's end, as Postgres prints it."""
+    return seconds.rstrip("0").rstrip(".") if "." in seconds else seconds
 
 
 def _far_zoned(value: str) -> str:
@@ -268,9 +272,8 @@ def _far_zoned(value: str) -> str:
         return value
     if (found := _FAR(value)) is None:
         raise ValueError("not a moment in UTC")
-    year, day_text, time_text = int(found[1]), found[2], found[3]
-    seconds = time_text.rstrip("0").rstrip(".") if "." in time_text else time_text
-    return f"{year if year > 0 else 1 - year:04}-{day_text} {seconds}+00{'' if year > 0 else ' BC'}"
+    year = int(found[1])
+    return f"{year if year > 0 else 1 - year:04}-{found[2]} {_trimmed(found[3])}+00{'' if year > 0 else ' BC'}"
 
 
 def _milliseconds(of: Callable[[int], str]) -> ToText:

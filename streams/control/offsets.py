@@ -71,7 +71,7 @@ class Offsets:
         return {(tp.topic, tp.partition): tp.offset for tp in found.topic_partitions if tp.offset >= 0}
 
     def ends(self, places: list[Place]) -> dict[Place, int]:
-        """End offsets, asked for now."""
+        """End offsets, as they are in Kafka at this moment."""
         return self._bounds(places, OffsetSpec.latest())
 
     def refuse_lost(self, taken: Mapping[Place, int]) -> None:

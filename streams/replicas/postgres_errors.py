@@ -1,4 +1,4 @@
-"""What an error of Postgres means for a replica: one row refused, the store away for now, or the table unusable.
+"""What an error of Postgres means for a replica: one row refused, the store away, or the table unusable.
 
 Messages of Postgres can repeat row values and driver messages can repeat a DSN, so neither is passed on: what is said
 comes from the SQLSTATE and from names of columns and constraints.

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
-from streams.address import shown
+from streams.address import connection_hint, connection_reason, shown
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
 from streams.rows.types import BASE_TYPE
@@ -82,16 +82,6 @@ SELECT format_type(t.oid, NULL) AS name FROM pg_type t
 WHERE t.typcategory = 'E' AND t.typtype IN ('e', 'd') AND NOT EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = t.oid)
 ORDER BY 1
 """
-# libpq gives no error code for a failed connection, only these words.
-_REASONS: Final = (
-    ("password authentication failed", "wrong user or password", "Correct the password the plan refers to."),
-    ("no password supplied", "a password is needed and none is given", "Put it into the DSN the plan refers to."),
-    ("pg_hba.conf", "the server does not admit this user from here", "Add an entry to its pg_hba.conf."),
-    ("does not exist", "the database or the role does not exist", "Correct the DSN, or create it."),
-    ("onnection refused", "nothing listens there", "Start the server, or correct the address."),
-    ("timeout", "no answer", "Check address, network and firewall."),
-    ("resolve", "the host name cannot be resolved", "Correct the host in the DSN."),
-)
 
 
 @contextmanager
@@ -165,10 +155,4 @@ def _address(dsn: str, what: str) -> str:
 
 
 def _refused(error: psycopg.Error, what: str, where: str) -> StoreUnavailable:
-    text = str(error)
-    for words, reason, hint in _REASONS:
-        if words in text:
-            return StoreUnavailable(f"{what} at {where} refuses the connection: {reason}.", hint)
-    return StoreUnavailable(
-        f"{what} at {where} cannot be reached.", "Check the DSN the plan refers to, and the server."
-    )
+    return StoreUnavailable(f"{what} at {where} cannot be reached: {connection_reason(error)}.", connection_hint(error))

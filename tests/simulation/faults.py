@@ -1,12 +1,11 @@
-"""Everything that can happen in a history: work at the SOT, faults of every part, runs and repairs.
+"""Faults of every part, and the runs and repairs that find them and mend them.
 
-Each kind has a weight and says in words what it did; "" when there was nothing it could do just then.
+The list of events is complete once this module is there: take it from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -14,29 +13,17 @@ from faust.types import TP
 
 from streams.steps import Step
 from streams.versions.entry import Token
+from tests.simulation.events import EVENTS, Happening, event, weights
 from tests.simulation.sot import Transaction, key_bytes
+from tests.simulation.work import OPEN_MAX, commit
 from tests.simulation.worker import CHANGES
 
 if TYPE_CHECKING:
     from tests.simulation.worker import Process
     from tests.simulation.world import World
 
-Happening = Callable[["World", Random], str]
+__all__ = ["EVENTS", "weights"]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of event."""
-
-    happen: Happening
-    weight: float
-    fault: bool
-
-
-EVENTS: dict[str, Kind] = {}
-
-# Transactions in progress at once.
-OPEN_MAX = 4
 # Steps of a batch, a check and a repair at which a worker can be hit.
 STEPS = [
     Step.batch_received, Step.batch_decoded, Step.sot_asked, Step.store_about_to_write, Step.store_written,
@@ -46,25 +33,6 @@ STEPS = [
 
 # And those of a TRUNCATE.
 SWEEP_STEPS = [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept]
-TRUNCATE = "truncate"
-# What begins numbers anew: positions, transaction ids, offsets.
-BREAKS = ("restore", "topic made anew")
-
-
-def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
-    """Register a kind of event."""
-
-    def register(happen: Happening) -> Happening:
-        EVENTS[name] = Kind(happen, weight, fault)
-        return happen
-
-    return register
-
-
-def weights(*, truncates: bool, breaks: bool) -> dict[str, tuple[float, bool]]:
-    """What a history is made from."""
-    left_out = {*([] if truncates else [TRUNCATE]), *([] if breaks else BREAKS)}
-    return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}
 
 
 def _steps(world: World) -> list[Step]:
@@ -72,105 +40,7 @@ def _steps(world: World) -> list[Step]:
     return [*STEPS, *SWEEP_STEPS] if world.history.truncates else STEPS
 
 
-# Work at the SOT.
-
-
-def _statement(world: World, rng: Random, transaction: Transaction) -> str:
-    """One statement on a random key; "" when the key is locked."""
-    sot, key = world.sot, rng.choice(world.keys)
-    if transaction.waiting:
-        return f"insert of {transaction.waiting[0]} gets through" * sot.insert_late(transaction, world.value(rng))
-    value = world.value(rng)
-    draw = rng.random()
-    if draw < 0.55 or sot.seen(transaction, key) is None:
-        partial = draw < 0.05
-        return f"{key} = {value}{' (partial)' * partial}" * sot.write(transaction, key, value, partial=partial)
-    if draw < 0.8:
-        return f"delete {key}" * sot.delete(transaction, key)
-    keys = rng.sample(world.keys, min(len(world.keys), rng.choice([2, 2, 3])))
-    if rng.random() < 0.5:
-        keys.append(keys[0])
-    return f"keys move {keys}" * sot.rotate(transaction, keys)
-
-
-def _commit(world: World, rng: Random, transaction: Transaction) -> str:
-    if transaction.waiting or not transaction.changes:
-        world.sot.rollback(transaction)
-        return "rolled back"
-    world.commit_transaction(transaction)
-    if "visibility lags" in world.counts and rng.random() < 0.5:
-        return "committed, not visible yet"
-    world.sot.show(transaction)
-    return "committed"
-
-
-@event("transaction", 60)
-def _transaction(world: World, rng: Random) -> str:
-    """A short transaction."""
-    transaction = world.sot.begin()
-    said = [_statement(world, rng, transaction) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
-    return f"{transaction.txid}: {', '.join(s for s in said if s)}; {_commit(world, rng, transaction)}"
-
-
-@event(TRUNCATE, 8, fault=True)
-def _truncate(world: World, rng: Random) -> str:
-    """A TRUNCATE, perhaps with rows that come and go in its transaction. It waits until it has the table for itself."""
-    for other in list(world.sot.open):
-        if not other.committed:
-            _commit(world, rng, other)
-        if other in world.sot.open:
-            world.sot.show(other)
-    transaction = world.sot.begin()
-    said = [_statement(world, rng, transaction) for _ in range(rng.choice([0, 0, 1]))]
-    if not world.sot.truncate(transaction, world.keys):
-        world.sot.rollback(transaction)
-        return ""
-    said += [_statement(world, rng, transaction) for _ in range(rng.choice([0, 0, 1, 2]))]
-    return f"{transaction.txid}: TRUNCATE {', '.join(s for s in said if s)}; {_commit(world, rng, transaction)}"
-
-
-@event("long transaction", 12)
-def _long(world: World, rng: Random) -> str:
-    """One that stays open, with its first statements."""
-    if len(world.sot.open) >= OPEN_MAX:
-        return ""
-    transaction = world.sot.begin()
-    return f"{transaction.txid} begins: {_statement(world, rng, transaction)}"
-
-
-@event("statement", 20)
-def _goes_on(world: World, rng: Random) -> str:
-    """An open transaction goes on."""
-    running = [each for each in world.sot.open if not each.committed]
-    if not running:
-        return ""
-    transaction = rng.choice(running)
-    said = _statement(world, rng, transaction)
-    return said and f"{transaction.txid}: {said}"
-
-
-@event("end", 12)
-def _ends(world: World, rng: Random) -> str:
-    """An open transaction commits, or is rolled back."""
-    running = [each for each in world.sot.open if not each.committed]
-    if not running:
-        return ""
-    transaction = rng.choice(running)
-    if rng.random() < 0.2:
-        world.sot.rollback(transaction)
-        return f"{transaction.txid} is rolled back"
-    return f"{transaction.txid} {_commit(world, rng, transaction)}"
-
-
-@event("visible", 8)
-def _visible(world: World, rng: Random) -> str:
-    """A commit that others could not see is seen."""
-    hidden = [each for each in world.sot.open if each.committed]
-    if not hidden:
-        return ""
-    transaction = rng.choice(hidden)
-    world.sot.show(transaction)
-    return f"{transaction.txid} is visible"
+# The SOT, and what others see of it.
 
 
 @event("visibility lags", 3, fault=True)
@@ -200,7 +70,7 @@ def _waiting(world: World, rng: Random) -> str:
 
 def _gets_through(world: World, rng: Random, transaction: Transaction) -> None:
     if transaction in world.sot.open and transaction.waiting and world.sot.insert_late(transaction, world.value(rng)):
-        world.say("the insert of %d gets through: %s", transaction.txid, _commit(world, rng, transaction))
+        world.say("the insert of %d gets through: %s", transaction.txid, commit(world, rng, transaction))
 
 
 def _away(world: World, rng: Random, what: Any, flag: str = "unavailable") -> str:
@@ -318,9 +188,14 @@ def _live(world: World) -> list[Process]:
     return [each for each in world.processes if each is not None and not each.dead]
 
 
-def _one(world: World, rng: Random) -> Process | None:
-    live = [each for each in _live(world) if not each.frozen]
-    return rng.choice(live) if live else None
+def _of_one(happen: Callable[[World, Random, Process], str]) -> Happening:
+    """What happens to one running worker; nothing where none runs."""
+
+    def happened(world: World, rng: Random) -> str:
+        running = [each for each in _live(world) if not each.frozen]
+        return happen(world, rng, rng.choice(running)) if running else ""
+
+    return happened
 
 
 def _start_later(world: World, rng: Random, number: int) -> None:
@@ -328,38 +203,32 @@ def _start_later(world: World, rng: Random, number: int) -> None:
 
 
 @event("worker killed", 4, fault=True)
-def _killed(world: World, rng: Random) -> str:
-    process = _one(world, rng)
-    if process is None:
-        return ""
+@_of_one
+def _killed(world: World, rng: Random, process: Process) -> str:
     process.kill()
     _start_later(world, rng, process.number)
     return str(process)
 
 
 @event("worker killed at a step", 6, fault=True)
-def _killed_at(world: World, rng: Random) -> str:
-    process, step = _one(world, rng), rng.choice(_steps(world))
-    if process is None:
-        return ""
+@_of_one
+def _killed_at(world: World, rng: Random, process: Process) -> str:
+    step = rng.choice(_steps(world))
     process.trap = (step, "kill")
     return f"{process} at {step}"
 
 
 @event("worker freezes", 4, fault=True)
-def _freezes(world: World, rng: Random) -> str:
-    process = _one(world, rng)
-    if process is None:
-        return ""
+@_of_one
+def _freezes(world: World, rng: Random, process: Process) -> str:
     process.freeze()
     return str(process)
 
 
 @event("worker freezes at a step", 6, fault=True)
-def _freezes_at(world: World, rng: Random) -> str:
-    process, step = _one(world, rng), rng.choice(STEPS[:8] + STEPS[10:13])
-    if process is None:
-        return ""
+@_of_one
+def _freezes_at(world: World, rng: Random, process: Process) -> str:
+    step = rng.choice(STEPS[:8] + STEPS[10:13])
     process.trap = (step, "freeze")
     return f"{process} at {step}"
 
@@ -386,10 +255,8 @@ def _rebalance(world: World, rng: Random) -> str:
 
 
 @event("disk lost", 2, fault=True)
-def _disk(world: World, rng: Random) -> str:
-    process = _one(world, rng)
-    if process is None:
-        return ""
+@_of_one
+def _disk(world: World, rng: Random, process: Process) -> str:
     process.kill()
     world.machines[process.number].wipe()
     _start_later(world, rng, process.number)
@@ -397,10 +264,8 @@ def _disk(world: World, rng: Random) -> str:
 
 
 @event("power lost", 2, fault=True)
-def _power(world: World, rng: Random) -> str:
-    process = _one(world, rng)
-    if process is None:
-        return ""
+@_of_one
+def _power(world: World, rng: Random, process: Process) -> str:
     process.kill()
     world.machines[process.number].lose_last_writes(rng.randint(1, 4))
     _start_later(world, rng, process.number)

@@ -194,7 +194,7 @@ def test_a_wrong_password_is_one_sentence_without_it(tmp_path: Path, sot: str, r
         _execute(dsn, "SELECT pg_reload_conf()")
     assert (code, found) == (1, {})
     assert "the source of truth at 127.0.0.1" in stderr
-    assert "wrong user or password" in stderr
+    assert "password authentication failed" in stderr
     assert "hunter2" not in stderr
 
 
@@ -203,7 +203,7 @@ def test_a_dsn_that_refuses_is_one_sentence(tmp_path: Path, sot: str) -> None:
     code, _, stderr = _check(tmp_path, sot, f"postgresql://u:hunter2@127.0.0.1:{free_port()}/db")
     assert code == 1
     assert "the replica reports at 127.0.0.1" in stderr
-    assert "nothing listens there" in stderr
+    assert "Connection refused" in stderr
     assert "hunter2" not in stderr
 
 

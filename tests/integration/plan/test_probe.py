@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.probe import dynamo_keys
@@ -14,9 +15,12 @@ PASSWORD = "hunter2"
 
 
 def test_a_redis_that_answers() -> None:
-    """Nothing is said where nothing is wrong."""
+    """Nothing is said where nothing is wrong: the server was asked, and by who may ask."""
     with private_redis("--requirepass", PASSWORD) as url:
-        ping(url.replace("redis://", f"redis://:{PASSWORD}@"))
+        with_password = url.replace("redis://", f"redis://:{PASSWORD}@")
+        ping(with_password)
+        with redis.Redis.from_url(with_password) as client:
+            assert client.info("commandstats")["cmdstat_ping"]["calls"] == 1
 
 
 def test_a_redis_with_another_password() -> None:

@@ -183,6 +183,7 @@ def test_a_failover_to_a_standby_that_lacks_the_last_changes(town: Bank, servers
     servers.take_over(standby)
     with psycopg.connect(standby.dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
     continuity(town, "is on timeline")
     begun_again(town)
     right_again(town)

@@ -1,0 +1,48 @@
+"""The kinds of event of a history, by name: each has a weight and says in words what it did.
+
+It says "" when there was nothing it could do just then. Their order is the order in which they are registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Happening = Callable[["World", Random], str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of event."""
+
+    happen: Happening
+    weight: float
+    fault: bool
+
+
+EVENTS: dict[str, Kind] = {}
+
+TRUNCATE = "truncate"
+# What begins numbers anew: positions, transaction ids, offsets.
+BREAKS = ("restore", "topic made anew")
+
+
+def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
+    """Register a kind of event."""
+
+    def register(happen: Happening) -> Happening:
+        EVENTS[name] = Kind(happen, weight, fault)
+        return happen
+
+    return register
+
+
+def weights(*, truncates: bool, breaks: bool) -> dict[str, tuple[float, bool]]:
+    """What a history is made from."""
+    left_out = {*([] if truncates else [TRUNCATE]), *([] if breaks else BREAKS)}
+    return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}
