@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -97,6 +98,8 @@ def hoisted(words: list[str]) -> list[str]:
 
 
 def _run() -> None:
+    # A command that is terminated puts away what it started and says so, as one that is interrupted does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if sys.stdout is None:
         raise HoldtrueError("There is no stdout to answer on.", "Send it to a file, or to /dev/null.")
     try:

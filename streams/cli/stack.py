@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,8 +41,6 @@ def up(
 
     out = context(ctx).out
     stack = _stack(data_dir)
-    # An `up` that is terminated stops what it started, as one that is interrupted does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = stack.up(ConsoleReporter(out.progress), port_base, plugin or ())
     out.note(f"The stack runs in {stack.data}." if started else f"The stack already runs in {stack.data}.")
 

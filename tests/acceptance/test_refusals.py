@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,6 +62,22 @@ def run(words: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
     return subprocess.run(
         (PROGRAM, *words), env=kept, cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_ended_says_so(how: signal.Signals, tmp_path: Path) -> None:
+    """Whoever ends it, by hand or by a supervisor: exit 130, and no trace."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dsn = f"postgresql://someone:{SECRET}@127.0.0.1:{silent.getsockname()[1]}/control"
+        command = subprocess.Popen(
+            (PROGRAM, "--plan", str(EXAMPLE), "drift", "list"), cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **NOWHERE, "HOLDTRUE_CONTROL_DSN": dsn},
+        )  # fmt: skip
+        silent.settimeout(30)
+        with silent.accept()[0]:
+            command.send_signal(how)
+            _, said = command.communicate(timeout=30)
+    assert (command.returncode, said) == (130, "interrupted\n")
 
 
 def assert_clear(ran: subprocess.CompletedProcess[str], *codes: int) -> None:
