@@ -53,7 +53,8 @@ def repaired(
     # Everything before the fence has been applied or suspected here: the read is newer than all of it, and so must its
     # token be. A smaller one would lose, at the next recovery, to what a zombie has left in the changelog.
     end = Token(epoch, fenced_end - 1, 0) if fenced_end > 0 else Token(epoch - 1, _OFFSET_MAX, 0)
-    passed = max(known.token, end)
+    # A token that is of that record was left by a repair whose entry is lost: the same token would have two contents.
+    passed = max(known.token, end, stored if stored.record == end.record else NO_TOKEN)
     return Repaired(_entry(known, passed.refreshed(), digest), row, overrule=stored)
 
 

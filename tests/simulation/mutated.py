@@ -472,7 +472,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "overrule-smaller",
         "an overrule writes under the entry's own token (12)",
         _RULE,
-        "    passed = max(known.token, end)",
+        "    passed = max(known.token, end, stored if stored.record == end.record else NO_TOKEN)",
         "    passed = known.token",
         killer="tests/unit/repair/test_rule.py::test_an_overrule_outbids_whatever_the_fence_has_passed",
     ),

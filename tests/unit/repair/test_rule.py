@@ -54,6 +54,13 @@ def test_an_overrule_in_an_empty_topic_stays_below_its_first_record() -> None:
     assert Token.decode(fix.entry.token.encode()) == fix.entry.token
 
 
+def test_a_token_is_never_replaced_by_itself() -> None:
+    """An earlier life of this owner overruled in the empty topic, and its state and changelog are lost."""
+    before = repaired(None, Token(7, 0, 0), ROW, DIGEST, fenced_end=0, epoch=2).entry.token
+    again = repaired(None, before, ROW, DIGEST, fenced_end=0, epoch=2).entry.token
+    assert before < again < Token(2, 0, 0)
+
+
 def test_a_token_of_the_topic_that_was_before_is_overruled_behind_the_fence() -> None:
     """A zombie of the old topic wrote it: what the new one has delivered since is newer."""
     fix = repaired(entry(5), Token(1, 900, 0), ROW, DIGEST, fenced_end=8, epoch=2)
