@@ -206,7 +206,7 @@ class Applier:
         if snapshot is not None:
             pruned = Pruner(snapshot).prune
             moves = [move if (new := pruned(move[2])) is move[2] else move._replace(new=new) for move in moves]
-        records = state.changelog(moves, last_offset)
+        records = state.changelog(moves, last_offset, work.suspicions)
         offset = await until_available("changelog", lambda: self._table.versions.append(state.partition, records))
         reached(Step.changelog_acknowledged)
         state.commit(moves, last_offset, offset, suspected=work.suspicions, records=records)

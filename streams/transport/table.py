@@ -17,7 +17,7 @@ from streams.errors import HoldtrueError, StoreUnavailable
 from streams.steps import Step, reached
 from streams.transport.batches import BatchSchema
 from streams.versions.entry import Entry
-from streams.versions.state import PartitionState
+from streams.versions.state import ChangelogRecord, PartitionState
 
 # aiokafka closes a record batch at this size; a broker takes 1 MiB (message.max.bytes) unless told otherwise.
 CHANGELOG_BATCH_BYTES = 900_000
@@ -136,7 +136,7 @@ class VersionTable(Table):  # type: ignore[misc]
         store: VersionStore = self.data
         return store.state(partition)
 
-    async def append(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
+    async def append(self, partition: int, records: Sequence[ChangelogRecord]) -> int:
         """Write records to the changelog, in order, in as few requests as they fit; the last one's offset.
 
         Returns after every one is acknowledged; raises StoreUnavailable when Kafka does not take them.
@@ -156,7 +156,7 @@ class VersionTable(Table):  # type: ignore[misc]
         return offset
 
 
-def _packed(producer: AIOKafkaProducer, records: Sequence[tuple[bytes, bytes]]) -> Iterator[Any]:
+def _packed(producer: AIOKafkaProducer, records: Sequence[ChangelogRecord]) -> Iterator[Any]:
     """Record batches that hold the records in order, each as full as a request may be."""
     builder = producer.create_batch()
     for key, value in records:

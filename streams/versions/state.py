@@ -29,6 +29,10 @@ _INPUT_NUMBERS = struct.Struct(">qq")
 _MODULUS = 1 << (8 * DIGEST_BYTES)
 
 
+# Of the changelog: key and value; a key without value is no longer there.
+ChangelogRecord = tuple[bytes, bytes | None]
+
+
 class Move(NamedTuple):
     """One key's entry moving from `old` to `new`."""
 
@@ -165,9 +169,13 @@ class PartitionState:
         """Sum of the digests of the bucket's live keys, modulo 2**128."""
         return self._buckets[bucket]
 
-    def changelog(self, moves: Iterable[Move], input_offset: int) -> list[tuple[bytes, bytes]]:
-        """The records that make these moves recoverable. The input offset comes last."""
-        records = [(ENTRY + move.key, move.new.encode()) for move in moves]
+    def changelog(
+        self, moves: Sequence[Move], input_offset: int, suspected: Mapping[bytes, bytes] | None = None
+    ) -> list[ChangelogRecord]:
+        """The records that make these moves and suspicions recoverable: entries first, and the input offset last."""
+        records: list[ChangelogRecord] = [(ENTRY + move.key, move.new.encode()) for move in moves]
+        if suspected or self.suspected:
+            records += self._doubts(moves, suspected or {})
         records.append((_MAPPING, self.mapping.encode()))
         records.append((_KEY_SCHEMA, _NUMBER.pack(self.key_schema)))
         if self.sweep.ordered:
@@ -184,23 +192,26 @@ class PartitionState:
         changelog_offset: int,
         *,
         suspected: Mapping[bytes, bytes] | None = None,
-        records: Sequence[tuple[bytes, bytes]] | None = None,
+        records: Sequence[ChangelogRecord] | None = None,
     ) -> None:
         """Make the moves ours, in one atomic write, after the changelog has acknowledged them.
 
-        `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. A key that
-        moves is no longer suspected. `records`: what `changelog` gave for these moves, so that they are encoded once.
+        `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. Another key
+        that moves is no longer suspected. `records`: what `changelog` gave for these, so that they are encoded once.
         The input offset never moves back, but with a new epoch (`begin_topic`).
         """
         batch = self._disk.changes()
-        records = records or self.changelog(moves, input_offset)
-        # After the entries come marks, which `_write` brings up to date.
+        records = records or self.changelog(moves, input_offset, suspected)
+        # After the entries come suspicions, and marks that `_write` brings up to date.
         for key, value in records[: len(moves)]:
+            assert value is not None
             batch.put(key, value)
         touched: set[int] = set()
         for move in moves:
             self._account(move, touched)
-        self._suspect(batch, suspected or {}, moves)
+        if suspected or self.suspected:
+            for key, stored in self._doubts(moves, suspected or {}):
+                self._doubt(batch, key[len(SUSPICION) :], stored)
         self.input_offset = max(self.input_offset, input_offset)
         self._passed(changelog_offset, len(records))
         self._write(batch, touched)
@@ -210,9 +221,11 @@ class PartitionState:
         newest: dict[bytes, Entry] = {}
         batch = self._disk.changes()
         for key, value in records:
-            if value is None:
+            if key.startswith(SUSPICION):
+                self._doubt(batch, key[len(SUSPICION) :], value)
+            elif value is None:
                 continue
-            if key.startswith(ENTRY):
+            elif key.startswith(ENTRY):
                 entry = Entry.decode(value)
                 known = newest.get(key[1:])
                 if known is None or entry.token >= known.token:
@@ -274,14 +287,17 @@ class PartitionState:
         """Flush and give the folder free for another process."""
         self._disk.close()
 
-    def _suspect(self, batch: Changes, suspected: Mapping[bytes, bytes], moves: Sequence[Move]) -> None:
-        if self.suspected:
-            for key in [move.key for move in moves if move.key in self.suspected]:
-                batch.delete(SUSPICION + key)
-                del self.suspected[key]
-        for key, stored in suspected.items():
+    def _doubts(self, moves: Sequence[Move], suspected: Mapping[bytes, bytes]) -> list[ChangelogRecord]:
+        """Suspicions that come, and those that end because their key has moved."""
+        ended = [move.key for move in moves if move.key in self.suspected and move.key not in suspected]
+        return [(SUSPICION + key, suspected.get(key)) for key in (*ended, *suspected)]
+
+    def _doubt(self, batch: Changes, key: bytes, stored: bytes | None) -> None:
+        if stored is not None:
             batch.put(SUSPICION + key, stored)
             self.suspected[key] = stored
+        elif self.suspected.pop(key, None) is not None:
+            batch.delete(SUSPICION + key)
 
     def _account(self, move: Move, touched: set[int]) -> None:
         key, old_entry, new_entry = move

@@ -41,11 +41,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class History:
-    """A seed, the world it makes, and what happens there, in chapters; each ends at rest."""
+    """A seed, the world it makes, and what happens there, in chapters; each ends at rest.
+
+    spare: what happens at the end of the last one where too many events had nothing to do.
+    """
 
     seed: int
     settings: Settings
     chapters: tuple[tuple[Event, ...], ...]
+    spare: tuple[Event, ...] = ()
 
     @property
     def truncates(self) -> bool:
@@ -65,7 +69,7 @@ class History:
     def without(self, dropped: set[int]) -> History:
         """The same history without some of its events."""
         kept = (tuple(e for e in chapter if e.number not in dropped) for chapter in self.chapters)
-        return replace(self, chapters=tuple(kept))
+        return replace(self, chapters=tuple(kept), spare=())
 
 
 def history(seed: int, weights: dict[str, tuple[float, bool]], events: int = _EVENTS) -> History:
@@ -96,7 +100,9 @@ def history(seed: int, weights: dict[str, tuple[float, bool]], events: int = _EV
     made = [Event(number, kind, rng.getrandbits(32), rng.choice(_PAUSES)) for number, kind in enumerate(drawn)]
     chapters = rng.choice([1, 2, 2])
     size = len(made) // chapters + 1
-    return History(seed, settings, tuple(tuple(made[at : at + size]) for at in range(0, len(made), size)))
+    parts = tuple(tuple(made[at : at + size]) for at in range(0, len(made), size))
+    spare = (Event(events + n, "transaction", rng.getrandbits(32), rng.choice(_PAUSES)) for n in range(EVENTS_MIN))
+    return History(seed, settings, parts, tuple(spare))
 
 
 # Most things happen close together; now and then there is time for everything to be applied.

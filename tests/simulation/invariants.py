@@ -14,7 +14,7 @@ from streams.replicas.base import Held, Write
 from streams.rows.digest import bucket_of
 from streams.validation.report import Report
 from streams.versions.entry import NO_TOKEN, Entry
-from streams.versions.state import PartitionState
+from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
 from tests.simulation.sot import key_bytes
 
@@ -184,7 +184,7 @@ class _Recovered:
         self._state = PartitionState(Path("recovered"), 0, Machine().open)
         self._taken = self._losses = 0
 
-    def from_all(self, records: Sequence[tuple[bytes, bytes]], losses: int = 0) -> PartitionState:
+    def from_all(self, records: Sequence[ChangelogRecord], losses: int = 0) -> PartitionState:
         if losses > self._losses:  # the changelog has lost its end: from the beginning
             self._state = PartitionState(Path("recovered"), 0, Machine().open)
             self._taken, self._losses = 0, losses

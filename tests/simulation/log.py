@@ -11,7 +11,7 @@ from streams.changes.decode import Keyed, Said, TableLevel
 from streams.changes.envelope import Undecodable
 from streams.changes.record import Op, Record
 from streams.versions.entry import NO_TOKEN, Entry, Token
-from streams.versions.state import ENTRY
+from streams.versions.state import ENTRY, ChangelogRecord
 
 # Confluent wire format: magic byte and schema id. Keys and values have schemas of their own.
 KEY_SCHEMA, VALUE_SCHEMA, UNKNOWN_SCHEMA = b"\0\0\0\0\1", b"\0\0\0\0\2", b"\1\0\0\0\0"
@@ -134,12 +134,12 @@ class Changelog:
     """One partition of the version table's changelog. Compaction leaves holes: a key's last record stays."""
 
     def __init__(self) -> None:
-        self.records: dict[int, tuple[bytes, bytes]] = {}
-        self.acknowledged: list[tuple[bytes, bytes]] = []  # everything, as if nothing were ever compacted
+        self.records: dict[int, ChangelogRecord] = {}
+        self.acknowledged: list[ChangelogRecord] = []  # everything, as if nothing were ever compacted
         self.end = 0
         self.losses = 0
 
-    def append(self, records: list[tuple[bytes, bytes]]) -> int:
+    def append(self, records: list[ChangelogRecord]) -> int:
         """Add records; the last one's offset."""
         self.acknowledged += records
         for record in records:
@@ -176,6 +176,6 @@ class Changelog:
         self.acknowledged = list(self.records.values())
 
 
-def _by_token(numbered: tuple[int, tuple[bytes, bytes]]) -> tuple[Token, int]:
+def _by_token(numbered: tuple[int, ChangelogRecord]) -> tuple[Token, int]:
     at, (key, value) = numbered
     return (Entry.decode(value).token if key.startswith(ENTRY) else NO_TOKEN), at

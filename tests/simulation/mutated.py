@@ -388,8 +388,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "changelog-last",
         "local state is written before the changelog has acknowledged (9)",
         _APPLY,
-        "        records = state.changelog(moves, last_offset)\n",
-        "        records = state.changelog(moves, last_offset)\n"
+        "        records = state.changelog(moves, last_offset, work.suspicions)\n",
+        "        records = state.changelog(moves, last_offset, work.suspicions)\n"
         "        state.commit(moves, last_offset, state.changelog_offset, records=records)\n",
         killer=SEEDS.format(0),
     ),
@@ -571,6 +571,22 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if is_foreign(entry, stored) and fence.seen.get(key) != stored:",
         "        if is_foreign(entry, stored) and fence.end < 0:",
         killer=FOUND + "a_token_that_came_after_the_fence_is_not_overruled",
+    ),
+    mutant(
+        "suspicion-stays-here",
+        "a suspicion is not in the changelog: who takes the partition over does not settle it (12)",
+        _STATE,
+        "            records += self._doubts(moves, suspected or {})\n",
+        "            pass\n",
+        killer="tests/unit/versions/test_state.py::test_a_suspicion_is_recovered_elsewhere",
+    ),
+    mutant(
+        "overrule-by-itself",
+        "a repair can replace a token by the same token, with other content (12)",
+        _RULE,
+        "    passed = max(known.token, end, stored if stored.record == end.record else NO_TOKEN)",
+        "    passed = max(known.token, end)",
+        killer="tests/unit/repair/test_rule.py::test_a_token_is_never_replaced_by_itself",
     ),
     mutant(
         "settling-goes-on",

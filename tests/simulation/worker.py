@@ -31,7 +31,7 @@ from streams.errors import NotReady, StoreUnavailable
 from streams.sot.reader import SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
-from streams.versions.state import PartitionState
+from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
 from tests.simulation.log import Partition
 
@@ -422,7 +422,7 @@ class _Versions:
         for partition in self._states.keys() - set(partitions):
             self._states.pop(partition).close()
 
-    async def append(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
+    async def append(self, partition: int, records: Sequence[ChangelogRecord]) -> int:
         return await self._process.call(lambda: self._process._world.append(self._process, partition, records))
 
 

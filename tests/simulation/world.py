@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -18,14 +19,14 @@ from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.versions.entry import Entry
-from streams.versions.state import ENTRY, Input
+from streams.versions.state import ENTRY, ChangelogRecord, Input
 from tests.simulation import clock, faults
 from tests.simulation.auditor import Auditor, deadline
 from tests.simulation.connector import Connector
 from tests.simulation.control import Control
 from tests.simulation.disk import Machine
 from tests.simulation.group import Group
-from tests.simulation.history import Event, History
+from tests.simulation.history import EVENTS_MIN, Event, History
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.log import Changelog, Partition, Topic
 from tests.simulation.sot import Sot, Transaction, key_bytes
@@ -93,10 +94,16 @@ class World:
             self._begin()
             last = len(self.history.chapters) - 1
             for number, chapter in enumerate(self.history.chapters):
-                self._script = iter(chapter)
+                self._script = chain(chapter, self._spare() if number == last else ())
                 while self.step():
                     pass
                 self._rest(final=number == last)
+
+    def _spare(self) -> Iterator[Event]:
+        for event in self.history.spare:
+            if self.counts["events"] >= EVENTS_MIN:
+                return
+            yield event
 
     def _begin(self) -> None:
         first = self.sot.begin()
@@ -292,7 +299,7 @@ class World:
         self.earlier.update(value for written in self.versions.values() for value in written)
         self.versions.clear()
 
-    def append(self, process: Process, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
+    def append(self, process: Process, partition: int, records: Sequence[ChangelogRecord]) -> int:
         """The changelog takes records of whoever sends them: Kafka knows no owners."""
         if self.changelog_away:
             raise StoreUnavailable("the changelog is away", "")
@@ -379,7 +386,7 @@ class World:
 class _Entries:
     """Changelog records, put into words when somebody reads them."""
 
-    def __init__(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, records: Sequence[ChangelogRecord]) -> None:
         self._records = records
 
     def __str__(self) -> str:

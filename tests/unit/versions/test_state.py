@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.rows.digest import BUCKETS, bucket_of
 from streams.versions.disk import StateBroken
 from streams.versions.entry import Entry, Token
-from streams.versions.state import Move, PartitionState
+from streams.versions.state import ChangelogRecord, Move, PartitionState
 
 Open = Callable[[], PartitionState]
 
@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
         states.pop().close()
 
 
-def commit(state: PartitionState, entries: dict[bytes, Entry], offset: int) -> list[tuple[bytes, bytes]]:
+def commit(state: PartitionState, entries: dict[bytes, Entry], offset: int) -> list[ChangelogRecord]:
     moves = [Move(key, state.entry(key), new) for key, new in entries.items()]
     records = state.changelog(moves, offset)
     # The changelog took them right behind what is known of it.
@@ -125,6 +125,20 @@ def test_a_key_that_moves_is_no_longer_suspected(opened: Open) -> None:
     state = opened()
     commit(state, {b"1": entry(5)}, 5)
     assert state.suspected == opened().suspected == {b"2": b"u" * 16}
+
+
+def test_a_suspicion_is_recovered_elsewhere(opened: Open, tmp_path: Path) -> None:
+    """Ordering 12: who takes the partition over settles what is open, and nothing that is settled."""
+    state = opened()
+    records = state.changelog([], 3, {b"1": b"t" * 16, b"2": b"u" * 16})
+    state.commit([], 3, len(records) - 1, suspected={b"1": b"t" * 16, b"2": b"u" * 16}, records=records)
+    records += commit(state, {b"1": entry(5)}, 5)
+    other = PartitionState(tmp_path / "elsewhere", 0)
+    try:
+        other.recover(records, len(records) - 1)
+        assert other.suspected == state.suspected == {b"2": b"u" * 16}
+    finally:
+        other.close()
 
 
 def test_commit_without_records_encodes_the_moves_itself(opened: Open) -> None:
