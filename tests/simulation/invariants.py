@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from streams.replicas.base import Held, Write
 from streams.rows.digest import bucket_of
 from streams.validation.report import Report
-from streams.versions.entry import NO_TOKEN, Entry
+from streams.versions.entry import NO_TOKEN, Entry, Token
 from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
 from tests.simulation.sot import key_bytes
@@ -37,8 +37,8 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self._world = world
         self.excused: set[bytes] = set()
-        # Keys whose token the store has lost, and that are right all the same.
-        self._unguarded: set[bytes] = set()
+        # Tokens that the store has lost or refused, of keys that are right all the same.
+        self._unguarded: dict[bytes, Token] = {}
         self._recovered = [_Recovered() for _ in range(world.settings.partitions)]
 
     def excuse(self, keys: Iterable[int | bytes]) -> None:
@@ -54,7 +54,6 @@ class Invariants:
             "  store: %s is %s under %s (tried %s)", key, after and after.row, new and tuple(new), write.token.record
         )
         say = self._world.violated
-        self._unguarded.discard(key)
         if old is not None and not overruled and (new is None or new < old):
             say("the token of %s went back from %s to %s", key, old, new)
         if old is not None and new == old and before and after and before.row != after.row:
@@ -78,7 +77,7 @@ class Invariants:
         if next_offset - 1 > (at := state.input_offset):
             self._world.violated("offset %d of %d is committed, the changelog is at %d", next_offset, partition, at)
         for key, entry in state.scan():
-            if key in self.excused or key in self._unguarded:
+            if key in self.excused or entry.token <= self._unguarded.get(key, NO_TOKEN):
                 continue
             stored = self._world.store.token(key)
             if stored is None or stored < entry.token:
@@ -103,13 +102,14 @@ class Invariants:
             self._digests(owner.state)
             self._entries(partition, owner.state)
 
-    def made_right(self, owners: dict[int, Owner]) -> None:
+    def made_right(self) -> None:
         """A run has found every key right: there is no excuse any more."""
         self.excused.clear()
-        for owner in owners.values():
-            for key, entry in owner.state.scan():
+        for partition, changelog in enumerate(self._world.changelogs):
+            state = self._recovered[partition].from_all(changelog.acknowledged, changelog.losses)
+            for key, entry in state.scan():
                 if (self._world.store.token(key) or NO_TOKEN) < entry.token:
-                    self._unguarded.add(key)
+                    self._unguarded[key] = entry.token
 
     def _digests(self, state: PartitionState) -> None:
         buckets: dict[int, int] = {}

@@ -246,7 +246,7 @@ class World:
             report = self.auditor.validate()
         if report.outcome != "correct":
             self.violated("after repairs a run says %s: %s", report.outcome, report.drift)
-        self.invariants.made_right(self.owners())
+        self.invariants.made_right()
 
     # What happens.
 
