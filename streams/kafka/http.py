@@ -71,8 +71,13 @@ class Service:
         return response
 
     def _failed(self, error: Exception) -> StoreUnavailable:
-        reason = {requests.ConnectionError: "no connection", requests.Timeout: "no answer in time"}
-        text = next((text for kind, text in reason.items() if isinstance(error, kind)), str(error))
+        # The text of an error of requests may repeat the URL with its password.
+        reason = {
+            requests.ConnectionError: "no connection",
+            requests.Timeout: "no answer in time",
+            _Passing: str(error),
+        }
+        text = next((text for kind, text in reason.items() if isinstance(error, kind)), type(error).__name__)
         return self._unavailable(
             f"{self.name} at {self.shown} is not available: {text}.", "Start it (holdtrue up) or correct the plan."
         )

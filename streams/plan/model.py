@@ -11,7 +11,7 @@ from streams.plan.base import Part
 from streams.plan.defaults import resolved
 from streams.plan.duration import Duration
 from streams.plan.names import PlanName, ReplicaName, SlotName, TableName, Text, TopicPrefix
-from streams.plan.refs import Address, Endpoint, Secret, SecretRef
+from streams.plan.refs import Address, Brokers, Secret, SecretRef, WebEndpoint
 from streams.plan.replicas import KINDS, DynamoReplica, PostgresReplica, RedisReplica, Replica
 from streams.plan.tables import Columns, Partitions, SourceTable, TableMapping
 
@@ -51,15 +51,15 @@ class Converter(Part):
     """The Avro converter of Kafka Connect; `url` is the registry as this converter addresses it."""
 
     kind: Literal["apicurio", "confluent"]
-    url: Endpoint | None = None
+    url: WebEndpoint | None = None
 
 
 class Kafka(Part):
     """Kafka, its registry and Connect; `prefix` begins the change topics, `topics` our own."""
 
-    bootstrap: Endpoint
-    registry: Endpoint
-    connect: Endpoint
+    bootstrap: Brokers
+    registry: WebEndpoint
+    connect: WebEndpoint
     converter: Converter
     prefix: TopicPrefix
     topics: TopicPrefix = "holdtrue"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -14,6 +15,7 @@ from streams.plan.base import Part
 
 # A DSN is short; more means that the reference points at the wrong file.
 SECRET_BYTES_MAX: Final = 64 * 1024
+_BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 NOT_A_REFERENCE: Final = "must be a reference, {env: NAME} or {file: PATH}: a secret is never written into the plan"
 
 
@@ -73,25 +75,67 @@ class Address(Part):
     literal: str | None = None
     ref: SecretRef | None = None
 
+    # What an address must look like, for those who are told that theirs does not.
+    wanted: ClassVar[str]
+
     def __str__(self) -> str:
         return self.literal if self.literal is not None else str(self.ref)
 
+    @classmethod
+    def fits(cls, value: str) -> bool:
+        """Whether a value looks like such an address. What does not is never shown: it may hold a password."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, value: object) -> object:
+        """The address that stands in a plan. Raises ValueError for what is none."""
+        if isinstance(value, Address):
+            return value
+        if isinstance(value, dict):
+            return cls(ref=SecretRef.model_validate(value))
+        if not isinstance(value, str):
+            raise ValueError("must be text, {env: NAME} or {file: PATH}")
+        literal = _without_password(value)
+        if not cls.fits(literal):
+            raise ValueError(f"must be {cls.wanted}")
+        return cls(literal=literal)
+
     def resolve(self) -> str:
-        """The address. Raises UnresolvedReferenceError naming the variable or file to set."""
+        """The address. Raises UnresolvedReferenceError naming the variable or file to set, or to correct."""
         if self.literal is not None:
             return self.literal
         assert self.ref is not None
-        return self.ref.resolve()
-
-
-def _address(value: object) -> object:
-    if isinstance(value, Address):
+        value = self.ref.resolve()
+        if not self.fits(value):
+            raise UnresolvedReferenceError(f"What the plan finds in {self.ref} is not {self.wanted}.", "Correct it.")
         return value
-    if isinstance(value, str):
-        return Address(literal=_without_password(value))
-    if isinstance(value, dict):
-        return Address(ref=SecretRef.model_validate(value))
-    raise ValueError("must be text, {env: NAME} or {file: PATH}")
+
+
+class WebAddress(Address):
+    """Of a service that speaks HTTP."""
+
+    wanted: ClassVar[str] = "http://HOST:PORT or https://HOST:PORT, with a path at most"
+
+    @classmethod
+    def fits(cls, value: str) -> bool:
+        """Paths are put behind it, so that it has no query."""
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            return False
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+
+
+class BrokersAddress(Address):
+    """Of some of Kafka's brokers."""
+
+    wanted: ClassVar[str] = "HOST:PORT, or several of them with commas between"
+
+    @classmethod
+    def fits(cls, value: str) -> bool:
+        """Hosts by name or number; ports can be left out."""
+        return all(_BROKER.fullmatch(each.strip()) for each in value.split(","))
 
 
 def _without_password(value: str) -> str:
@@ -118,8 +162,6 @@ _REFERENCE_SCHEMA: Final[dict[str, Any]] = {
     "maxProperties": 1,
 }
 Secret = Annotated[SecretRef, WithJsonSchema(_REFERENCE_SCHEMA)]
-Endpoint = Annotated[
-    Address,
-    BeforeValidator(_address),
-    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _REFERENCE_SCHEMA]}),
-]
+_ADDRESS_SCHEMA: Final[dict[str, Any]] = {"anyOf": [{"type": "string", "minLength": 1}, _REFERENCE_SCHEMA]}
+WebEndpoint = Annotated[WebAddress, BeforeValidator(WebAddress.of), WithJsonSchema(_ADDRESS_SCHEMA)]
+Brokers = Annotated[BrokersAddress, BeforeValidator(BrokersAddress.of), WithJsonSchema(_ADDRESS_SCHEMA)]

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from streams.plan.base import Part
 from streams.plan.names import Identifier, TableName, Text
 from streams.plan.policy import Policies
-from streams.plan.refs import Endpoint, Secret
+from streams.plan.refs import Secret, WebEndpoint
 from streams.plan.tables import TableMapping
 
 KINDS: Final = ("postgres", "dynamodb", "redis")
@@ -51,7 +51,7 @@ class DynamoReplica(_Replica):
 
     kind: Literal["dynamodb"]
     region: Text
-    endpoint: Endpoint | None = None
+    endpoint: WebEndpoint | None = None
 
 
 class RedisReplica(_Replica):

@@ -182,6 +182,22 @@ def test_a_password_that_was_not_escaped_is_never_printed(tmp_path: Path, words:
     assert SECRET not in ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("topics", "apply"), "HOLDTRUE_KAFKA"),
+        (("connectors", "status"), "HOLDTRUE_CONNECT"),
+        (("schemas", "register"), "HOLDTRUE_REGISTRY"),
+    ],
+    ids=str,
+)
+def test_an_address_that_is_none_is_named_and_never_printed(words: Sequence[str], name: str, tmp_path: Path) -> None:
+    """A password that got there by mistake stays where it is."""
+    ran = run(("--plan", str(EXAMPLE), *words), tmp_path, {**NOWHERE, name: f"htp://u:{SECRET}@127.0.0.1:1"})
+    assert_clear(ran, 1, 2)
+    assert name in ran.stderr
+
+
 @pytest.mark.parametrize("words", [("plan", "schema"), ("plan", "check", "--format", "json")], ids=str)
 def test_an_answer_that_cannot_be_written_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
     """A full disk."""

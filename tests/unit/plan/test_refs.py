@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from streams.plan.model import Control, Converter
-from streams.plan.refs import SECRET_BYTES_MAX, Endpoint, SecretRef, UnresolvedReferenceError
+from streams.plan.base import Part
+from streams.plan.model import Control, Converter, Kafka
+from streams.plan.refs import SECRET_BYTES_MAX, Brokers, SecretRef, UnresolvedReferenceError, WebEndpoint
 
-ENDPOINTS = TypeAdapter(Endpoint)
+BROKERS, WEB = TypeAdapter(Brokers), TypeAdapter(WebEndpoint)
 PASSWORD = "hunter2-very-secret"
 
 
@@ -65,5 +66,33 @@ def test_an_endpoint_with_a_password_is_refused_and_not_echoed(bad: object) -> N
 def test_an_endpoint_is_literal_or_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both forms resolve to the address."""
     monkeypatch.setenv("HOLDTRUE_TEST_KAFKA", "127.0.0.1:9092")
-    assert ENDPOINTS.validate_python("127.0.0.1:9092,127.0.0.1:9093").resolve() == "127.0.0.1:9092,127.0.0.1:9093"
-    assert ENDPOINTS.validate_python({"env": "HOLDTRUE_TEST_KAFKA"}).resolve() == "127.0.0.1:9092"
+    assert BROKERS.validate_python("127.0.0.1:9092,127.0.0.1:9093").resolve() == "127.0.0.1:9092,127.0.0.1:9093"
+    assert BROKERS.validate_python({"env": "HOLDTRUE_TEST_KAFKA"}).resolve() == "127.0.0.1:9092"
+
+
+NO_URLS = [f"htp://u:{PASSWORD}@h:80", f"u:{PASSWORD}@h:80", f"http://h?key={PASSWORD}", "http://", "h:80"]
+NO_BROKERS = [f"u:{PASSWORD}@h:9092", f"kafka://{PASSWORD}", "h:port", "h:1,", "h h"]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "bad"),
+    [(Converter, "url", bad) for bad in NO_URLS] + [(Kafka, "bootstrap", bad) for bad in NO_BROKERS],
+)
+def test_a_value_that_is_no_address_is_refused_and_not_echoed(
+    part: type[Part], name: str, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a password, or hold one: drivers repeat it in their errors, so that none ever gets it."""
+    with pytest.raises(ValidationError, match=name) as refused:
+        part.model_validate({"kind": "confluent", name: bad})
+    monkeypatch.setenv("HOLDTRUE_TEST_ADDRESS", bad)
+    address = (BROKERS if part is Kafka else WEB).validate_python({"env": "HOLDTRUE_TEST_ADDRESS"})
+    with pytest.raises(UnresolvedReferenceError, match=r"\{env: HOLDTRUE_TEST_ADDRESS\} is not ") as caught:
+        address.resolve()
+    assert PASSWORD not in str(caught.value) + str(refused.value)
+
+
+@pytest.mark.parametrize("good", ["http://h", "https://u:p@h:8081/apis/ccompat/v7", "http://[::1]:80/"])
+def test_a_url_may_have_a_user_and_a_path(good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is found through a reference."""
+    monkeypatch.setenv("HOLDTRUE_TEST_ADDRESS", good)
+    assert WEB.validate_python({"env": "HOLDTRUE_TEST_ADDRESS"}).resolve() == good
