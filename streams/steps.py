@@ -62,6 +62,11 @@ def _crash() -> _Crash | None:
     return _Crash(Step(name), int(count or "1"))
 
 
+def expect_crash() -> None:
+    """Look at HOLDTRUE_CRASH_AT before anything else is done. Raises UsageError where it names no step."""
+    _crash()
+
+
 def reached(step: Step) -> None:
     """Note that the worker is at `step`."""
     crash = _crash()

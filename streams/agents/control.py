@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import faust
-import uvloop
 from faust.types import TP
 
 from streams.agents.alone import made
 from streams.agents.base import App
+from streams.agents.process import Process
 from streams.agents.remember import Control
 from streams.errors import UsageError
 from streams.plan.model import Plan
@@ -108,10 +106,11 @@ def _timers(app: ControlApp) -> None:
 
 def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
     """Run until a signal ends it. Exits with 1 when it crashed; raises what preparing and the port raise."""
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
     folder = made(settings().worker_data_dir / plan.name / NAME / instance)
-    app = control_app(plan, instance=instance, folder=folder)
-    app.metrics_port = metrics_port
-    worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
-    worker.execute_from_commandline()
+
+    def create() -> ControlApp:
+        app = control_app(plan, instance=instance, folder=folder)
+        app.metrics_port = metrics_port
+        return app
+
+    Process(create).execute_from_commandline()

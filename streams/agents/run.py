@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from pathlib import Path
-
-import faust
-import uvloop
 
 from streams.agents.alone import alone, made
 from streams.agents.app import ReplicaApp, create_app
+from streams.agents.process import Process
 from streams.errors import UsageError
 from streams.plan.model import Plan
 from streams.settings import settings
-
-log = logging.getLogger(__name__)
+from streams.steps import expect_crash
 
 
 def worker_folder(plan: Plan, replica: str, instance: str) -> Path:
@@ -33,10 +28,13 @@ def worker_app(plan: Plan, replica: str, instance: str) -> ReplicaApp:
 
 def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) -> None:
     """Run until a signal ends it. Exits with 1 when the worker crashed. Raises InstanceTaken."""
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    app = worker_app(plan, replica, instance)
-    app.metrics_port = metrics_port
-    worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
+
+    def create() -> ReplicaApp:
+        app = worker_app(plan, replica, instance)
+        app.metrics_port = metrics_port
+        return app
+
+    expect_crash()
+    process = Process(create)
     with alone(worker_folder(plan, replica, instance)):
-        worker.execute_from_commandline()
+        process.execute_from_commandline()

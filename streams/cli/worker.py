@@ -32,7 +32,8 @@ def worker(
     ] = "0",
     metrics_port: Annotated[
         int, typer.Option("--metrics-port", min=0, max=65535, envvar="HOLDTRUE_METRICS_PORT", show_envvar=True,
-                          help="Port of /metrics, /livez and /readyz on the loopback; 0 takes a free one.")
+                          help="Port of /metrics, /livez and /readyz on the loopback; 0 takes a free one. With --all: "
+                               "control's; each replica has the next, in the plan's order.")
     ] = 0,
 ) -> None:  # fmt: skip
     """Keep replicas in step: apply changes, answer checks, carry out repairs."""
@@ -49,7 +50,7 @@ def worker(
     if everything:
         from streams.cli.workers import run_all
 
-        raise typer.Exit(run_all(plan, plan_path, instance=instance))
+        raise typer.Exit(run_all(plan, plan_path, instance=instance, metrics_port=metrics_port))
     if control:
         from streams.agents.control import run_control
 

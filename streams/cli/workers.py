@@ -6,27 +6,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from types import FrameType
 
 from streams.plan.model import Plan
 
 # A replica's worker that ended is not started again here: a supervisor (systemd, a container) does that better.
-# Control decides nothing about rows: it alone may end, a few times, without the replicas standing still for it.
+# Control decides nothing about rows: it alone may end, now and then, without the replicas standing still for it.
 CONTROL = "control"
 CONTROL_STARTS_MAX = 5
+CONTROL_STARTS_SECONDS = 3600.0
 CONTROL_WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.2
 END_SECONDS = 40.0
 
 
-def commands(plan: Plan, plan_path: Path, instance: str) -> dict[str, list[str]]:
-    """Name → the command of one process."""
+def commands(plan: Plan, plan_path: Path, instance: str, metrics_port: int) -> dict[str, list[str]]:
+    """Name → the command of one process. metrics_port: control's, and the next ones in order; 0: free ones."""
     base = [sys.executable, "-m", "streams.cli.main", "--plan", str(plan_path), "worker", "--instance", instance]
-    return {CONTROL: [*base, "--control"], **{name: [*base, "--replica", name] for name in plan.replicas}}
+    kinds = {CONTROL: ["--control"], **{name: ["--replica", name] for name in plan.replicas}}
+    ports = [metrics_port and metrics_port + number for number in range(len(kinds))]
+    return {
+        name: [*base, *kind, "--metrics-port", str(port)]
+        for (name, kind), port in zip(kinds.items(), ports, strict=True)
+    }
 
 
-def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
+def run_all(plan: Plan, plan_path: Path, *, instance: str, metrics_port: int) -> int:
     """Run until one ends or a signal comes; 0 when a signal ended all of them, else 1."""
     asked: list[int] = []
 
@@ -35,18 +42,18 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
-    words = commands(plan, plan_path, instance)
+    words = commands(plan, plan_path, instance, metrics_port)
     running = {name: subprocess.Popen(each) for name, each in words.items()}
-    control_starts = 1
+    starts = deque([time.monotonic()], maxlen=CONTROL_STARTS_MAX)
     try:
         while not asked:
             ended = [name for name, process in running.items() if process.poll() is not None]
-            if ended == [CONTROL] and running[CONTROL].returncode < 0 and control_starts < CONTROL_STARTS_MAX:
+            if ended == [CONTROL] and running[CONTROL].returncode < 0 and _seldom(starts):
                 # Killed by a signal, as by a failed assertion in a library: its database says where it goes on.
                 sys.stderr.write(f"control ended with {running[CONTROL].returncode}; starting it again\n")
                 time.sleep(CONTROL_WAIT_SECONDS)
                 running[CONTROL] = subprocess.Popen(words[CONTROL])
-                control_starts += 1
+                starts.append(time.monotonic())
             elif ended:
                 sys.stderr.write(f"{ended[0]} ended with {running[ended[0]].returncode}; ending the others\n")
                 return 1
@@ -54,6 +61,11 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str) -> int:
         return 0
     finally:
         _end(list(running.values()))
+
+
+def _seldom(starts: deque[float]) -> bool:
+    """Whether one more start is within CONTROL_STARTS_MAX in CONTROL_STARTS_SECONDS."""
+    return len(starts) < CONTROL_STARTS_MAX or time.monotonic() - starts[0] > CONTROL_STARTS_SECONDS
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from streams.cli import workers
+from streams.plan.check import load_plan
+from tests.unit.plan.plans import EXAMPLE
 
 COUNTED = "import os, pathlib; file = pathlib.Path({file!r}); file.write_text(file.read_text() + 'x'); "
 KILLED = "os.kill(os.getpid(), 9)"
@@ -31,7 +33,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, control: str, replica: str) -> int:
     monkeypatch.setattr(workers, "commands", lambda *_: words)
     monkeypatch.setattr(workers, "CONTROL_WAIT_SECONDS", 0.0)
     plan: Any = None
-    return workers.run_all(plan, Path("plan"), instance="0")
+    return workers.run_all(plan, Path("plan"), instance="0", metrics_port=0)
 
 
 def test_control_that_is_killed_is_started_again_and_not_for_ever(
@@ -60,3 +62,23 @@ def test_a_replica_that_ends_ends_all(monkeypatch: pytest.MonkeyPatch, capfd: py
     """A supervisor starts it again better than we could."""
     assert _run(monkeypatch, STAYS, "raise SystemExit(1)") == 1
     assert "reports ended with 1; ending the others" in capfd.readouterr().err
+
+
+def test_control_that_is_killed_seldom_is_always_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its starts count for an hour; here for no time, until it ends by itself."""
+    file = tmp_path / "starts"
+    file.write_text("")
+    monkeypatch.setattr(workers, "CONTROL_STARTS_SECONDS", 0.0)
+    enough = f"len(file.read_text()) < {workers.CONTROL_STARTS_MAX + 2} or exit(2); "
+    assert _run(monkeypatch, COUNTED.format(file=str(file)) + enough + KILLED, STAYS) == 1
+    assert len(file.read_text()) == workers.CONTROL_STARTS_MAX + 2
+
+
+def test_each_process_has_a_port_of_its_own() -> None:
+    """Control's, then the replicas' in the plan's order; with 0 each takes a free one."""
+    plan = load_plan(EXAMPLE)
+    words = workers.commands(plan, EXAMPLE, "0", 9100)
+    assert [each[-1] for each in words.values()] == ["9100", "9101", "9102", "9103"]
+    assert {each[-1] for each in workers.commands(plan, EXAMPLE, "0", 0).values()} == {"0"}
