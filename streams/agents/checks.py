@@ -118,6 +118,7 @@ class Checks(Requests):
         findings = [
             compare(s.sot, s.entry, s.content, fenced=fenced, seen=watch.seen(run, s.key, begin, end)) for s in seen
         ]
+        findings = _without_open_questions(owner, seen, findings)
         return _report(owner, request, seen, await self._visible(owner, seen, findings))
 
     async def _visible(self, owner: Owner, seen: Sequence[Seen], findings: Sequence[Finding]) -> list[Finding]:
@@ -167,6 +168,17 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _without_open_questions(owner: Owner, seen: Sequence[Seen], findings: list[Finding]) -> list[Finding]:
+    """The findings without keys whose store has what the SOT has, under a token the owner has not settled yet.
+
+    Only the owner is behind: with a state that was lost, its own earlier token is a stranger's (Ordering 12).
+    """
+    if not owner.state.suspected:
+        return findings
+    ahead = {s.key for s in seen if s.key in owner.state.suspected and s.content.digest == s.sot}
+    return [UNDECIDED if s.key in ahead else finding for s, finding in zip(seen, findings, strict=True)]
 
 
 def _hangs_on_visibility(seen: Seen, finding: Finding) -> bool:

@@ -197,8 +197,8 @@ class PartitionState:
         """Make the moves ours, in one atomic write, after the changelog has acknowledged them.
 
         `suspected`: keys whose store answered with a token larger than ours (Ordering 12), with that token. Another key
-        that moves is no longer suspected. `records`: what `changelog` gave for these, so that they are encoded once.
-        The input offset never moves back, but with a new epoch (`begin_topic`).
+        whose token moves is no longer suspected. `records`: what `changelog` gave for these, so that they are encoded
+        once. The input offset never moves back, but with a new epoch (`begin_topic`).
         """
         batch = self._disk.changes()
         records = records or self.changelog(moves, input_offset, suspected)
@@ -288,8 +288,11 @@ class PartitionState:
         self._disk.close()
 
     def _doubts(self, moves: Sequence[Move], suspected: Mapping[bytes, bytes]) -> list[ChangelogRecord]:
-        """Suspicions that come, and those that end because their key has moved."""
-        ended = [move.key for move in moves if move.key in self.suspected and move.key not in suspected]
+        """Suspicions that come, and those that end because a write of their key was settled: its token has moved."""
+        ended = [
+            key for key, old, new in moves
+            if key in self.suspected and key not in suspected and (old is None or new.token != old.token)
+        ]  # fmt: skip
         return [(SUSPICION + key, suspected.get(key)) for key in (*ended, *suspected)]
 
     def _doubt(self, batch: Changes, key: bytes, stored: bytes | None) -> None:

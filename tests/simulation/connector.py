@@ -44,6 +44,7 @@ class Connector:
         self.flushed = Place(0, 0)  # Connect's stored offset
         self.confirmed = 0  # the slot's: transactions that Kafka is known to have
         self.running = True
+        self._down_until = 0.0
         self.undecodable = 0  # so many changes to come cannot be decoded by anybody
         self._on_damaged = on_damaged
         self._snapshot: deque[tuple[int, str]] = deque()
@@ -179,7 +180,9 @@ class Connector:
 
     def _stop(self, down: float, late: int) -> None:
         self.running = False
-        self._loop.call_later(down, self._run)
+        # While the SOT is away, no restart brings the connector back.
+        self._down_until = max(self._down_until, self._loop.time() + down)
+        self._loop.call_at(self._down_until, self._run)
         for key, value in [*self._snapshot][:late]:
             self._loop.call_later(down + self._rng.uniform(0, 0.3), self._send_read, key, value)
         for commit in self._sot.wal[self.place.commit : self.place.commit + 2]:
@@ -190,7 +193,7 @@ class Connector:
                 self._loop.call_later(down + self._rng.uniform(0, 0.3), self._send_read, key, value)
 
     def _run(self) -> None:
-        self.running = True
+        self.running = self._loop.time() >= self._down_until
 
     def _resume(self, place: Place, *, snapshot: bool) -> None:
         """Go on from a place in the log; a snapshot that was not finished is made anew."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.agents.apply import Applier, Work
-from streams.agents.checks import Checks, Seen
+from streams.agents.checks import Checks, _without_open_questions, Seen
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
@@ -139,6 +139,17 @@ async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
     checks: Any = object.__new__(Checks)
     assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=waits)), seen, found) == [UNDECIDED]
     assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=shows)), seen, found) == found
+
+
+def test_a_key_whose_store_is_right_under_an_unsettled_token_is_not_drift() -> None:
+    """State and changelog are lost: our own earlier token is a stranger's, the store is right, and the owner behind."""
+    right = Seen(b"1", None, Entry(TOKEN, None, 0, (), b"d" * 16), Content(Token(1, 32, 0), None))
+    wrong = right._replace(key=b"2", content=Content(Token(1, 32, 0), b"x" * 16))
+    found = [Finding(Verdict.suspected, "missing"), Finding(Verdict.suspected, "mismatch")]
+    owner: Any = SimpleNamespace(state=SimpleNamespace(suspected={b"1": b"t", b"2": b"t"}))
+    assert _without_open_questions(owner, [right, wrong], found) == [UNDECIDED, found[1]]
+    owner.state.suspected = {}
+    assert _without_open_questions(owner, [right, wrong], found) == found
 
 
 def test_what_others_wrote_to_the_changelog_meanwhile_is_read_at_the_next_recovery(tmp_path: Path) -> None:

@@ -127,6 +127,15 @@ def test_a_key_that_moves_is_no_longer_suspected(opened: Open) -> None:
     assert state.suspected == opened().suspected == {b"2": b"u" * 16}
 
 
+def test_a_key_of_which_only_something_was_seen_stays_suspected(opened: Open) -> None:
+    """A change that is known to be old writes nothing: nothing is settled by it."""
+    state = opened()
+    commit(state, {b"1": entry(5)}, 5)
+    state.commit([], 6, 6, suspected={b"1": b"t" * 16})
+    commit(state, {b"1": entry(5)._replace(seen=99, unproven=(99,))}, 7)
+    assert state.suspected == opened().suspected == {b"1": b"t" * 16}
+
+
 def test_a_suspicion_is_recovered_elsewhere(opened: Open, tmp_path: Path) -> None:
     """Ordering 12: who takes the partition over settles what is open, and nothing that is settled."""
     state = opened()
