@@ -581,6 +581,22 @@ MUTANTS: tuple[Mutant, ...] = (
         killer="tests/unit/versions/test_state.py::test_a_suspicion_is_recovered_elsewhere",
     ),
     mutant(
+        "any-news-settles",
+        "a suspicion ends with any news of its key, written or not (12)",
+        _STATE,
+        "key not in suspected and (old is None or new.token != old.token)",
+        "key not in suspected",
+        killer="tests/unit/versions/test_state.py::test_a_key_of_which_only_something_was_seen_stays_suspected",
+    ),
+    mutant(
+        "open-question-drift",
+        "a key whose store is right under a token that is not settled yet is told as drift",
+        _CHECKS,
+        "    ahead = {s.key for s in seen if s.key in owner.state.suspected and s.content.digest == s.sot}",
+        "    ahead: set[bytes] = set()",
+        killer=FOUND + "a_key_whose_store_is_right_under_an_unsettled_token_is_not_drift",
+    ),
+    mutant(
         "overrule-by-itself",
         "a repair can replace a token by the same token, with other content (12)",
         _RULE,

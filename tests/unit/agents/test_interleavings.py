@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.agents.apply import Applier, Work
-from streams.agents.checks import Checks, _without_open_questions, Seen
+from streams.agents.checks import Checks, Seen, _without_open_questions
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
