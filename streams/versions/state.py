@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
 from streams.versions.disk import Changes, Disk, RocksDisk
-from streams.versions.entry import Entry, Epochs
+from streams.versions.entry import Entry, Epochs, Token
 
 # One letter before every key tells what it is; the changelog uses the same keys.
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
@@ -239,6 +239,7 @@ class PartitionState:
                 batch.put(ENTRY + key, entry.encode())
                 self._account(Move(key, old, entry), touched)
         self._cover(newest.values())
+        self._doubt_no_more(batch, newest)
         self.changelog_offset = max(self.changelog_offset, changelog_offset)
         self._write(batch, touched)
 
@@ -250,6 +251,14 @@ class PartitionState:
         newest = max((entry.token.epoch for entry in entries), default=0)
         if newest > self.epoch:
             self.epoch, self.input_offset, self.topic = newest, -1, ""
+
+    def _doubt_no_more(self, batch: Changes, newest: Mapping[bytes, Entry]) -> None:
+        """Drop suspicions that were another owner's: a zombie's, of a token that the entry here knows or has passed."""
+        keys = list(self.suspected)
+        for key, known in zip(keys, self.entries(keys) if keys else [], strict=True):
+            tokens = [entry.token for entry in (known, newest.get(key)) if entry is not None]
+            if tokens and Token.decode(self.suspected[key]) <= max(tokens):
+                self._doubt(batch, key, None)
 
     def is_of(self, topic: str) -> bool:
         """Whether input offset and entries count in this topic.

@@ -43,8 +43,7 @@ class Connector:
         self.place = Place(0, 0)
         self.flushed = Place(0, 0)  # Connect's stored offset
         self.confirmed = 0  # the slot's: transactions that Kafka is known to have
-        self.running = True
-        self._down_until = 0.0
+        self._stops = 0  # that are not over yet
         self.undecodable = 0  # so many changes to come cannot be decoded by anybody
         self._on_damaged = on_damaged
         self._snapshot: deque[tuple[int, str]] = deque()
@@ -167,6 +166,11 @@ class Connector:
             window.low, window.high = min(window.low, end.commit), min(window.high, end.commit)
 
     @property
+    def running(self) -> bool:
+        """Whether nothing holds it: while the SOT is away, no restart brings it back."""
+        return not self._stops
+
+    @property
     def done(self) -> bool:
         """Whether everything in the log and in snapshots has been sent."""
         return self.place.commit >= len(self._sot.wal) and not self._snapshot and not self._windows
@@ -179,10 +183,8 @@ class Connector:
         return keys_of(skipped)
 
     def _stop(self, down: float, late: int) -> None:
-        self.running = False
-        # While the SOT is away, no restart brings the connector back.
-        self._down_until = max(self._down_until, self._loop.time() + down)
-        self._loop.call_at(self._down_until, self._run)
+        self._stops += 1
+        self._loop.call_later(down, self._run)
         for key, value in [*self._snapshot][:late]:
             self._loop.call_later(down + self._rng.uniform(0, 0.3), self._send_read, key, value)
         for commit in self._sot.wal[self.place.commit : self.place.commit + 2]:
@@ -193,7 +195,7 @@ class Connector:
                 self._loop.call_later(down + self._rng.uniform(0, 0.3), self._send_read, key, value)
 
     def _run(self) -> None:
-        self.running = self._loop.time() >= self._down_until
+        self._stops -= 1
 
     def _resume(self, place: Place, *, snapshot: bool) -> None:
         """Go on from a place in the log; a snapshot that was not finished is made anew."""

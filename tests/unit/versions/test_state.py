@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.rows.digest import BUCKETS, bucket_of
 from streams.versions.disk import StateBroken
 from streams.versions.entry import Entry, Token
-from streams.versions.state import ChangelogRecord, Move, PartitionState
+from streams.versions.state import ENTRY, SUSPICION, ChangelogRecord, Move, PartitionState
 
 Open = Callable[[], PartitionState]
 
@@ -148,6 +148,18 @@ def test_a_suspicion_is_recovered_elsewhere(opened: Open, tmp_path: Path) -> Non
         assert other.suspected == state.suspected == {b"2": b"u" * 16}
     finally:
         other.close()
+
+
+def test_a_zombies_suspicion_of_what_the_owner_has_written_is_dropped(opened: Open) -> None:
+    """The store's token was a stranger's to the zombie only, whichever of the two records comes first."""
+    doubt = (SUSPICION + b"1", Token(1, 7, 0).encode())
+    ours = (ENTRY + b"1", entry(7).encode())
+    for number, records in enumerate(([doubt, ours], [ours, doubt])):
+        state = opened()
+        state.recover([doubt], 2 * number)
+        assert set(state.suspected) == ({b"1"} if number == 0 else set())
+        state.recover(records, 2 * number + 1)
+        assert state.suspected == opened().suspected == {}
 
 
 def test_commit_without_records_encodes_the_moves_itself(opened: Open) -> None:
