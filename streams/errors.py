@@ -20,6 +20,11 @@ class HoldtrueError(Exception):
     def __str__(self) -> str:
         return f"{self.what} {self.hint}".rstrip()
 
+    @property
+    def told(self) -> str:
+        """The lines a command ends with: what happened, and below it what to do."""
+        return f"error: {self.what}\n" + (f"  {self.hint}\n" if self.hint else "")
+
 
 class UsageError(HoldtrueError):
     """The command was called in a way that cannot work."""

@@ -20,7 +20,14 @@ CHANGE_LAG_SECONDS = Histogram(
     "holdtrue_change_lag_seconds", "From a change's commit at the SOT to its acknowledgement.", _TABLE,
     buckets=_LAG_BUCKETS,
 )  # fmt: skip
-LAG_EVENTS = Gauge("holdtrue_lag_events", "Records of the change topic not yet applied.", _TABLE)
+SOURCE_LAG_SECONDS = Gauge(
+    "holdtrue_source_lag_seconds", "Age of the oldest mark in the SOT's log that has not reached Kafka; 0 if none."
+)
+LAG_EVENTS = Gauge(
+    "holdtrue_lag_events",
+    "Records of the change topic not yet applied: a worker's own partitions; at control, all that are not committed.",
+    _TABLE,
+)
 SOURCE_LAG_BYTES = Gauge("holdtrue_source_lag_bytes", "WAL the slot has not confirmed.", ("slot",))
 DRIFT_OPEN = Gauge("holdtrue_drift_open", "Keys in drift: open, repairing or repaired.", (*_TABLE, "kind"))
 DRIFT_EVENTS = Counter("holdtrue_drift_events", "Drift events published.", (*_TABLE, "kind", "state"))
@@ -28,7 +35,9 @@ KEYS_CHECKED = Counter("holdtrue_keys_checked", "Keys compared, by result.", (*_
 VERIFIED_AGE_SECONDS = Gauge(
     "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE
 )  # fmt: skip
-CONSISTENCY_RATIO = Gauge("holdtrue_consistency_ratio", "Share of the last run's keys that were verified.", _TABLE)
+CONSISTENCY_RATIO = Gauge(
+    "holdtrue_consistency_ratio", "Share of the last run's keys that were verified; absent where it read none.", _TABLE
+)
 REPAIRS = Counter("holdtrue_repairs", "Repairs, by result.", (*_TABLE, "result"))
 DEAD_LETTERS = Counter("holdtrue_dead_letters", "Changes put on the dead-letter topic.", (*_TABLE, "reason"))
 HELD = Gauge("holdtrue_held", "1 while a table is held in a replica.", _TABLE)

@@ -38,6 +38,7 @@ class Step(StrEnum):
     truncate_fenced = "truncate-fenced"
     sweep_ordered = "sweep-ordered"
     rows_swept = "rows-swept"
+    loss_recorded = "loss-recorded"
     log_ordered = "log-ordered"
 
 

@@ -1,7 +1,7 @@
-"""All quick tests (`make test`), in three processes side by side.
+"""All quick tests (`make test`): those that only compute in one process, those of servers in three beside it.
 
-Tests of servers wait for them most of their time, and each process has a stack of its own; those that only compute run
-beside them, with less of the machine. With arguments: one pytest with these.
+Tests of servers wait for them most of their time; each process has a stack of its own, and takes whole files. With
+arguments: one pytest with these.
 """
 
 from __future__ import annotations
@@ -15,24 +15,33 @@ from contextlib import ExitStack
 
 PYTEST = (sys.executable, "-m", "pytest", "-m", "not long")
 COMPUTING = ("tests/unit", "tests/contract", "tests/simulation")
-COMMANDS = ("tests/acceptance", "tests/faults")
-# The longest; what it says is shown while it runs.
-COMPONENTS = ("tests/integration",)
+# What they say is shown while they run.
+SERVERS = (
+    "tests/integration",
+    "tests/acceptance",
+    "tests/faults",
+    "-n",
+    "3",
+    "--dist",
+    "loadfile",
+    "--durations",
+    "15",
+)
 
 
 class Group:
     """One pytest in the background, and what it said."""
 
-    def __init__(self, folders: Sequence[str], *before: str) -> None:
-        self._folders = folders
+    def __init__(self, places: Sequence[str]) -> None:
+        self._places = places
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the group
-        self._process = subprocess.Popen((*before, *PYTEST, *folders), stdout=self._said, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen((*PYTEST, *places), stdout=self._said, stderr=subprocess.STDOUT)
 
     def end(self) -> int:
         """Wait for it, and show what it said; its exit code."""
         code = self._process.wait()
         self._said.seek(0)
-        print(f"\n{' '.join(self._folders)}, meanwhile:\n{self._said.read()}")
+        print(f"\n{' '.join(self._places)}, meanwhile:\n{self._said.read()}")
         return code
 
     def close(self) -> None:
@@ -48,10 +57,9 @@ def main(words: list[str]) -> int:
         return subprocess.call((*PYTEST, *words))
     started = time.monotonic()
     with ExitStack() as stack:
-        beside = [Group(COMMANDS), Group(COMPUTING, "nice")]
-        for group in beside:
-            stack.callback(group.close)
-        codes = [subprocess.call((*PYTEST, *COMPONENTS)), *(group.end() for group in beside)]
+        computing = Group(COMPUTING)
+        stack.callback(computing.close)
+        codes = [subprocess.call((*PYTEST, *SERVERS)), computing.end()]
     print(f"all tests took {time.monotonic() - started:.0f} s")
     # A process that a signal has ended has a negative code.
     return int(any(codes))

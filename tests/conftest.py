@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,13 +31,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(FIRST_START_SECONDS))
 
 
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Processes that test side by side start their servers one after the other.
+
+    The first downloads what all of them use; and seven servers at once are as many as a small machine starts in time.
+    """
+    with Path(__file__).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_stack() -> Iterator[Stack]:
     """All servers. Whoever uses them keeps to databases, prefixes and topics of its own."""
     given = os.environ.get(GIVEN)
     with server_folder() as folder:
         stack = Stack(Path(given) if given else folder / "stack")
-        stack.up()
+        with in_turn():
+            stack.up()
         try:
             yield stack
         finally:

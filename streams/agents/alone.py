@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from streams.errors import HoldtrueError, UsageError
+from streams.plan.model import Plan
+from streams.settings import settings
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII).fullmatch
 
 
 class InstanceTaken(HoldtrueError):
     """Another worker of the same name runs on this machine."""
+
+
+def named(instance: str) -> str:
+    """The instance's name, which is a folder's too. Raises UsageError where it cannot be."""
+    if not _NAME(instance):
+        raise UsageError(
+            "The name of this worker's instance cannot be used.",
+            "Give --instance (HOLDTRUE_INSTANCE) letters, digits, '.', _ and -, at most 100, no '.' first.",
+        )
+    return instance
+
+
+def worker_folder(plan: Plan, name: str, instance: str) -> Path:
+    """Where a worker, or control, keeps local state. It can be deleted while that is down: it is recovered.
+
+    Raises UsageError for an instance's name that cannot be one.
+    """
+    return settings().worker_data_dir / plan.name / name / named(instance)
 
 
 def made(folder: Path) -> Path:

@@ -102,7 +102,8 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
 
     folder: local state of this worker. instance: its name in the group, the same after a restart (static membership).
     """
-    app = ReplicaApp.of(plan, replica, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
+    topics = [plan.change_topic(table) for table in plan.replicas[replica].tables]
+    app = ReplicaApp.of(plan, replica, topics, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
     app.plan = plan
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
@@ -114,8 +115,8 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
         topic: Applier(work, Failures(events, replica, work.table, topic, work.shape.key_columns))
         for topic, work in tables.items()
     }
-    topics = Topics(plan.kafka.bootstrap.resolve())
-    app.replica = ReplicaWorker(app, tables, appliers, events, threads, topics.lives)
+    lives = Topics(plan.kafka.bootstrap.resolve()).lives
+    app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _agents(app, plan, replica)
     return app
@@ -219,6 +220,10 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     async def topics() -> None:
         if (replaced := await app.replica.watch_topics()) is not None:
             await app.crash(replaced)
+
+    @app.timer(TOPICS_EVERY_SECONDS, name="paused")  # type: ignore[untyped-decorator]
+    async def paused() -> None:
+        await app.replica.hear_paused()
 
     @app.timer(FORGET_EVERY_SECONDS, name="forget-tombstones")  # type: ignore[untyped-decorator]
     async def forget_tombstones() -> None:

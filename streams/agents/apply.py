@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from streams.agents.decode import Decoded, decode_batch, schema_id
-from streams.agents.failures import Failures
+from streams.agents.failures import Failures, Unwritable
 from streams.agents.retry import until_available
 from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
 from streams.changes.envelope import WIRE_HEADER_BYTES
+from streams.changes.keys import key_of
 from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.visibility import Looks
+from streams.kafka.registry import UnknownSchema
 from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
@@ -65,10 +67,23 @@ class Applier:
         # 3. Ask the SOT and write to the store until every key is settled.
         await self._write_all(work)
         # 4. What could not be written becomes a record somebody will see.
-        await self._failures.publish(decoded.unwritable, work.refused, decoded.keyed, records, state.partition)
+        unwritable = [await self._named(letter) for letter in decoded.unwritable]
+        await self._failures.publish(unwritable, work.refused, decoded.keyed, records, state.partition)
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
+
+    async def _named(self, letter: Unwritable) -> Unwritable:
+        """With the key, where that can be read: the row it is about can then be checked and repaired."""
+        table, framed = self._table, letter.raw.key or b""
+        known = schema_id(framed)
+        if known is None:
+            return letter
+        try:
+            schema = await until_available("registry", lambda: table.threads.run(table.schemas.schema, known))
+        except UnknownSchema:
+            return letter
+        return letter._replace(key=key_of(framed, schema, table.shape))
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""
@@ -88,14 +103,14 @@ class Applier:
             await self._write_all(work)
             await self._record(state, work, state.input_offset)
 
-    async def note(self, state: PartitionState) -> None:
-        """Make the partition's marks durable."""
-        await self._record(state, Work({}), state.input_offset)
+    async def note(self, state: PartitionState, passed: int = -1) -> None:
+        """Make the partition's marks durable; passed: up to here there is nothing left to apply."""
+        await self._record(state, Work({}), max(passed, state.input_offset))
 
     def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
         """Raises Held when mapping or key schema are not those the version table was made under."""
         self._check_mapping(state, records[0].offset)
-        state.mapping = self._table.shape.mapping_version
+        state.mapping = self._table.digester.version
         headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
         for schema in (found for header in headers if (found := schema_id(header)) is not None):
             if state.key_schema not in (-1, schema):
@@ -107,11 +122,12 @@ class Applier:
             state.key_schema = schema
 
     def _check_mapping(self, state: PartitionState, offset: int) -> None:
-        if state.mapping not in ("", self._table.shape.mapping_version):
+        if state.mapping not in ("", self._table.digester.version):
             raise Held(
                 offset,
-                "the mapped columns are not those the replica was filled with: leave new columns out (columns.omit), "
-                "or undo the change of the mapping; reviews of shape changes are not built yet",
+                "the mapped columns, or the digest key, are not those the replica was filled with: leave new columns "
+                "out (columns.omit), undo the change, or let the replica begin anew under another name in the plan "
+                "(docs/operations.md, A column that is dropped); reviews of shape changes are not built yet",
             )
 
     def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]], first: int) -> Work:

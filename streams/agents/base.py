@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import sys
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +21,14 @@ from streams.health import LOOPBACK, serve
 from streams.plan.model import Plan
 from streams.transport.batches import BatchSchema
 from streams.transport.consumer import BatchTransport
+from streams.transport.membership import failure
 from streams.transport.table import CHANGELOG_BATCH_BYTES
 
 log = logging.getLogger(__name__)
 
 # Fetches that may wait for an agent before the consumer is held back.
 WAITING_BATCHES_MAX = 16
+MEMBERSHIP_EVERY_SECONDS = 1.0
 
 
 class _NoWeb(BootStrategy):  # type: ignore[misc]  # faust ships no types
@@ -41,6 +45,16 @@ class SeveralTopics(faust.Topic):  # type: ignore[misc]
         return ", ".join(self.topics)
 
 
+def member(group: str, instance: str, topics: Iterable[str]) -> str:
+    """The name of a static member of the group: the same after a restart, and another one for other topics.
+
+    A static member that comes back within its session is given what it had, whatever it now subscribes to: Kafka
+    compares the names of the assignment's protocols only. A table that was added would never be read.
+    """
+    subscription = hashlib.sha256("\n".join(sorted(topics)).encode()).hexdigest()[:8]
+    return f"{group}.{instance}.{subscription}"
+
+
 class App(faust.App):  # type: ignore[misc]
     """A Faust app whose consumer hands over batches, and whose offsets are committed by those who did the work."""
 
@@ -48,8 +62,10 @@ class App(faust.App):  # type: ignore[misc]
     metrics_port = 0
 
     @classmethod
-    def of(cls, plan: Plan, name: str, *, folder: Path, instance: str, fetch_bytes_max: int) -> Self:
-        """The app that is `name` in the plan's groups. Connects to nothing yet."""
+    def of(
+        cls, plan: Plan, name: str, topics: Iterable[str], *, folder: Path, instance: str, fetch_bytes_max: int
+    ) -> Self:
+        """The app that is `name` in the plan's groups, for what these topics tell. Connects to nothing yet."""
         return cls(
             plan.group(name),
             broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
@@ -60,7 +76,7 @@ class App(faust.App):  # type: ignore[misc]
             topic_allow_declare=False,
             processing_guarantee="at_least_once",
             consumer_auto_offset_reset="earliest",
-            consumer_group_instance_id=f"{plan.group(name)}.{instance}",
+            consumer_group_instance_id=member(plan.group(name), instance, topics),
             consumer_max_fetch_size=fetch_bytes_max,
             producer_max_batch_size=CHANGELOG_BATCH_BYTES,
             producer_linger=0,
@@ -113,6 +129,13 @@ class App(faust.App):  # type: ignore[misc]
             await asyncio.get_running_loop().run_in_executor(None, self._open)
         except HoldtrueError as error:
             await self.crash(error)
+        self.add_future(self._watch_membership())
+
+    async def _watch_membership(self) -> None:
+        while not self.should_stop:
+            if (failed := failure(self.consumer)) is not None:
+                await self.crash(_left_out(self.conf.id, failed))
+            await self.sleep(MEMBERSHIP_EVERY_SECONDS)
 
     def _open(self) -> None:
         self.prepare()
@@ -130,3 +153,11 @@ class App(faust.App):  # type: ignore[misc]
             log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
         logging.shutdown()
         os._exit(1)
+
+
+def _left_out(group: str, failed: BaseException) -> HoldtrueError:
+    return HoldtrueError(
+        f"This process is out of its group {group} for good: {failed!r}.",
+        "Start it again (a supervisor does). Where that does not help: no two processes of the group may have the same "
+        "--instance, on whatever machine, and all must read the same plan.",
+    )

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
 from streams.agents.events import Event
@@ -26,14 +27,15 @@ from streams.versions.entry import Entry
 
 log = logging.getLogger(__name__)
 
-# Keys that one answer names, of each kind: an answer must fit into a Kafka message.
+# Keys that one answer names, of each kind, and their bytes: an answer must fit into a Kafka message.
 NAMED_MAX = 2_500
+NAMED_BYTES_MAX = 4 * 1024 * 1024
 # How often and at what distance it is looked whether others see a key's last changes.
 LOOKS_MAX = 4
 LOOK_SECONDS = 0.05
 OTHER_MAPPING = (
-    "the mapped columns are not those the worker began with, or the replica was filled with: leave new columns out "
-    "(columns.omit) and restart the worker"
+    "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
+    "new columns out (columns.omit), or undo the change, and restart the worker"
 )
 
 
@@ -61,7 +63,7 @@ class Checks(Requests):
             return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
-        mapping = owner.work.shape.mapping_version
+        mapping = owner.work.digester.version
         if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]
         try:
@@ -194,16 +196,22 @@ def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], finding
         KEYS_CHECKED.labels(*owner.work.labels, verdict).inc(count)
     pairs = list(zip(seen, findings, strict=True))
     undecided = [s.key for s, finding in pairs if finding.verdict is Verdict.undecided]
-    suspected = [_suspicion(s, finding) for s, finding in pairs if finding.verdict is Verdict.suspected]
+    suspected = [pair for pair in pairs if pair[1].verdict is Verdict.suspected]
+    named, explained = _named(undecided), _named([s.key for s, _ in suspected])
     return _result(
         owner,
         request,
         verified=counted[Verdict.verified],
-        undecided=undecided[:NAMED_MAX],
-        suspected=suspected[:NAMED_MAX],
+        undecided=undecided[:named],
+        suspected=[_suspicion(*pair) for pair in suspected[:explained]],
         # What is not named is not decided: the run is not correct, and says how many keys it is about.
-        skipped=max(0, len(undecided) - NAMED_MAX) + max(0, len(suspected) - NAMED_MAX),
+        skipped=len(undecided) - named + len(suspected) - explained,
     )
+
+
+def _named(keys: Sequence[bytes]) -> int:
+    """How many of these keys, from the first on, an answer has room for."""
+    return sum(size <= NAMED_BYTES_MAX for size in accumulate(len(key) for key in keys[:NAMED_MAX]))
 
 
 def _result(owner: Owner, request: dict[str, Any], **result: Any) -> Event:

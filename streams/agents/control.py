@@ -7,13 +7,13 @@ from typing import Any
 
 from faust.types import TP
 
-from streams.agents.alone import made
+from streams.agents.alone import made, worker_folder
 from streams.agents.base import App
-from streams.agents.process import Process
+from streams.agents.process import run_alone
 from streams.agents.remember import Control
+from streams.control.materialise import taken_topics
 from streams.errors import UsageError
 from streams.plan.model import Plan
-from streams.settings import settings
 
 # The name of control in place of a replica's, in its group and folder.
 NAME = "control"
@@ -61,7 +61,8 @@ def control_app(plan: Plan, *, instance: str, folder: Path) -> ControlApp:
     """The app. Connects to nothing yet. Raises UsageError for a plan with a replica of the same name."""
     if NAME in plan.replicas:
         raise UsageError(f"A replica cannot be named {NAME}.", "Rename it in the plan: control has a group of its own.")
-    app = ControlApp.of(plan, NAME, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
+    topics = taken_topics(plan)
+    app = ControlApp.of(plan, NAME, topics, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
     app.control = Control(app, plan, instance=instance)
     _agents(app, plan)
     _timers(app)
@@ -70,7 +71,7 @@ def control_app(plan: Plan, *, instance: str, folder: Path) -> ControlApp:
 
 def _agents(app: ControlApp, plan: Plan) -> None:
     """The agents that `faust agents` lists: one per topic, named after it."""
-    for name in app.control.topics:
+    for name in taken_topics(plan):
         app.agent(app.batches_of(name), name=name.removeprefix(plan.own_topic("")))(_taker(app))
 
 
@@ -105,12 +106,12 @@ def _timers(app: ControlApp) -> None:
 
 
 def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
-    """Run until a signal ends it. Exits with 1 when it crashed; raises what preparing and the port raise."""
-    folder = made(settings().worker_data_dir / plan.name / NAME / instance)
+    """Run until a signal ends it. Exits with 1 when it crashed. Raises InstanceTaken."""
+    folder = made(worker_folder(plan, NAME, instance))
 
     def create() -> ControlApp:
         app = control_app(plan, instance=instance, folder=folder)
         app.metrics_port = metrics_port
         return app
 
-    Process(create).execute_from_commandline()
+    run_alone(create, folder)

@@ -13,6 +13,7 @@ from streams.changes.decode import Decoder, Keyed, Passed, Said, TableLevel
 from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
 from streams.changes.record import Record
 from streams.changes.values import UnknownType
+from streams.drift.letter import UNDECODABLE
 from streams.transport.batches import KafkaRecord
 
 # How many records are decoded before other tasks get a turn: about 10 ms.
@@ -42,16 +43,19 @@ class Decoded:
 async def decode_batch(table: TableWork, records: Sequence[KafkaRecord], swept: int) -> Decoded:
     """What the records say, up to the first one that holds the table, or a TRUNCATE.
 
-    swept: up to where sweeps of TRUNCATEs are ordered; those say nothing more. Raises Held when not even that can be
-    told.
+    swept: up to where sweeps of TRUNCATEs are ordered; those say nothing more.
     """
     decoded = Decoded(records[-1].offset)
-    decoders = await _decoders(table, records)
+    decoders, unread = await _decoders(table, records)
+    if unread is not None:
+        decoded.end_before(unread.offset)
+        records = [record for record in records if record.offset < unread.offset]
     for start in range(0, len(records), DECODE_TURN):
         _decode_turn(table, records[start : start + DECODE_TURN], decoders, decoded, swept)
         if decoded.held is not None or decoded.truncate is not None:
             return decoded
         await asyncio.sleep(0)
+    decoded.held = unread
     return decoded
 
 
@@ -62,14 +66,23 @@ def schema_id(encoded: bytes) -> int | None:
     return int.from_bytes(encoded[1:WIRE_HEADER_BYTES], "big")
 
 
-async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> Decoders:
-    headers = {record.value[:WIRE_HEADER_BYTES] for record in records if record.value}
-    ids = {header: found for header in headers if (found := schema_id(header)) is not None}
-    try:
-        await table.load_decoders(sorted(ids.values()), records[0].offset)
-    except (UnknownType, Undecodable) as error:
-        raise Held(records[0].offset, str(error)) from None
-    return {header: table.decoders[found] for header, found in ids.items()}
+async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> tuple[Decoders, Held | None]:
+    """A decoder by header, up to the first record that there is none for, and why there is none."""
+    # Going backwards, what stays is each header's first record.
+    first = {record.value[:WIRE_HEADER_BYTES]: record.offset for record in reversed(records) if record.value}
+    decoders: dict[bytes, Decoder | None] = {}
+    for header, offset in sorted(first.items(), key=lambda item: item[1]):
+        found = schema_id(header)
+        if found is None:
+            continue
+        try:
+            await table.load_decoders([found], offset)
+        except Held as held:
+            return decoders, held
+        except (UnknownType, Undecodable) as error:
+            return decoders, Held(offset, str(error))
+        decoders[header] = table.decoders[found]
+    return decoders, None
 
 
 def _decode_turn(
@@ -122,5 +135,5 @@ def _said_alone(table: TableWork, raw: KafkaRecord, decoders: Decoders, decoded:
         if table.mapping.on_failure == "hold":
             decoded.held = Held(raw.offset, str(error))
         else:
-            decoded.unwritable.append(Unwritable(raw, "undecodable", str(error)))
+            decoded.unwritable.append(Unwritable(raw, UNDECODABLE, str(error)))
         return None

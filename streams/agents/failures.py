@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from streams.agents.events import Events
 from streams.changes.record import Record
+from streams.drift import cause
 from streams.drift.identity import drift_id
+from streams.drift.letter import REFUSED
 from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS, DRIFT_EVENTS
 from streams.rows.canonical import decode
 from streams.transport.batches import KafkaRecord
@@ -51,7 +53,7 @@ class Failures:
         letters = list(undecodable)
         for key, reason in refused.items():
             raw = by_offset[keyed[key][-1].offset]
-            letters.append(Unwritable(raw, "refused", f"the store refused the row: {reason}", key))
+            letters.append(Unwritable(raw, REFUSED, f"the store refused the row: {reason}", key))
         for letter in letters:
             self._one(letter, partition)
             DEAD_LETTERS.labels(self._table, self._replica, letter.reason).inc()
@@ -94,7 +96,7 @@ class Failures:
             "key": None if key is None else dict(zip(self._key_columns, decode(key), strict=True)),
             "key_bytes": key,
             "kind": "unapplied",
-            "cause": "refused by store" if letter.reason == "refused" else letter.reason,
+            "cause": cause.REFUSED if letter.reason == REFUSED else letter.reason,
             "state": "open",
             "first_seen": now,
             "last_seen": now,

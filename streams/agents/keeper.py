@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from prometheus_client import Counter, Gauge
 
 from streams.connectors.render import connector_name
-from streams.kafka.connect import SLOT_GONE, Connect, ConnectorState
+from streams.kafka.connect import SLOT_GONE, UNASSIGNED_HINT, Connect, ConnectorState
 from streams.plan.model import Plan
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Keeper:
         self._clock = clock
         self._wait = FIRST_SECONDS
         self._next_at = float("-inf")
+        self._unassigned = False
 
     @classmethod
     def of(cls, plan: Plan) -> Keeper:
@@ -61,6 +62,7 @@ class Keeper:
         state = self._connect.state(self._name)
         running = state is not None and state.running
         CONNECTOR_RUNNING.labels(self._name).set(int(running))
+        self._tell_unassigned(state)
         slot_gone = state is not None and SLOT_GONE in state.reason
         if state is None or not state.failed or slot_gone:
             if running and self._clock() > self._next_at:
@@ -74,3 +76,10 @@ class Keeper:
         self._next_at = self._clock() + self._wait
         self._wait = min(self._wait * 2, LONGEST_SECONDS)
         return False
+
+    def _tell_unassigned(self, state: ConnectorState | None) -> None:
+        """Say once that no worker has it: Connect gives it back by itself, and a restart would not be faster."""
+        unassigned = state is not None and state.unassigned
+        if unassigned and not self._unassigned:
+            log.warning("the connector %s is unassigned. %s", self._name, UNASSIGNED_HINT)
+        self._unassigned = unassigned

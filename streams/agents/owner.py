@@ -82,6 +82,8 @@ class Owner:
         self._on_truncate = on_truncate
         # The last TRUNCATE whose sweep every owner of the table has been asked for.
         self._sweep_ordered = -1
+        # Epoch and offset of the last record that is gone, and was told to be: the owner goes on behind it.
+        self._lost = (0, -1)
         self._waiting: deque[Sequence[KafkaRecord]] = deque()
         self._waiting_records = 0
         self._paused = False
@@ -105,6 +107,8 @@ class Owner:
             try:
                 if records:
                     await self._handle(records)
+                if self._loss_due:
+                    await self._pass_lost()
                 if self._sweep_due:
                     await self._sweep()
             except Held as held:
@@ -131,6 +135,11 @@ class Owner:
             self.state.sweep = self.state.sweep.with_order(floor)
             await self._applier.note(self.state)
         reached(Step.sweep_ordered)
+        self._arrived.set()
+
+    def lose(self, last: int) -> None:
+        """Go on behind `last` once all that came before is applied: what is missing up to it was told, and is gone."""
+        self._lost = max(self._lost, (self.state.epoch, last))
         self._arrived.set()
 
     async def hold_table(self, reason: str) -> None:
@@ -167,6 +176,11 @@ class Owner:
         return self._flow.end_offset(self.tp)
 
     @property
+    def is_paused(self) -> bool:
+        """Whether nobody fetches from the partition, so that the consumer does not hear what comes into it."""
+        return self._paused
+
+    @property
     def lag_seconds(self) -> float:
         """Age of the oldest record that waits or is being worked on; 0 when there is none."""
         if self._waiting:
@@ -174,12 +188,12 @@ class Owner:
         return 0.0
 
     async def _next(self) -> list[KafkaRecord]:
-        """The next batch, in order, of at most BATCH_RECORDS_MAX; empty when a sweep is due and nothing else is.
+        """The next batch, in order, of at most BATCH_RECORDS_MAX; empty when only a sweep or a loss is due.
 
         It stays in the queue until it is done.
         """
         while not self._waiting:
-            if self._sweep_due:
+            if self._sweep_due or self._loss_due:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
@@ -217,6 +231,21 @@ class Owner:
             self._sweep_ordered = decoded.truncate.offset
         if decoded.held is not None:
             raise decoded.held
+
+    @property
+    def _loss_due(self) -> bool:
+        before = bool(self._waiting) and self._waiting[0][0].offset <= self._lost[1]
+        return self._lost > (self.state.epoch, self.state.input_offset) and not before and self.work.held is None
+
+    async def _pass_lost(self) -> None:
+        """As after a batch: durable, committed, and known to those who wait."""
+        last = self._lost[1]
+        async with self.lock:
+            await self._applier.note(self.state, last)
+        reached(Step.loss_recorded)
+        await self._flow.commit(self.tp, last)
+        async with self._moved:
+            self._moved.notify_all()
 
     @property
     def _sweep_due(self) -> bool:

@@ -8,9 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import faust
 import uvloop
+
+from streams.agents.alone import alone
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,17 @@ class Process(faust.Worker):  # type: ignore[misc]  # Faust has no types
         """After a signal, and after a crash."""
         end_within(END_SECONDS)
         await super().stop()
+
+
+def run_alone(create: Callable[[], faust.App], folder: Path, first: Callable[[], None] = lambda: None) -> None:
+    """Run the app until a signal ends it, as the only process of its folder; `first`, before it begins.
+
+    Raises InstanceTaken.
+    """
+    process = Process(create)
+    with alone(folder):
+        first()
+        process.execute_from_commandline()
 
 
 def end_within(seconds: float) -> None:

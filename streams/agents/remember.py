@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from faust.types import TP
@@ -14,21 +15,23 @@ from streams.agents.keeper import Keeper
 from streams.agents.retry import until_available
 from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
-from streams.connectors.source import connect, slot
+from streams.connectors.source import connect, published, slot
 from streams.control import gauges, topic, trail
 from streams.control.continuity import Continuity
 from streams.control.database import Database
 from streams.control.materialise import Applied, Materialiser, progress
 from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
+from streams.control.reach import Reach
 from streams.drift.continuity import Source
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.health import stalled
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry, UnknownSchema
+from streams.kafka.topics import message_topic
 from streams.metrics import PROGRESS_SECONDS, STORE_ERRORS
 from streams.plan.model import Plan
-from streams.sot.fence import Fence
+from streams.sot.fence import Fence, mark
 from streams.sot.identity import identity
 from streams.transport.batches import Batch
 
@@ -58,12 +61,16 @@ class Control:
         self._writer = EventWriter(bootstrap, self._registry, client_id=f"holdtrue-control-{instance}")
         self._offsets = Offsets(bootstrap, self._registry)
         self._materialiser = Materialiser(self._database, plan, self._registry)
-        self._gauges = gauges.DatabaseGauges()
+        self._gauges = gauges.DatabaseGauges(plan)
         self._threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="control"))
         self._progress: dict[tuple[str, int], int] = {}
         self._progress_at = time.time()
         self._keeper = Keeper.of(plan)
-        fence = Fence(dsn=plan.source.dsn.resolve(), slot=plan.source.slot, application=name)
+        source = plan.source.dsn.resolve()
+        fence = Fence(dsn=source, slot=plan.source.slot, application=name)
+        newest = partial(self._offsets.newest, message_topic(plan))
+        self._reach = Reach(partial(mark, source, name), newest)
+        self._source_seconds = 0.0
         watch = Database(dsn, application=f"{name} source")
         # A connection of its own: another thread measures with the other one.
         ends = Offsets(bootstrap, self._registry)
@@ -71,11 +78,6 @@ class Control:
         self._continuity = Continuity(plan, watch, ends, events, self._read_source, fence.passed)
         self._slot_refused = False
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
-
-    @property
-    def topics(self) -> list[str]:
-        """The topics that are taken in."""
-        return self._materialiser.topics
 
     def prepare(self) -> None:
         """Have the schema, and the trail as long as the topic's; raises what database, Kafka and registry raise."""
@@ -119,7 +121,7 @@ class Control:
 
     async def measure(self) -> None:
         """Bring gauges up to date, and end holds that are over. What cannot be asked now is asked next time."""
-        for work in (self._measure_database, self._measure_lag, self._measure_slot):
+        for work in (self._measure_database, self._measure_reach, self._measure_lag, self._measure_slot):
             await self._threads.run(_once, work)
         if not self.behind():
             self._moved()
@@ -139,8 +141,8 @@ class Control:
         dsn, application = self._plan.source.dsn.resolve(), f"holdtrue {self._plan.name} control"
         # The slot first: one of a source that is away a moment later says nothing of the next source.
         with connect(dsn) as connection:
-            found = slot(connection, self._plan.source.slot)
-        return Source(*identity(dsn, application=application), gauges.is_whole(found))
+            found, whole = slot(connection, self._plan.source.slot), published(connection, self._plan)
+        return Source(*identity(dsn, application=application), gauges.is_whole(found), whole)
 
     def behind(self) -> int:
         """Records of the assigned partitions that are not in the database yet."""
@@ -156,7 +158,8 @@ class Control:
 
     def ready(self) -> str | None:
         """For /readyz: why what the control database says may be old."""
-        if not self._started() or not self._app.consumer.assignment():
+        # During a rebalance the consumer still names what it had.
+        if not self._started() or self._app.rebalancing or not self._app.consumer.assignment():
             return "no partition is assigned yet"
         behind = self.behind()
         return f"{behind} records are not in the control database yet" if behind else None
@@ -183,7 +186,11 @@ class Control:
 
     def _measure_lag(self) -> None:
         for replica in self._plan.replicas:
-            gauges.from_lags(replica, self._offsets.lags(self._plan, replica))
+            gauges.from_lags(replica, self._offsets.lags(self._plan, replica), self._source_seconds)
+
+    def _measure_reach(self) -> None:
+        self._source_seconds = self._reach.seconds()
+        gauges.from_reach(self._source_seconds)
 
     def _measure_slot(self) -> None:
         name = self._plan.source.slot

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 WAITING_MAX = 200
 # Requests whose answers are acknowledged and committed together.
 GROUP_MAX = 20
+# Nor does an answer wait for longer than this for others to join it: who asked must hear that work goes on.
+GROUP_SECONDS = 1.0
 
 
 class Requests(ABC):
@@ -86,14 +88,17 @@ class Requests(ABC):
             await self._crash(error)
 
     async def _answer_all(self, tp: TP) -> None:
-        queue = self._queues[tp]
+        queue, loop = self._queues[tp], asyncio.get_running_loop()
         while True:
-            records = [await queue.get()]
-            while len(records) < GROUP_MAX and not queue.empty():
-                records.append(queue.get_nowait())
-            said = [event for record in records for event in await self._answered(tp, record)]
+            record = await queue.get()
+            ends = loop.time() + GROUP_SECONDS
+            said, answered = await self._answered(tp, record), 1
+            while answered < GROUP_MAX and loop.time() < ends and not queue.empty():
+                record = queue.get_nowait()
+                said += await self._answered(tp, record)
+                answered += 1
             await self._publish(self.change_partition(tp), said)
-            await self._commit(tp, records[-1].offset)
+            await self._commit(tp, record.offset)
 
     async def _answered(self, tp: TP, record: KafkaRecord) -> list[Event]:
         try:

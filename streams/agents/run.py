@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from streams.agents.alone import alone, made
+from streams.agents.alone import made, worker_folder
 from streams.agents.app import ReplicaApp, create_app
-from streams.agents.process import Process
+from streams.agents.lost import drop_lost
+from streams.agents.process import run_alone
 from streams.errors import UsageError
 from streams.plan.model import Plan
-from streams.settings import settings
 from streams.steps import expect_crash
-
-
-def worker_folder(plan: Plan, replica: str, instance: str) -> Path:
-    """Where a worker keeps its local state. It can be deleted while the worker is down: it is recovered from Kafka."""
-    return settings().worker_data_dir / plan.name / replica / instance
 
 
 def worker_app(plan: Plan, replica: str, instance: str) -> ReplicaApp:
@@ -35,6 +30,5 @@ def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) ->
         return app
 
     expect_crash()
-    process = Process(create)
-    with alone(worker_folder(plan, replica, instance)):
-        process.execute_from_commandline()
+    folder = worker_folder(plan, replica, instance)
+    run_alone(create, folder, partial(drop_lost, plan, replica, folder))

@@ -14,8 +14,8 @@ from streams.plan.model import Plan
 
 log = logging.getLogger(__name__)
 
-# Longer than any run that keeps within its rounds' deadlines; a run that hangs must not stop the schedule.
-RUN_SECONDS_MAX = 3600.0
+# As long as owners answer what a run has asked; a run that hangs must not stop the schedule.
+RUN_SECONDS_MAX = 6 * 3600.0
 EXIT_CORRECT, EXIT_NOT_VALIDATED = 0, 3
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.agents.apply import Applier
@@ -24,7 +25,15 @@ from streams.drift.continuity import continuity_event
 from streams.errors import HoldtrueError
 from streams.health import stalled
 from streams.kafka.admin import Life
-from streams.metrics import DRIFT_EVENTS, HELD, LAG_EVENTS, LAG_SECONDS, PROGRESS_SECONDS, SWEEPS_PENDING
+from streams.metrics import (
+    DRIFT_EVENTS,
+    HELD,
+    LAG_EVENTS,
+    LAG_SECONDS,
+    PROGRESS_SECONDS,
+    STORE_ERRORS,
+    SWEEPS_PENDING,
+)
 from streams.replicas.base import Refused
 from streams.steps import Step, reached
 from streams.transport.batches import Batch
@@ -60,6 +69,8 @@ class ReplicaWorker:
         self._tasks: dict[TP, asyncio.Task[None]] = {}
         self._progress_at = time.time()
         self._behind = False
+        # Ends of partitions that nobody fetches from, as Kafka was asked for them.
+        self._paused_ends: Mapping[TP, int] = {}
 
     def prepare(self) -> None:
         """Have every store ready to be written; raises what the stores raise.
@@ -192,9 +203,17 @@ class ReplicaWorker:
         return topic in self._tables
 
     async def announce_gap(self, tp: TP, wanted: int, first: int) -> None:
-        """Say that changes may be lost: table-level drift `continuity`, which only a full run closes (Ordering 15)."""
-        lost = f"offsets {wanted} to {first - 1} of {tp.topic}[{tp.partition}] were gone before they were applied"
-        await self._announce_continuity(tp, wanted, lost)
+        """Say that changes may be lost: table-level drift `continuity`, which only a full run closes (Ordering 15).
+
+        Said before the owner goes on behind them, which makes it known for good: at worst it is said twice.
+        """
+        owner = self.owner(tp)
+        unapplied = max(wanted, owner.state.input_offset + 1)
+        if unapplied >= first:
+            return
+        lost = f"offsets {unapplied} to {first - 1} of {tp.topic}[{tp.partition}] were gone before they were applied"
+        await self._announce_continuity(tp, unapplied, lost)
+        owner.lose(first - 1)
 
     async def _announce_continuity(self, tp: TP, wanted: int, lost: str) -> None:
         work, now = self._tables[tp.topic], datetime.now(UTC)
@@ -206,12 +225,15 @@ class ReplicaWorker:
         await self._events.flush()
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
-        """Where a change topic's partition starts: min(committed, recovered) (Ordering 13). None: not ours to say."""
+        """Where a change topic's partition starts: min(committed, recovered) (Ordering 13). None: not ours to say.
+
+        Kafka forgets what a group without members has committed; the version table still knows what was applied.
+        """
         work = self._tables.get(tp.topic)
         if work is None:
             return None
         recovered = work.versions.state(tp.partition).input_offset + 1
-        return min(committed if committed is not None else 0, recovered)
+        return recovered if committed is None else min(committed, recovered)
 
     def pause(self, tp: TP) -> None:
         """Fetch no more of this partition."""
@@ -257,6 +279,15 @@ class ReplicaWorker:
         late = [o.work.table for o in self.owners if o.lag_seconds > o.work.lag_bound_seconds]
         return f"{late[0]} is behind its bound" if late else None
 
+    async def hear_paused(self) -> None:
+        """Ask for the ends of paused partitions: what comes in while a table is held is lag like any other."""
+        paused = [owner.tp for owner in self.owners if owner.is_paused]
+        try:
+            self._paused_ends = await self._app.consumer.highwaters(*paused) if paused else {}
+        except KafkaError as error:
+            STORE_ERRORS.labels("kafka", type(error).__name__).inc()
+            log.warning("the ends of paused partitions are not known: %s", type(error).__name__)
+
     def measure(self) -> None:
         """Bring the lag gauges up to date."""
         seconds: dict[tuple[str, str], float] = {work.labels: 0.0 for work in self._tables.values()}
@@ -264,7 +295,8 @@ class ReplicaWorker:
         for owner in self.owners:
             labels = owner.work.labels
             seconds[labels] = max(seconds[labels], owner.lag_seconds)
-            events[labels] += max(0, owner.end_offset - 1 - owner.state.input_offset)
+            end = max(owner.end_offset, self._paused_ends.get(owner.tp, 0))
+            events[labels] += max(0, end - 1 - owner.state.input_offset)
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])

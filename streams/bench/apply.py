@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 
 from streams.bench import plan as bench_plan
 from streams.bench.contenders import PEER, Contender, Holdtrue, JdbcSink, replica
+from streams.bench.control import own_control
 from streams.bench.errors import BenchError
 from streams.bench.report import FIGURES, comparison
 from streams.bench.run import Run, measure
@@ -74,15 +75,15 @@ def running(stack: Stack, reporter: Reporter) -> Iterator[None]:
 @contextmanager
 def scratch(stack: Stack, runs: int) -> Iterator[Place]:
     """A plan under a name of its own in scratch space, so that an earlier call that was killed disturbs nothing."""
-    endpoints = stack.endpoints()
-    os.environ.update(endpoints.environment())
+    name = f"bench{uuid4().hex[:8]}"
     folder = Path(tempfile.mkdtemp(prefix="holdtrue-bench-"))
     try:
-        name = f"bench{uuid4().hex[:8]}"
-        file = folder / "consistency.yaml"
-        replicas = [replica(number) for number in range(1, runs + 1)]
-        bench_plan.write(file, bench_plan.document(name, replicas))
-        converter = stack.data / "connect" / "plugins" / "converter"
-        yield Place(endpoints, folder, load_plan(file), file, converter, stack.data / "logs")
+        with own_control(stack.endpoints(), name) as endpoints:
+            os.environ.update(endpoints.environment())
+            file = folder / "consistency.yaml"
+            replicas = [replica(number) for number in range(1, runs + 1)]
+            bench_plan.write(file, bench_plan.document(name, replicas))
+            converter = stack.data / "connect" / "plugins" / "converter"
+            yield Place(endpoints, folder, load_plan(file), file, converter, stack.data / "logs")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -171,7 +171,8 @@ def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
     if column.name not in types:
         raise Undecodable(
             f"The change topic's schema has no column {column.name}, which the mapping needs.",
-            "Was it dropped at the source? Change the mapping, or add the column again.",
+            "Was it dropped at the source, or given a type that does not arrive? A replica whose columns change begins "
+            "anew under another name in the plan (docs/operations.md, A column that is dropped).",
         )
     found = converter(column, types[column.name])
     if found is not _OWN_FORM.get(kind_of(column.type), found):

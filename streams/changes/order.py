@@ -70,6 +70,7 @@ class _Run:
     unproven: tuple[int, ...]
     digest: bytes | None
     rebuilt: bool
+    refused: bool
     write: Record | None = None
     asking: bool = False
 
@@ -120,7 +121,7 @@ def _next_in_order(
             return None
         unproven: tuple[int, ...] = (txid,)
     else:
-        token, before, seen, unproven, _, rebuilt = entry
+        token, before, seen, unproven, _, rebuilt, _ = entry
         if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
             return None
         if rebuilt if before is None else (before[0] != log or lsn <= before[1]):
@@ -128,7 +129,7 @@ def _next_in_order(
         unproven = unproven_with(unproven, txid)
     known = (None, 0, ()) if op is _READ else (_new(Position, (log, lsn)), txid, unproven)
     content = None if row is None else digest(line)
-    learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False))
+    learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False, False))
     return _new(Store, (learned, row, line))
 
 
@@ -218,7 +219,8 @@ def _finish(run: _Run, entry: Entry | None) -> Decision:
         # The stored row is still the known one; only what was seen has moved.
         known = run.known._replace(seen=run.seen, unproven=run.unproven)
         return Ask(known, run.token, run.position)
-    learned = Entry(run.token, run.position, run.seen, run.unproven, run.digest, run.rebuilt)
+    refused = run.refused and run.write is None
+    learned = Entry(run.token, run.position, run.seen, run.unproven, run.digest, run.rebuilt, refused)
     if run.write is not None:
         return Store(learned, run.write.row, run.write.line)
     return Keep(None if learned == entry or entry is None else learned)
@@ -266,9 +268,11 @@ class Pruner:
 
     def prune(self, entry: Entry) -> Entry:
         """The entry without the transactions that the snapshot shows."""
-        token, position, seen, unproven, digest, rebuilt = entry
+        token, position, seen, unproven, digest, rebuilt, refused = entry
         left = self._left.get(unproven)
         if left is None:
             left = tuple(txid for txid in unproven if not self._snapshot.shows(txid))
             left = self._left[unproven] = unproven if left == unproven else left
-        return entry if left is unproven else Entry(token, position, seen, left, digest, rebuilt)
+        if left is unproven:
+            return entry
+        return _new(Entry, (token, position, seen, left, digest, rebuilt, refused))

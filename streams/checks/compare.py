@@ -65,6 +65,9 @@ def compare(
 
 def kind_of(wanted: bytes | None, entry: Entry | None, content: Content) -> str:
     """How the replica's content differs from the wanted digest."""
+    if entry is not None and entry.refused and content.digest != entry.digest:
+        # Nobody has written behind our back: the store never took what its owner wanted to leave there.
+        return "unapplied"
     if content.digest is None:
         return "missing"
     if wanted is None:

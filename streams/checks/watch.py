@@ -17,7 +17,8 @@ KEYS_MAX = 20_000
 # Of all keys together, some 100 bytes each: a key that is changed hundreds of times a second needs them for seconds.
 # Beyond that a key's oldest are forgotten, which may leave it undecided, never wrongly right.
 DIGESTS_MAX = 200_000
-# A watch that was not asked about for so long belongs to a run that is no more; its rounds are shorter.
+# A watch that was not asked about for so long belongs to a run that is no more, or whose requests wait behind those of
+# others: what moves then stays undecided. A round under watch is a fence and one request for each partition.
 SECONDS_MAX = 900.0
 
 

@@ -1,1 +1,1 @@
-"""The command line: one file per verb, composed in `main`."""
+"""The command line: one file per verb, composed in `program`, entered at `main`."""

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.context import Context, context
 from streams.cli.output import Format
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
 
 if TYPE_CHECKING:
     from streams.connectors.source import Prepared, Slot
@@ -55,7 +55,11 @@ def render(ctx: typer.Context) -> None:
 
 
 def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0) -> None:
-    """Prepare the SOT (signal table, publication), give Connect the connector, wait until it runs."""
+    """Prepare the SOT (signal table, publication), give Connect the connector, wait until it runs.
+
+    Tables that come to others which are read already are published while the connector is stopped, and their rows are
+    asked for: it copies them between the changes.
+    """
     from streams.connectors.render import connector_name
     from streams.connectors.render import render as rendered
     from streams.connectors.source import endpoints_of
@@ -64,8 +68,8 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
     plan = _plan(call)
     dsn = plan.source.dsn.resolve()
     endpoints = endpoints_of(dsn, plan.converter_url.resolve(), password_ref)
-    _prepare(call, plan, dsn)
     connect = _connect(plan, endpoints.password)
+    _prepare(call, plan, dsn, connect)
     state = _start(connect, connector_name(plan), rendered(plan, endpoints), wait)
     call.out.note(f"connector {state.name}: running")
     _show(call, plan, state, _slot(plan, dsn))
@@ -74,12 +78,13 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
 def status(ctx: typer.Context) -> None:
     """Show connector, tasks and replication slot. Exit 3 when anything of it does not run."""
     from streams.connectors.render import connector_name
+    from streams.connectors.source import NotPublished
     from streams.kafka.connect import not_running
 
     call = context(ctx)
     plan = _plan(call)
     state = _connect(plan).state(connector_name(plan))
-    slot = _slot(plan, plan.source.dsn.resolve())
+    slot, unpublished = _slot_and_unpublished(plan)
     _show(call, plan, state, slot)
     if wrong := not_running(connector_name(plan), state):
         raise wrong
@@ -88,6 +93,8 @@ def status(ctx: typer.Context) -> None:
             f"Nobody reads the slot {plan.source.slot} yet.",
             "So it is during the first snapshot; else see Connect's log.",
         )
+    if unpublished:
+        raise NotPublished(plan.source.publication, unpublished)
 
 
 def delete(ctx: typer.Context, yes: Yes = False, forget: Forget = False) -> None:
@@ -144,6 +151,7 @@ def _connect(plan: Plan, *secrets: str) -> Connect:
 
 def _start(connect: Connect, name: str, config: dict[str, str], wait: float) -> ConnectorState:
     connect.put(name, config)
+    connect.resume(name)
     state = connect.state(name)
     failed = state is not None and state.failed
     if failed:
@@ -151,11 +159,18 @@ def _start(connect: Connect, name: str, config: dict[str, str], wait: float) -> 
     return connect.wait_running(name, wait, patience=RESTART_SECONDS if failed else 0.0)
 
 
-def _prepare(call: Context, plan: Plan, dsn: str) -> None:
-    from streams.connectors.source import connect, prepare
+def _prepare(call: Context, plan: Plan, dsn: str, connectors: Connect) -> None:
+    from streams.connectors.render import connector_name
+    from streams.connectors.source import connect, prepare, unpublished
 
     with connect(dsn) as connection:
-        prepared = prepare(connection, plan)
+        stopped = bool(unpublished(connection, plan)) and connectors.stop(connector_name(plan))
+        try:
+            prepared = prepare(connection, plan)
+        except HoldtrueError:
+            if stopped:
+                connectors.resume(connector_name(plan))
+            raise
     for line in _said(plan, prepared):
         call.out.note(line)
 
@@ -163,11 +178,11 @@ def _prepare(call: Context, plan: Plan, dsn: str) -> None:
 def _said(plan: Plan, prepared: Prepared) -> list[str]:
     lines = [f"signal table {plan.source.signal_table}: created"] if prepared.signal_table_created else []
     if prepared.publication_created:
-        return [*lines, f"publication {plan.source.publication}: created"]
-    lines += [f"publication {plan.source.publication}: {table} added" for table in prepared.added]
-    lines += [f"publication {plan.source.publication}: {table} removed" for table in prepared.removed]
-    if prepared.added:
-        lines.append("rows that were there before are not copied: validate finds them, repair copies them")
+        lines.append(f"publication {plan.source.publication}: created")
+    else:
+        lines += [f"publication {plan.source.publication}: {table} added" for table in prepared.added]
+        lines += [f"publication {plan.source.publication}: {table} removed" for table in prepared.removed]
+    lines += [f"the rows of {table} are being copied; changes go on meanwhile" for table in prepared.asked]
     return lines
 
 
@@ -176,6 +191,13 @@ def _slot(plan: Plan, dsn: str) -> Slot | None:
 
     with connect(dsn) as connection:
         return slot(connection, plan.source.slot)
+
+
+def _slot_and_unpublished(plan: Plan) -> tuple[Slot | None, tuple[str, ...]]:
+    from streams.connectors.source import connect, slot, unpublished
+
+    with connect(plan.source.dsn.resolve()) as connection:
+        return slot(connection, plan.source.slot), unpublished(connection, plan)
 
 
 def _show(call: Context, plan: Plan, state: ConnectorState | None, slot: Slot | None) -> None:

@@ -20,5 +20,5 @@ class Context:
 
 
 def context(ctx: typer.Context) -> Context:
-    """The `Context` that `main` put on the call."""
+    """The `Context` that `program` put on the call."""
     return cast(Context, ctx.obj)

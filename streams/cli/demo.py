@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     ctx: typer.Context,
-    seconds: Annotated[int, typer.Option("--seconds", min=5, max=3600, help="How long the load runs.")] = 60,
+    seconds: Annotated[
+        int,
+        typer.Option("--seconds", min=5, max=3600, help="The least the load lasts; it outlasts a validation."),
+    ] = 60,
     scale: Annotated[int, typer.Option("--scale", min=2, max=50, help="pgbench's scale: 100,000 accounts each.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Leave stack, data and logs in place, running.")] = False,
 ) -> None:
@@ -33,6 +36,7 @@ def demo(
 
     Exit 0 only if all of it held.
     """
+    from streams.local.progress import ConsoleReporter
     from streams.local.stack import Stack
 
     out = context(ctx).out
@@ -41,7 +45,7 @@ def demo(
     ended = False
     try:
         out.note(f"Servers: Postgres twice, Kafka, Connect, registry, Redis, DynamoDB Local, in {folder}.")
-        stack.up()
+        stack.up(ConsoleReporter(out.progress))
         told = _tell(stack, folder, out, seconds, scale)
         ended = told.ok
         _show(out, told)
@@ -87,8 +91,10 @@ def _leave(stack: object, folder: Path, out: Output, *, keep: bool, ended: bool)
     if keep:
         out.note(f"Left running: holdtrue stack --data-dir {folder / 'stack'}; end it with holdtrue down --data-dir …")
         return
-    stack.down(wipe=ended)
-    if ended:
+    # Where no server was started there is nothing to look at.
+    done = ended or not any((stack.data / "logs").glob("*"))
+    stack.down(wipe=done)
+    if done:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         out.note(f"Data and logs are left in {folder}.")

@@ -34,12 +34,19 @@ def list_(
 ) -> None:
     """List dead letters, oldest first. Their bytes are on the dead-letter topic only."""
     from streams.control.view import opened, plain
-    from streams.plan.check import load_plan
+    from streams.drift.letter import REASONS
+    from streams.plan.check import load_plan, require_known
 
     call = context(ctx)
+    plan = load_plan(call.plan_path)
     filters = {"table": table, "replica": replica, "reason": reason, "limit": limit}
-    with opened(load_plan(call.plan_path)) as database:
+    with opened(plan) as database:
         rows = database.rows("list_dead_letters", filters) if database else []
+    if not rows:
+        # As drift: a letter is remembered longer than a plan names its table.
+        require_known(plan, table, replica)
+        if reason not in (None, *REASONS):
+            raise UsageError(f"There is no reason {reason}.", f"There are: {', '.join(REASONS)}.")
     call.out.rows("dead_letters", plain(rows), COLUMNS)
     if len(rows) == limit:
         call.out.note(f"only the first {limit} are shown; see --limit")
@@ -48,16 +55,17 @@ def list_(
 def show(
     ctx: typer.Context, letter: Annotated[str, typer.Argument(metavar="ID", help="Id of the dead letter.")]
 ) -> None:
-    """Show one dead letter: where it came from, why it was given up, where its bytes are."""
-    from streams.control.view import opened_with_schema, plain
+    """Show one dead letter: where it came from, which row it is of, why it was given up, where its bytes are."""
+    from streams.control.view import letter_row, opened_with_schema
     from streams.plan.check import load_plan
 
     call = context(ctx)
-    with opened_with_schema(load_plan(call.plan_path)) as database:
-        rows = plain(database.rows("show_dead_letter", {"id": letter}))
+    plan = load_plan(call.plan_path)
+    with opened_with_schema(plan) as database:
+        rows = database.rows("show_dead_letter", {"id": letter})
     if not rows:
         raise UsageError(f"There is no dead letter {letter}.", "holdtrue dlq list shows the ids.")
-    call.out.document(rows[0])
+    call.out.document(letter_row(plan.own_topic("dlq"), rows[0]))
 
 
 def replay() -> None:

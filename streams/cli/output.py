@@ -14,6 +14,8 @@ from rich.table import Table
 PIPE_COLUMNS = 500
 # Rows that one answer may be asked for.
 LIMIT_MAX = 1_000_000
+# Numbers that name something: they are copied elsewhere, and are no figures with groups of digits.
+IDENTIFIERS = frozenset({"pid", "id", "partition", "offset", "sequence", "line"})
 
 
 class Format(StrEnum):
@@ -65,13 +67,15 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        table.add_row(*(_cell(column, row.get(column)) for column in columns))
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(column: str, value: Any) -> str:
     if value is None:
         return "-"
+    if column in IDENTIFIERS:
+        return str(value)
     if isinstance(value, float):
         return f"{value:,.3f}"
     if isinstance(value, Mapping):

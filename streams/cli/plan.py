@@ -74,7 +74,7 @@ def _live(plan: Plan, document: Document) -> Iterator[Finding]:
 
     draft = Draft(document)
     with connected(plan.source.dsn.resolve(), "the source of truth") as connection:
-        source = read_catalog(connection, plan.tables)
+        source = read_catalog(connection, [*plan.tables, plan.source.signal_table])
     yield from source_findings(plan, draft, source)
     for name, replica in plan.replicas.items():
         if isinstance(replica, PostgresReplica):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from streams.cli.output import Output
     from streams.validation.repairing import Outcome
 
-_PLANNED = ("replica", "table", "shown", "kind", "effect")
-_DONE = ("replica", "table", "ordered", "repaired", "resolved", "failed")
+_PLANNED = ("replica", "table", "shown", "kind", "cause", "effect")
+_DONE = ("replica", "table", "ordered", "repaired", "resolved", "unchanged", "failed")
 _LIMIT = 100_000
 # Failures that are told one by one.
 _TOLD = 20
@@ -66,7 +67,7 @@ def apply(
         bool, typer.Option("--above-threshold", help="Go on although more keys are in drift than the plan allows.")
     ] = False,
 ) -> None:
-    """Have the owners repair the file's keys and check them again. Exit 0 when all are resolved, 3 when not."""
+    """Have the owners repair the file's keys and check them again. Exit 0 when all are right, 3 when not."""
     from streams.plan.check import load_plan
     from streams.repair.file import read
     from streams.validation.open import Opener
@@ -84,13 +85,21 @@ def apply(
     here.out.rows("repairs", [_document(outcome) for outcome in outcomes], _DONE)
     for outcome in outcomes:
         _tell_failures(here.out, outcome)
-    if any(outcome.resolved != outcome.ordered for outcome in outcomes):
+    _tell_unchanged(here.out, outcomes)
+    if any(outcome.resolved + outcome.unchanged != outcome.ordered for outcome in outcomes):
         raise typer.Exit(3)
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
     """Every field, failures as objects."""
     return {**asdict(outcome), "failures": [failure._asdict() for failure in outcome.failures]}
+
+
+def _tell_unchanged(out: Output, outcomes: Sequence[Outcome]) -> None:
+    right, ordered = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("unchanged", "ordered"))
+    if right:
+        said = "nothing was left to repair: " if right == ordered else ""
+        out.note(f"{said}the drift of {right} keys had ended already, and they are right")
 
 
 def _tell_failures(out: Output, outcome: Outcome) -> None:

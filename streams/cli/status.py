@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from streams.control.lag import Lag
+    from streams.control.offsets import Offsets
     from streams.control.view import Remembered
     from streams.plan.model import Plan
 
+# How long a mark in the source's log is waited for in Kafka; it takes some tenths of a second.
+REACH_SECONDS: Final = 10.0
+UNPUBLISHED: Final = "its changes are not published and so lost: run `holdtrue connectors apply`, then validate it"
+UNREAD: Final = "none of its rows has reached Kafka: it is not read yet (`holdtrue connectors apply` asks for it)"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
     "problems",
@@ -32,7 +38,8 @@ def register(app: typer.Typer) -> None:
 def status(ctx: typer.Context) -> None:
     """Show every table of every replica. Exit 3 when a lag bound is broken, or a table is held, in drift or not begun.
 
-    Lag is told from Kafka, so that it is right when no worker runs; a connector that does not run is exit 3, too.
+    Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
+    whether its changes reach Kafka at all; a connector that does not run is exit 3, too.
     Nothing here needs control to run; what is verified, in drift and held is what control has remembered.
     """
     from streams.control.view import remembered
@@ -40,8 +47,8 @@ def status(ctx: typer.Context) -> None:
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
-    rows = list(_rows(plan, remembered(plan)))
     source = _source_problem(plan)
+    rows = _rows(plan, remembered(plan))
     if not _runs(plan, CONTROL):
         call.out.note("control does not run: what is verified, in drift and held is as it left it")
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
@@ -66,10 +73,20 @@ def _source_problem(plan: Plan) -> NotReady | None:
 
 
 def _rows(plan: Plan, known: Remembered) -> list[dict[str, Any]]:
-    lags = _lags(plan)
+    reach, lags = _measured(plan)
+    at_source = {} if reach is None else _at_source(plan, lags)
     working = {replica: _runs(plan, replica) for replica in plan.replicas}
     return [
-        row(table, replica, lags[replica][table], mapping.lag_max, known, working=working[replica])
+        row(
+            table,
+            replica,
+            lags[replica][table],
+            mapping.lag_max,
+            known,
+            working=working[replica],
+            reach=reach,
+            at_source=at_source.get(table, ()),
+        )
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
     ]
@@ -82,41 +99,101 @@ def _runs(plan: Plan, name: str) -> bool:
     return has_members(plan.kafka.bootstrap.resolve(), plan.group(name), within_seconds=0)
 
 
-def _lags(plan: Plan) -> dict[str, dict[str, Lag]]:
+def _measured(plan: Plan) -> tuple[float | None, dict[str, dict[str, Lag]]]:
+    """How long what the source commits has not reached Kafka (None: not known), and the lag of what has."""
     from streams.control.offsets import Offsets
     from streams.kafka.registry import Registry
 
     offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve(), tries=1))
     try:
-        return {replica: offsets.lags(plan, replica) for replica in plan.replicas}
+        reach = _reach(plan, offsets)
+        return reach, {replica: offsets.lags(plan, replica) for replica in plan.replicas}
     finally:
         offsets.close()
 
 
+def _at_source(plan: Plan, lags: Mapping[str, Mapping[str, Lag]]) -> Mapping[str, list[str]]:
+    """What the source shows to be wrong with tables, of which Kafka knows nothing."""
+    from streams.connectors.source import connect, unpublished
+    from streams.sot.catalog import connected, not_empty
+
+    dsn = plan.source.dsn.resolve()
+    found: dict[str, list[str]] = {}
+    with connect(dsn) as connection:
+        for table in unpublished(connection, plan):
+            found.setdefault(table, []).append(UNPUBLISHED)
+    silent = {table for tables in lags.values() for table, lag in tables.items() if not lag.begun}
+    if silent:
+        with connected(dsn, "the source of truth") as connection:
+            for table in not_empty(connection, silent):
+                found.setdefault(table, []).append(UNREAD)
+    return found
+
+
+def _reach(plan: Plan, offsets: Offsets) -> float | None:
+    from streams.control.reach import waited
+    from streams.kafka.topics import message_topic
+    from streams.sot.connection import SotUnavailable
+    from streams.sot.fence import mark
+
+    put = partial(mark, plan.source.dsn.resolve(), f"holdtrue {plan.name} status")
+    try:
+        return waited(put, partial(offsets.newest, message_topic(plan)), REACH_SECONDS)
+    except SotUnavailable:
+        return None
+
+
 def row(
-    table: str, replica: str, lag: Lag, bound: timedelta | None, known: Remembered, *, working: bool
+    table: str,
+    replica: str,
+    lag: Lag,
+    bound: timedelta | None,
+    known: Remembered,
+    *,
+    working: bool,
+    reach: float | None,
+    at_source: Sequence[str],
 ) -> dict[str, Any]:
-    """One line of the answer, fields as in the interface document, and `problems` as sentences."""
+    """One line of the answer, fields as in the interface document, and `problems` as sentences.
+
+    reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
+    at_source: what is wrong with the table there, as sentences.
+    """
+    lag = lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)
     mark = known.verified.get(place)
     line: dict[str, Any] = {
         "table": table,
         "replica": replica,
-        "lag_seconds": round(lag.seconds, 3),
+        # What has arrived and is not applied is behind in any case; that nothing is behind takes more to know.
+        "lag_seconds": round(lag.seconds, 3) if lag.seconds or reach is not None else None,
         "lag_events": lag.events,
         "applied_through": lag.applied_through,
         "verified_through": mark and {"position": mark["position"], "at": mark["at"].isoformat()},
         "drift_open": known.drift_open.get(place, 0),
         "held": known.held.get(place),
     }
-    return line | {"problems": problems(line, lag, bound, working=working)}
+    return line | {"problems": problems(line, lag, bound, working=working, reach=reach, at_source=at_source)}
 
 
-def problems(line: Mapping[str, Any], lag: Lag, bound: timedelta | None, *, working: bool) -> list[str]:
+def problems(
+    line: Mapping[str, Any],
+    lag: Lag,
+    bound: timedelta | None,
+    *,
+    working: bool,
+    reach: float | None,
+    at_source: Sequence[str],
+) -> list[str]:
     """What is not as the plan wants it; empty when all is."""
     found = [] if working else ["no worker is running"]
-    if not lag.committed:
-        found.append("no worker has committed anything")
+    if reach is None:
+        found.append("the source cannot be asked: whether its changes reach Kafka is not known")
+    elif reach:
+        found.append(f"what the source has committed did not reach Kafka for {reach:.0f} s")
+    found += at_source
+    if lag.begun and not lag.committed:
+        found.append("no worker has committed anything, or Kafka has forgotten it: all that is there counts as lag")
     elif bound is not None and lag.seconds > bound.total_seconds():
         found.append(f"lag is above the bound of {bound.total_seconds():g} s")
     if line["held"]:

@@ -33,11 +33,13 @@ def _group() -> None:
 def apply(ctx: typer.Context, alter: Alter = False) -> None:
     """Create every missing topic and verify the others. Exit 1 when one is not what the plan needs."""
     from streams.kafka.admin import Topics, refuse_differences
+    from streams.kafka.belonging import refuse_another_plans
     from streams.kafka.topics import topics_of
     from streams.plan.check import load_plan
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
+    refuse_another_plans(plan)
     verdicts = Topics(plan.kafka.bootstrap.resolve()).apply(topics_of(plan), alter=alter)
     call.out.rows("topics", [_row(verdict) for verdict in verdicts], COLUMNS)
     refuse_differences(verdicts)

@@ -37,6 +37,7 @@ def worker(
     ] = 0,
 ) -> None:  # fmt: skip
     """Keep replicas in step: apply changes, answer checks, carry out repairs."""
+    from streams.kafka.belonging import refuse_another_plans
     from streams.plan.check import load_plan
 
     plan_path = context(ctx).plan_path
@@ -51,6 +52,7 @@ def worker(
         from streams.cli.workers import run_all
 
         raise typer.Exit(run_all(plan, plan_path, instance=instance, metrics_port=metrics_port))
+    refuse_another_plans(plan)
     if control:
         from streams.agents.control import run_control
 

@@ -108,7 +108,7 @@ def _capture(plan: Plan) -> dict[str, str]:
     tables = [*plan.tables, plan.source.signal_table]
     return {
         "topic.prefix": plan.kafka.prefix,
-        "table.include.list": ",".join(_regex(table) for table in tables),
+        "table.include.list": ",".join(as_regex(table) for table in tables),
         "snapshot.mode": "initial",
         "signal.data.collection": plan.source.signal_table,
         "signal.enabled.channels": "source",
@@ -118,7 +118,8 @@ def _capture(plan: Plan) -> dict[str, str]:
     }
 
 
-def _regex(table: str) -> str:
+def as_regex(table: str) -> str:
+    """A table as Debezium takes it where it takes patterns."""
     return table.replace(".", r"\.")
 
 

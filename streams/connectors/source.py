@@ -6,6 +6,9 @@ replication user seldom is, and what is published should change when somebody as
 
 from __future__ import annotations
 
+import json
+import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, LiteralString
 
@@ -15,8 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from streams.address import connection_reason, shown
-from streams.connectors.render import Endpoints
-from streams.errors import HoldtrueError, StoreUnavailable, UsageError
+from streams.connectors.render import Endpoints, as_regex
+from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
 from streams.plan.model import Plan
 
 CONNECT_SECONDS: Final = 10
@@ -27,7 +30,8 @@ SERVER_VERSION_MIN: Final = 150_000
 SIGNAL_COLUMNS: Final[LiteralString] = "id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text"
 
 _TABLES: Final = """
-SELECT n.nspname || '.' || c.relname AS name, r.prqual IS NOT NULL OR r.prattrs IS NOT NULL AS partial
+SELECT n.nspname || '.' || c.relname AS name, c.oid::bigint AS oid,
+       r.prqual IS NOT NULL OR r.prattrs IS NOT NULL AS partial
   FROM pg_publication p
   JOIN pg_publication_rel r ON r.prpubid = p.oid
   JOIN pg_class c ON c.oid = r.prrelid
@@ -46,10 +50,26 @@ SELECT slot_name, plugin, active, restart_lsn::text, confirmed_flush_lsn::text, 
   FROM pg_replication_slots
  WHERE slot_name = %s AND database = current_database()
 """
+# By what the server says (SQLSTATE) while it is prepared.
+_HINTS: Final = {
+    "42501": "The user of source.dsn needs CREATE on the database, REPLICATION, and to own the plan's tables "
+    "(or let their owner run `holdtrue connectors apply` once); `holdtrue plan check --live` names what is missing.",
+    "42P01": "Correct the plan's tables, or create it: `holdtrue plan check --live` names every one that is not there.",
+}
 
 
 class SourceUnavailable(StoreUnavailable):
     """The SOT could not be reached, or did not let us in."""
+
+
+class NotPublished(NotReady):
+    """Tables of the plan are not in the publication, or in part: their changes are lost, whatever else runs."""
+
+    def __init__(self, publication: str, tables: Sequence[str]) -> None:
+        super().__init__(
+            f"The publication {publication} does not publish all of {', '.join(tables)}: their changes are lost.",
+            "Were they dropped and made anew? Run `holdtrue connectors apply`, then validate them.",
+        )
 
 
 class SourceNotSuitable(HoldtrueError):
@@ -58,12 +78,16 @@ class SourceNotSuitable(HoldtrueError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` did: names of tables newly published and no longer published, and what was made."""
+    """What `prepare` did: names of tables newly published and no longer published, and what was made.
+
+    asked: those of the added whose rows the connector was asked to copy; one without a slot copies all of its own.
+    """
 
     signal_table_created: bool
     publication_created: bool
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +139,7 @@ def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
     try:
         return psycopg.connect(
             dsn,
+            autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_SECONDS,
             application_name="holdtrue-connectors",
@@ -127,23 +152,54 @@ def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
         ) from None
 
 
+def unpublished(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> tuple[str, ...]:
+    """Tables of the plan that a connector with a slot has not been told all of: they are not published, or in part.
+
+    While `prepare` publishes them it must not run: it would read the request to copy their rows and not know them.
+    Raises SourceUnavailable.
+    """
+    if slot(connection, plan.source.slot) is None:
+        return ()
+    whole = published(connection, plan)
+    return tuple(table for table in plan.tables if table not in whole)
+
+
+def published(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> dict[str, int]:
+    """Tables of the plan whose every change is published, with their oid: a table made anew has another.
+
+    Raises SourceUnavailable.
+    """
+    try:
+        state = connection.execute(_PUBLICATION, [plan.source.publication]).fetchone()
+        rows = connection.execute(_TABLES, [plan.source.publication]).fetchall()
+    except psycopg.Error as error:
+        raise SourceUnavailable(f"The SOT did not show what it publishes: {_reason(error)}.", "Try again.") from None
+    # A publication that leaves out kinds of changes publishes no table whole.
+    whole = {row["name"]: row["oid"] for row in rows if state and state["whole"] and not row["partial"]}
+    return {table: whole[table] for table in plan.tables if table in whole}
+
+
 def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepared:
     """Make the signal table, and the publication exactly the plan's tables and the signal table, in one transaction.
 
+    The same transaction asks the connector that has read the others to copy the rows of tables that come to them: the
+    request is in the log right behind what publishes them, and cannot be forgotten between the two.
     Raises SourceNotSuitable when the server, a table or the user's rights do not allow it; nothing is left half done.
     """
     try:
         with connection.transaction():
             _check_server(connection)
+            asked = unpublished(connection, plan)
             signal = _signal_table(connection, plan.source.signal_table)
             created, added, removed = _publication(connection, plan)
+            if asked:
+                _ask_for_rows(connection, plan.source.signal_table, asked)
     except psycopg.Error as error:
         raise SourceNotSuitable(
             f"The SOT could not be prepared: {_reason(error)}.",
-            "The user of source.dsn needs CREATE on the database, REPLICATION, and to own the plan's tables "
-            "(or let their owner run `holdtrue connectors apply` once).",
+            _HINTS.get(error.sqlstate or "", "`holdtrue plan check --live` says whether the plan fits the SOT."),
         ) from None
-    return Prepared(signal, created, added, removed)
+    return Prepared(signal, created, added, removed, asked)
 
 
 def slot(connection: psycopg.Connection[dict[str, Any]], name: str) -> Slot | None:
@@ -175,9 +231,19 @@ def _signal_table(connection: psycopg.Connection[dict[str, Any]], name: str) -> 
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS there", [_quoted(name).as_string()]).fetchone()
     if row is not None and row["there"]:
         return False
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    found = connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone()
+    if found is None:
+        # IF NOT EXISTS would want the right to create schemas even where there is nothing to create.
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(schema, table), sql.SQL(SIGNAL_COLUMNS)))
     return True
+
+
+def _ask_for_rows(connection: psycopg.Connection[dict[str, Any]], signals: str, tables: Sequence[str]) -> None:
+    """An incremental snapshot: rows are read in chunks between the changes, which go on."""
+    asked = json.dumps({"type": "incremental", "data-collections": [as_regex(table) for table in tables]})
+    statement = sql.SQL("INSERT INTO {} (id, type, data) VALUES (%s, 'execute-snapshot', %s)").format(_quoted(signals))
+    connection.execute(statement, [f"holdtrue-{uuid.uuid4()}", asked])
 
 
 def _publication(

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from psycopg.types.json import Jsonb
+
 from streams.checks.request import Depth, request
 from streams.control import trail
 from streams.control.audit import Fact
@@ -76,14 +78,14 @@ class Continuity:
 
     def _remember(self, found: Source) -> Standing:
         with self._database.transaction() as connection:
-            connection.execute(query("add_source"), found._asdict())
+            connection.execute(query("add_source"), _values(found))
             row = connection.execute(query("lock_source")).fetchone()
             assert row is not None  # made by the statement before
-            before = Source(row["system"], row["timeline"], int(row["lsn"]), row["slot"])
+            before = _seen(self._plan, row)
             happened = broken(before, found)
             standing = _standing(row, happened)
             if happened is not None:
-                log.error("%s. Every table has to be validated.", happened.reason)
+                log.error("%s. To be validated: %s.", happened.reason, _which(happened))
                 trail.append(connection, [_fact(self._plan, happened, found, standing.epoch)])
             _move(connection, found, standing)
         return standing
@@ -129,31 +131,54 @@ def pairs(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def announce(plan: Plan, writer: trail.Writer, source: str, happened: Break) -> None:
-    """Open continuity drift for every table of every replica; returns when Kafka has it."""
+    """Open continuity drift for every touched table of every replica; returns when Kafka has it."""
     for replica, table in pairs(plan):
+        if not happened.touches(table):
+            continue
         event = continuity_event(replica, table, "source", happened.cause, happened.reason, now())
         headers = cloud_event("holdtrue.drift", source)
         writer.send(plan.own_topic("drift"), event["id"], "drift", event, headers)
     writer.flush()
 
 
+def _seen(plan: Plan, row: Row) -> Source:
+    """The source at the last look. What has left the plan since is nobody's loss."""
+    published = {table: oid for table, oid in row["published"].items() if table in plan.tables}
+    return Source(row["system"], row["timeline"], int(row["lsn"]), row["slot"], published)
+
+
 def _standing(row: Row, happened: Break | None) -> Standing:
+    tables = None if row["tables"] is None else tuple(row["tables"])
+    untold = None if row["reason"] is None else Break(row["cause"], row["reason"], False, tables)
     if happened is None:
-        untold = None if row["reason"] is None else Break(row["cause"], row["reason"], False)
         return Standing(row["epoch"], row["ordered"], untold)
     # The clock makes it larger than any that was given before a control database was lost.
     epoch = max(row["epoch"] + 1, int(time.time())) if happened.new_log else row["epoch"]
-    return Standing(epoch, row["ordered"] and not happened.new_log, happened)
+    return Standing(epoch, row["ordered"] and not happened.new_log, happened.after(untold))
 
 
 def _move(connection: Connection, found: Source, standing: Standing) -> None:
     untold = standing.untold
-    told: Mapping[str, Any] = {"cause": untold and untold.cause, "reason": untold and untold.reason}
-    values = {**found._asdict(), "epoch": standing.epoch, "ordered": standing.ordered, **told}
+    told: Mapping[str, Any] = {
+        "cause": untold and untold.cause,
+        "reason": untold and untold.reason,
+        "tables": untold and untold.tables and list(untold.tables),
+    }
+    values = {**_values(found), "epoch": standing.epoch, "ordered": standing.ordered, **told}
     connection.execute(query("move_source"), values)
 
 
+def _values(found: Source) -> dict[str, Any]:
+    return {**found._asdict(), "published": Jsonb(dict(found.published))}
+
+
+def _which(happened: Break) -> str:
+    return "every table" if happened.tables is None else ", ".join(happened.tables)
+
+
 def _fact(plan: Plan, happened: Break, found: Source, epoch: int) -> Fact:
-    detail = {"system": found.system, "timeline": str(found.timeline), "epoch": str(epoch)}
+    detail = {
+        "system": found.system, "timeline": str(found.timeline), "epoch": str(epoch), "tables": _which(happened),
+    }  # fmt: skip
     at = now()
     return Fact(at, "control", "source.broken", plan.name, happened.reason, detail, f"source:{at.isoformat()}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from prometheus_client import Gauge
 
 from streams.connectors.source import Slot
-from streams.control.database import Database
+from streams.control.database import Database, Row
 from streams.control.lag import Lag
 from streams.drift.lifecycle import OPEN
 from streams.metrics import (
@@ -20,6 +20,7 @@ from streams.metrics import (
     LAG_SECONDS,
     REVIEWS_OPEN,
     SOURCE_LAG_BYTES,
+    SOURCE_LAG_SECONDS,
     VERIFIED_AGE_SECONDS,
 )
 from streams.plan.model import Plan
@@ -53,25 +54,32 @@ def from_plan(plan: Plan) -> None:
 
 
 class DatabaseGauges:
-    """Sets gauges from the control database; what is there no longer is set to 0, not left as it was."""
+    """Sets gauges from the control database; what is there no longer is set to 0, not left as it was.
 
-    def __init__(self) -> None:
+    What it knows of tables that the plan does not copy any more is history.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._copied = {(table, replica) for replica, spec in plan.replicas.items() for table in spec.tables}
         self._shown: dict[Gauge, set[tuple[str, ...]]] = {}
 
     def measure(self, database: Database) -> None:
         """Bring all of them up to date. Raises what the database raises."""
-        counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
+        counts = self._rows(database, "drift_counts", {"states": [state.value for state in OPEN]})
         self._set(DRIFT_OPEN, {(row["table"], row["replica"], row["kind"]): row["count"] for row in counts})
-        self._set(HELD, {(row["table"], row["replica"]): 1 for row in database.rows("holds")})
-        letters = database.rows("count_dead_letters")
+        self._set(HELD, {(row["table"], row["replica"]): 1 for row in self._rows(database, "holds")})
+        letters = self._rows(database, "count_dead_letters")
         self._set(DEAD_LETTERS_KEPT, {(row["table"], row["replica"], row["reason"]): row["count"] for row in letters})
         self._set(UNREADABLE, {(row["topic"],): row["count"] for row in database.rows("count_unreadable")})
-        for run in database.rows("newest_runs"):
-            CONSISTENCY_RATIO.labels(run["table"], run["replica"]).set(ratio(run))
-        for mark in database.rows("verified_through"):
+        for run in self._rows(database, "newest_runs"):
+            _set_ratio((run["table"], run["replica"]), ratio(run))
+        for mark in self._rows(database, "verified_through"):
             age = time.time() - mark["at"].timestamp()
             VERIFIED_AGE_SECONDS.labels(mark["table"], mark["replica"]).set(max(0.0, age))
         UNPUBLISHED.set(database.rows("count_unpublished")[0]["count"])
+
+    def _rows(self, database: Database, name: str, values: dict[str, Any] | None = None) -> list[Row]:
+        return [row for row in database.rows(name, values) if (row["table"], row["replica"]) in self._copied]
 
     def _set(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
         gone = self._shown.get(gauge, set()) - values.keys()
@@ -82,19 +90,34 @@ class DatabaseGauges:
         self._shown[gauge] = set(values) | gone
 
 
-def ratio(run: Mapping[str, Any]) -> float:
-    """Share of a run's keys that were verified: what was not checked counts as not verified."""
-    verified: int = run["verified"]
+def _set_ratio(place: tuple[str, str], found: float | None) -> None:
+    if found is None:
+        # What an earlier run has found is not what the last one did.
+        CONSISTENCY_RATIO.remove(*place)
+    else:
+        CONSISTENCY_RATIO.labels(*place).set(found)
+
+
+def ratio(run: Mapping[str, Any]) -> float | None:
+    """Share of a run's keys that were verified: what was not checked counts as not verified. None: nothing counted."""
+    verified: int | None = run["verified"]
+    if verified is None:
+        return None
     total: int = verified + sum(run[name] for name in ("superseded", "skipped", "failed", "drift_found"))
     if total == 0:
         return 1.0 if run["outcome"] == "correct" else 0.0
     return verified / total
 
 
-def from_lags(replica: str, lags: Mapping[str, Lag]) -> None:
-    """Lag as Kafka shows it: it is there also when the replica's workers are not."""
+def from_reach(seconds: float) -> None:
+    """How long what the SOT commits has not reached Kafka."""
+    SOURCE_LAG_SECONDS.set(seconds)
+
+
+def from_lags(replica: str, lags: Mapping[str, Lag], source_seconds: float) -> None:
+    """Lag as Kafka shows it, also when the replica's workers are not there, and what Kafka cannot show of it."""
     for table, lag in lags.items():
-        LAG_SECONDS.labels(table, replica).set(lag.seconds)
+        LAG_SECONDS.labels(table, replica).set(max(lag.seconds, source_seconds))
         LAG_EVENTS.labels(table, replica).set(lag.events)
 
 

@@ -57,13 +57,15 @@ class Lag(NamedTuple):
     """How far one table of one replica is behind.
 
     seconds: age of the oldest SOT commit not applied, 0 if none. applied_through: every transaction that committed at
-    or below this position has been applied, so far as it has reached the topic; None: cannot be told.
+    or below this position has been applied, so far as it has reached the topic; None: cannot be told. begun: a record
+    of the table has been in its topic.
     """
 
     seconds: float
     events: int
     applied_through: str | None
     committed: bool
+    begun: bool = True
 
 
 class RegistryLike(Protocol):
@@ -88,6 +90,7 @@ def lag_of(partitions: Iterable[PartitionLag], now_ms: float) -> Lag:
         events=sum(partition.events for partition in listed),
         applied_through=_through(listed, behind),
         committed=any(partition.committed is not None for partition in listed),
+        begun=any(partition.end for partition in listed),
     )
 
 

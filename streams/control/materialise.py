@@ -49,6 +49,11 @@ class Applied(NamedTuple):
     entries: int
 
 
+def taken_topics(plan: Plan) -> list[str]:
+    """The topics that are taken in."""
+    return [plan.own_topic(name) for name in HANDLERS]
+
+
 class Materialiser:
     """Takes records of our topics into the control database."""
 
@@ -56,11 +61,6 @@ class Materialiser:
         self._database = database
         self._handlers = {plan.own_topic(name): take for name, (_, take) in HANDLERS.items()}
         self._decoders = {plan.own_topic(name): Decoder(schema, schemas) for name, (schema, _) in HANDLERS.items()}
-
-    @property
-    def topics(self) -> list[str]:
-        """The topics this takes in."""
-        return list(self._handlers)
 
     def apply(self, topic: str, partition: int, records: Sequence[Record]) -> Applied:
         """Take in consecutive records of a partition; those taken in before change nothing.
@@ -107,19 +107,23 @@ class Materialiser:
         return events, unreadable
 
 
+# A value, or its size, is not what a column or an index takes.
+NOT_TO_BE_KEPT = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+
+
 def _taken(connection: Connection, take: Take, events: list[Event]) -> tuple[list[Fact], list[Unreadable]]:
     """The facts of these events; where a value of one cannot be kept, each is taken alone and that one told of."""
     try:
         with connection.transaction():
             return (take(connection, events) if events else []), []
-    except psycopg.DataError:
+    except NOT_TO_BE_KEPT:
         facts: list[Fact] = []
         refused: list[Unreadable] = []
     for event in events:
         try:
             with connection.transaction():
                 facts += take(connection, [event])
-        except psycopg.DataError as error:
+        except NOT_TO_BE_KEPT as error:
             refused.append((event.offset, f"a value cannot be kept in the control database ({type(error).__name__})"))
     return facts, refused
 

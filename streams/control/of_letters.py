@@ -9,6 +9,7 @@ from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
+from streams.kafka.wire import NotOurFormat, unframe
 
 
 def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
@@ -28,6 +29,7 @@ def _row(event: Event) -> dict[str, Any]:
         "recorded_at": record["timestamp"],
         "key_bytes": _length(record["key"]),
         "value_bytes": _length(record["value"]),
+        "schema_id": _schema_id(record["value"]),
         "header_names": [header["name"] for header in record["headers"]],
         "letter_partition": event.partition,
         "letter_offset": event.offset,
@@ -36,6 +38,14 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _length(value: bytes | None) -> int | None:
     return None if value is None else len(value)
+
+
+def _schema_id(value: bytes | None) -> int | None:
+    """Which schema the change was written with, where its bytes say so."""
+    try:
+        return unframe(value or b"")[0]
+    except NotOurFormat:
+        return None
 
 
 def _fact(event: Event) -> Fact:

@@ -60,6 +60,13 @@ class Offsets:
             for topic, table in tables.items()
         }
 
+    def newest(self, topic: str) -> int | None:
+        """When the SOT committed what is last in a topic of one partition, in ms since 1970; None for an empty one."""
+        place = (topic, 0)
+        low, end = (self._bounds([place], which)[place] for which in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        edge = self._edges({place: PartitionLag(low, end, end)}).get(place)
+        return None if edge is None else edge.committed_ms
+
     def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
         """Committed offsets of a group, where there are any."""
         asked = [TopicPartition(*place) for place in places]

@@ -53,10 +53,15 @@ INSERT INTO holdtrue.drift (
     %(accepted_until)s, %(at)s
 ) ON CONFLICT (id) DO UPDATE SET
     replica = excluded.replica, table_name = excluded.table_name, key_hidden = excluded.key_hidden,
-    kind = excluded.kind, cause = excluded.cause, state = excluded.state,
+    kind = excluded.kind, state = excluded.state,
+    cause = CASE WHEN NOT %(fresh)s AND (excluded.cause, excluded.kind) = ('unknown', drift.kind)
+                 THEN drift.cause ELSE excluded.cause END,
     first_seen = excluded.first_seen, last_seen = excluded.last_seen, times_seen = excluded.times_seen,
     lives = excluded.lives, at = excluded.at, accepted_by = excluded.accepted_by,
-    accepted_until = excluded.accepted_until, reason = excluded.reason,
+    accepted_until = excluded.accepted_until,
+    -- Seen again in the same state, what was said of it first still holds.
+    reason = CASE WHEN NOT %(fresh)s AND (excluded.state, excluded.kind) = (drift.state, drift.kind)
+                  THEN coalesce(excluded.reason, drift.reason) ELSE excluded.reason END,
     -- A later step of the same life may not repeat what an earlier one said; a new life starts with nothing.
     key = CASE WHEN %(fresh)s THEN excluded.key ELSE coalesce(excluded.key, drift.key) END,
     key_bytes = CASE WHEN %(fresh)s THEN excluded.key_bytes ELSE coalesce(excluded.key_bytes, drift.key_bytes) END,
@@ -103,7 +108,7 @@ INSERT INTO holdtrue.repair_items (
     repair, drift, replica, table_name, partition, key_bytes, outcome, token, reason, at
 ) VALUES (
     %(repair)s, %(drift)s, %(replica)s, %(table)s, %(partition)s, %(key)s, %(outcome)s, %(token)s, %(reason)s, %(at)s
-) ON CONFLICT (repair, drift, key_bytes) DO UPDATE SET
+) ON CONFLICT (repair, drift, sha256(key_bytes)) DO UPDATE SET
     outcome = excluded.outcome, token = excluded.token, reason = excluded.reason, at = excluded.at
 
 -- name: add_signal
@@ -137,11 +142,11 @@ SELECT replica, table_name AS table, partition, "offset", reason, since FROM hol
 -- name: put_dead_letter
 INSERT INTO holdtrue.dead_letters (
     id, replica, table_name, topic, partition, "offset", recorded_at, key_bytes, value_bytes, header_names, reason,
-    error, drift, times, letter_partition, letter_offset, at
+    error, drift, times, letter_partition, letter_offset, schema_id, at
 ) VALUES (
     %(id)s, %(replica)s, %(table)s, %(topic)s, %(partition)s, %(offset)s, %(recorded_at)s, %(key_bytes)s,
     %(value_bytes)s, %(header_names)s, %(reason)s, %(error)s, %(drift)s, 1, %(letter_partition)s, %(letter_offset)s,
-    %(at)s
+    %(schema_id)s, %(at)s
 ) ON CONFLICT (replica, topic, partition, "offset") DO UPDATE SET times = dead_letters.times + 1
 
 -- name: lock_audit
@@ -221,9 +226,11 @@ SELECT id, replica, table_name AS table, topic, partition, "offset", reason, err
  ORDER BY at, id LIMIT %(limit)s
 
 -- name: show_dead_letter
-SELECT id, replica, table_name AS table, topic, partition, "offset", recorded_at, key_bytes, value_bytes, header_names,
-       reason, error, drift, times, letter_partition, letter_offset, at
-  FROM holdtrue.dead_letters WHERE id = %(id)s
+SELECT l.id, l.replica, l.table_name AS table, l.topic, l.partition, l."offset", l.recorded_at, l.reason, l.error,
+       l.schema_id, l.key_bytes AS key_size, l.value_bytes AS value_size, l.header_names, l.times, l.at,
+       l.letter_partition, l.letter_offset, l.drift, d.state AS drift_state, d.key, d.key_bytes, d.key_hidden
+  FROM holdtrue.dead_letters l LEFT JOIN holdtrue.drift d ON d.id = l.drift
+ WHERE l.id = %(id)s
 
 -- name: count_unreadable
 SELECT topic, count(*) AS count FROM holdtrue.unreadable GROUP BY topic
@@ -235,18 +242,20 @@ SELECT count(*) AS count FROM holdtrue.audit WHERE sequence > (SELECT through FR
 SELECT table_name AS table, replica, reason, count(*) AS count FROM holdtrue.dead_letters GROUP BY 1, 2, 3
 
 -- name: add_source
-INSERT INTO holdtrue.source (system, timeline, lsn, slot) VALUES (%(system)s, %(timeline)s, %(lsn)s, %(slot)s)
+INSERT INTO holdtrue.source (system, timeline, lsn, slot, published)
+VALUES (%(system)s, %(timeline)s, %(lsn)s, %(slot)s, %(published)s)
 ON CONFLICT DO NOTHING
 
 -- name: lock_source
-SELECT system, timeline, lsn, slot, epoch, ordered, cause, reason FROM holdtrue.source FOR UPDATE
+SELECT system, timeline, lsn, slot, published, epoch, ordered, cause, reason, tables FROM holdtrue.source FOR UPDATE
 
 -- name: move_source
 UPDATE holdtrue.source SET system = %(system)s, timeline = %(timeline)s, lsn = %(lsn)s, slot = %(slot)s,
-       epoch = %(epoch)s, ordered = %(ordered)s, cause = %(cause)s, reason = %(reason)s, seen_at = now()
+       published = %(published)s, epoch = %(epoch)s, ordered = %(ordered)s, cause = %(cause)s, reason = %(reason)s,
+       tables = %(tables)s, seen_at = now()
 
 -- name: told_source
-UPDATE holdtrue.source SET cause = NULL, reason = NULL WHERE reason = %(reason)s
+UPDATE holdtrue.source SET cause = NULL, reason = NULL, tables = NULL WHERE reason = %(reason)s
 
 -- name: ordered_source
 UPDATE holdtrue.source SET ordered = true WHERE epoch = %(epoch)s

@@ -27,7 +27,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of `validate` (interface document), and what control keeps beside them. Times are UTC.
 
     scope: what was checked, such as `table`. verified_through: position X/Y the mark moved to, reached at
-    `verified_through_at`; None where coverage did not allow it to move. error: why a run was incomplete.
+    `verified_through_at`; None where coverage did not allow it to move. error: why a run was incomplete. Counts are
+    None where nothing was counted.
     """
 
     run: str
@@ -41,11 +42,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = "table"
     sot_rows: int | None = None
     replica_rows: int | None = None
-    verified: int = 0
-    superseded: int = 0
-    skipped: int = 0
-    failed: int = 0
-    drift_found: int = 0
+    verified: int | None = None
+    superseded: int | None = None
+    skipped: int | None = None
+    failed: int | None = None
+    drift_found: int | None = None
     fence_lsn: str | None = None
     verified_through: str | None = None
     verified_through_at: datetime | None = None

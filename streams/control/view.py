@@ -19,7 +19,7 @@ APPLICATION: Final = "holdtrue command line"
 
 @dataclass(frozen=True)
 class Remembered:
-    """What control knows per table × replica; a place that is not named has none. `held` is the reason."""
+    """What control knows per table × replica; a place that is not named has none. `held`: where, and why."""
 
     verified: Mapping[Place, Row] = field(default_factory=dict)
     drift_open: Mapping[Place, int] = field(default_factory=dict)
@@ -63,14 +63,38 @@ def remembered(plan: Plan) -> Remembered:
     return Remembered(
         {(row["table"], row["replica"]): row for row in marks},
         drift,
-        {(row["table"], row["replica"]): row["reason"] for row in holds},
+        _held(plan, holds),
     )
+
+
+def _held(plan: Plan, holds: Sequence[Row]) -> dict[Place, str]:
+    """By place, the first partition that is held, and how many more are."""
+    told: dict[Place, list[str]] = {}
+    for row in holds:
+        topic = plan.change_topic(row["table"])
+        told.setdefault((row["table"], row["replica"]), []).append(held_text(topic, row))
+    more = {place: f" ({len(texts) - 1} more partitions are held)" for place, texts in told.items() if len(texts) > 1}
+    return {place: texts[0] + more.get(place, "") for place, texts in told.items()}
+
+
+def held_text(topic: str, hold: Mapping[str, Any]) -> str:
+    """The record that a hold stops before, and the reason. What is not of one record has none."""
+    if hold["partition"] < 0:
+        return str(hold["reason"])
+    record = f" offset {hold['offset']}" if hold["offset"] >= 0 else ""
+    return f"{topic} partition {hold['partition']}{record}: {hold['reason']}"
 
 
 def drift_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `drift`, as JSON shows it: keys as the plan lets them be seen, tokens and digests in hex."""
     shown = {name: _text(value) for name, value in row.items() if name not in ("key_bytes", "key_hidden")}
     return {**shown, "key": shown_key(row)}
+
+
+def letter_row(topic: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A dead letter, as JSON shows it: the key as the plan lets it be seen, and where on `topic` its bytes are."""
+    shown = {name: _text(value) for name, value in row.items() if name not in ("key_bytes", "key_hidden")}
+    return {**shown, "key": shown_key(row), "letter_topic": topic}
 
 
 def shown_key(row: Mapping[str, Any]) -> Any:

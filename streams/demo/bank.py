@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streams.errors import HoldtrueError
@@ -15,6 +17,8 @@ KEYS = {"pgbench_accounts": "aid", "pgbench_tellers": "tid", "pgbench_branches":
 KEYED_CHANGES_PER_TRANSACTION = 3
 CLIENTS = 4
 INIT_SECONDS = 300
+# The load ends by itself so long after its time, whatever becomes of who began it.
+BEYOND_SECONDS = 600
 
 _SCRIPT = """\
 \\set aid random({accounts}, 100000 * {scale})
@@ -54,7 +58,7 @@ class Bank:
             raise LoadFailed(f"pgbench -i ended with {done.returncode}.", _last_line(done.stderr))
 
     def load(self, folder: Path, seconds: int, transactions_per_second: int) -> Load:
-        """Begin the TPC-B transaction, at a steady rate, for so many seconds."""
+        """Begin the TPC-B transaction, at a steady rate, for at least so many seconds."""
         script = folder / "load.pgbench"
         script.write_text(
             _SCRIPT.format(
@@ -64,36 +68,52 @@ class Bank:
         )  # fmt: skip
         words = [
             str(self.pgbin / "pgbench"), "-n", "-f", str(script), "-c", str(CLIENTS), "-j", "1",
-            "-R", str(transactions_per_second), "-T", str(seconds), self.dsn,
+            "-R", str(transactions_per_second), "-T", str(seconds + BEYOND_SECONDS), self.dsn,
         ]  # fmt: skip
         log = folder / "pgbench.log"
         with log.open("w") as output:
-            return Load(subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT), log)
+            return Load(subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT), log, seconds)
 
 
 @dataclass(slots=True)
 class Load:
-    """A running pgbench."""
+    """A running pgbench, which goes on until it is ended."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    # At least.
+    seconds: int
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def running(self) -> bool:
         """Whether it still changes rows."""
         return self.process.poll() is None
 
-    def changes(self) -> int:
-        """Keyed changes it made, once it has ended. Raises LoadFailed when it did not end well."""
+    @property
+    def lasted(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def end(self) -> tuple[int, float]:
+        """End it in good order, not before its time: the keyed changes it made, and in how many seconds.
+
+        Raises LoadFailed when it did not end well.
+        """
+        try:
+            self.process.wait(max(self.seconds - self.lasted, 0))
+        except subprocess.TimeoutExpired:
+            # What its own -T would send it: it finishes its transactions and tells how many there were.
+            self.process.send_signal(signal.SIGALRM)
         if self.process.wait(timeout=INIT_SECONDS) != 0:
             raise LoadFailed(f"pgbench ended with {self.process.returncode}.", f"See {self.log}.")
         found = _PROCESSED.search(self.log.read_text())
         if found is None:
             raise LoadFailed("pgbench did not say how many transactions it made.", f"See {self.log}.")
-        return int(found.group(1)) * KEYED_CHANGES_PER_TRANSACTION
+        return int(found.group(1)) * KEYED_CHANGES_PER_TRANSACTION, self.lasted
 
     def stop(self) -> None:
-        """End it early."""
+        """End it at once."""
         if self.running:
             self.process.kill()
             self.process.wait()

@@ -7,14 +7,17 @@ ROGUE_WRITE = "rogue write"
 MISSED_CHANGE = "missed change"
 FAILOVER = "failover rollback"
 LOST_IN_STORE = "rogue delete, eviction or expiry"
+REFUSED = "refused by store"
 
 
 def cause_of(kind: str, entry_is_right: bool) -> str:
     """The cause, from the kind of the drift and whether the version table agrees with the SOT.
 
-    Where it does, the stream has delivered and the store was written: what differs now was changed behind our back.
-    Where it does not, a change never came through.
+    Where it does, the stream has delivered and the store was written, unless it refused (`unapplied`): what differs now
+    was changed behind our back. Where it does not, a change never came through.
     """
     if not entry_is_right:
         return MISSED_CHANGE
+    if kind == "unapplied":
+        return REFUSED
     return LOST_IN_STORE if kind == "missing" else ROGUE_WRITE

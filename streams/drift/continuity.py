@@ -1,12 +1,13 @@
 """Continuity: whether what is known of the source of truth still goes on from what was known before.
 
 After a failover, a restore or an upgrade the log may say again, or never have said, what replicas already hold; after
-a slot is gone, changes may never have been sent. No record tells of that. So it is said of whole tables, and only a
-full run ends it (design, Ordering 15). Pure.
+a slot is gone, or while a table is not published, changes may never have been sent. No record tells of that. So it is
+said of whole tables, and only a full run ends it (design, Ordering 15). Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,21 +19,38 @@ class Source(NamedTuple):
     """The source of truth at a moment.
 
     system: its cluster's identifier. timeline: of its log. lsn: where its log ended. slot: whether the slot was there
-    and had all that the connector still needs.
+    and had all that the connector still needs. published: the plan's tables whose every change it was given, by oid.
     """
 
     system: str
     timeline: int
     lsn: int
     slot: bool
+    published: Mapping[str, int]
 
 
 class Break(NamedTuple):
-    """Why a source does not go on from what it was. new_log: its positions and transaction ids may begin again."""
+    """Why a source does not go on from what it was. new_log: its positions and transaction ids may begin again.
+
+    tables: those of which changes may be missing; None: all.
+    """
 
     cause: str
     reason: str
     new_log: bool
+    tables: tuple[str, ...] | None = None
+
+    def touches(self, table: str) -> bool:
+        """Whether changes of the table may be missing."""
+        return self.tables is None or table in self.tables
+
+    def after(self, untold: Break | None) -> Break:
+        """This break, told together with one before it that nobody has heard of yet."""
+        if untold is None or self.tables is None:
+            return self
+        if untold.tables is None:
+            return untold
+        return self._replace(tables=tuple(sorted({*untold.tables, *self.tables})))
 
 
 def broken(before: Source, now: Source) -> Break | None:
@@ -47,7 +65,15 @@ def broken(before: Source, now: Source) -> Break | None:
         return Break(FAILOVER, ends, True)
     if before.slot and not now.slot:
         return Break(MISSED_CHANGE, "the replication slot was dropped, made anew, or has lost what it must give", False)
+    # A slot that is made later begins with all rows, whatever was published before it.
+    left = _left(before.published, now.published) if before.slot else ()
+    if left:
+        return Break(MISSED_CHANGE, "it was not published for a while, or was dropped and made anew", False, left)
     return None
+
+
+def _left(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(sorted(table for table, oid in before.items() if now.get(table) != oid))
 
 
 def position(lsn: int) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import requests
 
 from streams.errors import HoldtrueError, NotReady, StoreUnavailable
+from streams.kafka import answers
 from streams.kafka.http import PASSING, Service, body
+
+T = TypeVar("T")
 
 POLL_SECONDS: Final = 0.5
 START_SECONDS: Final = 120.0
@@ -19,6 +23,17 @@ HIDDEN: Final = "********"
 LINE_MAX: Final = 280
 # What Debezium says when the slot cannot give what the stored offset asks for (`offset.mismatch.strategy`).
 SLOT_GONE: Final = "no longer available on the server"
+# What the producer says to a record above the limit of the topics.
+TOO_LARGE: Final = "RecordTooLargeException"
+TOO_LARGE_HINT: Final = (
+    "A row is larger than a record may be (16 MiB, with what it was before under REPLICA IDENTITY FULL), and its "
+    "change stays in the log: see docs/operations.md, A row that is too large."
+)
+UNASSIGNED_HINT: Final = (
+    "No Connect worker has it. That passes when the workers have rebalanced, after an outage of Kafka at the latest "
+    "when scheduled.rebalance.max.delay.ms is over (five minutes by default; 0 where there is one worker); if it does "
+    "not pass, restart Kafka Connect."
+)
 # 409: the Connect workers are rebalancing; it passes.
 _PASSING: Final = PASSING | {409}
 
@@ -54,6 +69,28 @@ class ConnectorState:
         """The connector or a task has given up."""
         return "FAILED" in (self.connector, *self.tasks)
 
+    @property
+    def unassigned(self) -> bool:
+        """No Connect worker has the connector or a task."""
+        return "UNASSIGNED" in (self.connector, *self.tasks)
+
+    @property
+    def shown(self) -> str:
+        """The states, as a sentence names them."""
+        return f"{self.connector}, tasks {', '.join(self.tasks) or 'none'}"
+
+
+class _Part(msgspec.Struct):
+    """A connector or a task in an answer."""
+
+    state: str
+    trace: str | None = None
+
+
+class _Status(msgspec.Struct):
+    connector: _Part
+    tasks: list[_Part]
+
 
 class Connect:
     """Kafka Connect at `url`. `secrets` are texts that no error may contain."""
@@ -70,41 +107,53 @@ class Connect:
     def put(self, name: str, config: Mapping[str, str]) -> bool:
         """Create or change the connector; True when it was created. Raises ConnectRefused with Connect's reasons."""
         response = self._http.call("PUT", f"{_path(name)}/config", dict(config))
-        self._expect(response, f"take the configuration of {name}")
+        self._done(response, f"take the configuration of {name}")
         return response.status_code == 201
 
     def config(self, name: str) -> dict[str, str] | None:
         """The configuration Connect holds, or None; it may contain the password."""
         response = self._http.call("GET", f"{_path(name)}/config")
-        return None if response.status_code == 404 else dict(self._expect(response, f"show {name}"))
+        return None if response.status_code == 404 else self._expect(response, f"show {name}", dict[str, str])
 
     def state(self, name: str) -> ConnectorState | None:
         """The connector's state, or None when Connect does not know it (or not yet)."""
         response = self._http.call("GET", f"{_path(name)}/status")
         if response.status_code == 404:
             return None
-        found = self._expect(response, f"tell the state of {name}")
-        parts = [found["connector"], *found["tasks"]]
-        trace = next((part["trace"] for part in parts if part.get("trace")), "")
-        states = tuple(task["state"] for task in found["tasks"])
-        return ConnectorState(name, found["connector"]["state"], states, _cause(self._safe(trace)))
+        found = self._expect(response, f"tell the state of {name}", _Status)
+        trace = next((part.trace for part in (found.connector, *found.tasks) if part.trace), "")
+        states = tuple(task.state for task in found.tasks)
+        return ConnectorState(name, found.connector.state, states, _cause(self._safe(trace)))
 
     def restart(self, name: str) -> None:
         """Restart the connector and its failed tasks."""
         response = self._http.call("POST", f"{_path(name)}/restart?includeTasks=true&onlyFailed=true")
-        self._expect(response, f"restart {name}")
+        self._done(response, f"restart {name}")
 
-    def forget(self, name: str, seconds: float = START_SECONDS) -> bool:
-        """Stop the connector and delete its stored offsets, so that it starts with a snapshot; False: no connector.
+    def stop(self, name: str, seconds: float = START_SECONDS) -> bool:
+        """Stop the connector, which then has no task and reads nothing; False: no connector.
 
         Raises NotReady when it does not stop in time.
         """
         response = self._http.call("PUT", f"{_path(name)}/stop")
         if response.status_code == 404:
             return False
-        self._expect(response, f"stop {name}")
+        self._done(response, f"stop {name}")
         self._wait_stopped(name, seconds)
-        self._expect(self._http.call("DELETE", f"{_path(name)}/offsets"), f"delete the offsets of {name}")
+        return True
+
+    def resume(self, name: str) -> None:
+        """Let a connector that was stopped or paused run; nothing to one that runs."""
+        self._done(self._http.call("PUT", f"{_path(name)}/resume"), f"resume {name}")
+
+    def forget(self, name: str) -> bool:
+        """Stop the connector and delete its stored offsets, so that it starts with a snapshot; False: no connector.
+
+        Raises NotReady when it does not stop in time.
+        """
+        if not self.stop(name):
+            return False
+        self._done(self._http.call("DELETE", f"{_path(name)}/offsets"), f"delete the offsets of {name}")
         return True
 
     def _wait_stopped(self, name: str, seconds: float) -> None:
@@ -119,7 +168,7 @@ class Connect:
         response = self._http.call("DELETE", _path(name))
         if response.status_code == 404:
             return False
-        self._expect(response, f"delete {name}")
+        self._done(response, f"delete {name}")
         return True
 
     def wait_running(self, name: str, seconds: float = START_SECONDS, patience: float = 0.0) -> ConnectorState:
@@ -134,23 +183,34 @@ class Connect:
             if state is not None and state.failed and time.monotonic() >= started + patience:
                 raise failure(state)
             if time.monotonic() >= deadline:
-                seen = "unknown to Connect" if state is None else f"{state.connector}, tasks {list(state.tasks)}"
+                seen = "unknown to Connect" if state is None else state.shown
+                hint = UNASSIGNED_HINT if state is not None and state.unassigned else "See the log of Kafka Connect;"
                 raise NotReady(
                     f"The connector {name} does not run after {seconds:.0f} s: {seen}.",
-                    "See the log of Kafka Connect; `holdtrue connectors status` shows when it runs.",
+                    f"{hint} `holdtrue connectors status` shows when it runs.",
                 )
             time.sleep(POLL_SECONDS)
             state = self.state(name)
         return state
 
-    def _expect(self, response: requests.Response, what: str) -> Any:
-        answer = body(response) if response.content else {}
+    def _done(self, response: requests.Response, what: str) -> None:
+        """Whatever Connect says to what was asked for, as long as it is Connect that says it."""
+        self._expect(response, what, dict[str, Any])
+
+    def _expect(self, response: requests.Response, what: str, shape: type[T]) -> T:
         if response.ok:
-            return answer
+            return answers.read(response, shape, self._foreign())
+        answer = body(response)
         reason = str(answer.get("message", "")) if isinstance(answer, dict) else ""
         raise ConnectRefused(
             f"Kafka Connect at {self.url} did not {what}: {response.status_code} {self._safe(reason)[:800]}".rstrip(),
             "Correct the plan or the rights of its user in the SOT, then run `holdtrue connectors apply` again.",
+        )
+
+    def _foreign(self) -> ConnectRefused:
+        return ConnectRefused(
+            f"Kafka Connect at {self.url} answered something that is no answer of Kafka Connect.",
+            "kafka.connect must be the address of its REST interface, with nothing in between that answers for it.",
         )
 
     def _safe(self, text: str) -> str:
@@ -174,7 +234,7 @@ def not_running(name: str, state: ConnectorState | None) -> NotReady | None:
     if state is None:
         return NotReady(f"Connect has no connector {name}.", "Run: holdtrue connectors apply")
     if not state.running:
-        return NotReady(f"The connector {name} does not run. {state.reason}".rstrip(), remedy(state))
+        return NotReady(f"The connector {name} does not run ({state.shown}). {state.reason}".rstrip(), remedy(state))
     return None
 
 
@@ -185,9 +245,11 @@ def remedy(state: ConnectorState) -> str:
             "Its slot was dropped or made anew, so changes are missing. Take a new snapshot: "
             "`holdtrue connectors delete --forget --yes`, then `holdtrue connectors apply`, then a full validation."
         )
+    if TOO_LARGE in state.reason:
+        return TOO_LARGE_HINT
     if state.failed:
         return "Correct the cause, then run `holdtrue connectors apply`, which restarts what has failed."
-    return "See the log of Kafka Connect."
+    return UNASSIGNED_HINT if state.unassigned else "See the log of Kafka Connect."
 
 
 def _cause(trace: str) -> str:

@@ -22,6 +22,10 @@ SEND_SECONDS: Final = 30.0
 REASONS_MAX: Final = 5
 
 
+# What Kafka says to a record that it will never take.
+FOR_GOOD = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD))
+
+
 class EventsNotWritten(StoreUnavailable):
     """Events were not acknowledged by Kafka; none of those sent since the last good flush may be relied on."""
 
@@ -48,6 +52,7 @@ class EventWriter:
         self._producer = producer or Producer(_config(bootstrap, client_id))
         self._encoders: dict[tuple[str, str], Encoder] = {}
         self._failed = 0
+        self._for_good = False
         self._reasons: dict[str, None] = {}
 
     def send(
@@ -102,17 +107,24 @@ class EventWriter:
         if error is None:
             return
         self._failed += 1
+        self._for_good |= error.code() in FOR_GOOD
         if len(self._reasons) < REASONS_MAX:
             self._reasons[f"{message.topic()}: {error.str()}"] = None
 
     def flush(self, timeout: float = DELIVERY_SECONDS) -> None:
-        """Wait until everything sent is acknowledged. Raises EventsNotWritten with the reasons, at most once each."""
+        """Wait until everything sent is acknowledged.
+
+        Raises EventsNotWritten with the reasons, at most once each; EventRefused where trying again would not help.
+        """
         left = self._producer.flush(timeout)
         failed, reasons = self._failed + left, list(self._reasons)
         if left:
             self._drop()
             reasons.append(f"{left} without an answer in time")
-        self._failed, self._reasons = 0, {}
+        refused = self._for_good
+        self._failed, self._reasons, self._for_good = 0, {}, False
+        if refused:
+            raise EventRefused(_summary(failed, reasons), "Run: holdtrue topics apply --alter")
         if failed:
             raise EventsNotWritten(_summary(failed, reasons), "See whether the brokers are up and the topics exist.")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import fastavro
 
-from streams.errors import HoldtrueError
+from streams.errors import HoldtrueError, NotReady
 from streams.kafka.wire import frame
 from streams.rows.canonical import decode
 
@@ -18,6 +18,27 @@ _M = 0x5BD1E995
 
 class KeyNotMapped(HoldtrueError):
     """A key's type cannot be turned back into the bytes Debezium wrote."""
+
+
+class Partitioner(Protocol):
+    """Canonical key → partition of its change topic."""
+
+    def partition(self, key: bytes) -> int:
+        """The partition of a key."""
+
+
+class NotSent:
+    """Of a table of which Kafka has no record: where its keys will be is not known, and an empty one has none."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    def partition(self, key: bytes) -> int:
+        """Raises NotReady: there is a key."""
+        raise NotReady(
+            f"No record of {self._table} has reached Kafka, so its keys have no owners yet.",
+            "Wait until its snapshot has begun; `holdtrue connectors apply` asks for that of a table new in the plan.",
+        )
 
 
 class KeyPartitioner:

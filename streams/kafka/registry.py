@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import requests
 
 from streams.errors import HoldtrueError, StoreUnavailable
+from streams.kafka import answers
 from streams.kafka.http import Service, body
+
+T = TypeVar("T")
 
 Subject = NewType("Subject", str)
 SchemaId = NewType("SchemaId", int)
 
 # Schemas are immutable, so the cache needs no expiry; a plan has a few schemas per table and version.
 CACHE_MAX: Final = 10_000
+_API_HINT: Final = "kafka.registry must be a Confluent-compatible API (Apicurio: …/apis/ccompat/v7)."
 
 
 class RegistryUnavailable(StoreUnavailable):
@@ -33,6 +38,28 @@ class IncompatibleSchema(HoldtrueError):
 
 class RegistryRefused(HoldtrueError):
     """The registry refused a request: rights, or an API that is not the Confluent-compatible one."""
+
+
+class _Schema(msgspec.Struct):
+    schema: str
+
+
+class _Registered(msgspec.Struct):
+    id: int
+
+
+class _Version(_Registered):
+    version: int
+    schema: str
+
+
+class _Level(msgspec.Struct):
+    compatibilityLevel: str  # noqa: N815 - the registry's own name
+
+
+class _Compatible(msgspec.Struct):
+    is_compatible: bool
+    messages: list[str] | None = None
 
 
 class Registry:
@@ -61,7 +88,7 @@ class Registry:
             if len(self._schemas) >= CACHE_MAX:
                 self._schemas.clear()
             self._schemas[schema_id] = text
-        return json.loads(text)
+        return self._parsed(text)
 
     def _fetch(self, schema_id: int) -> str:
         response = self._http.call("GET", f"/schemas/ids/{schema_id}")
@@ -70,29 +97,31 @@ class Registry:
                 f"The schema registry at {self.url} does not know schema id {schema_id}.",
                 "Restore the registry that wrote it; the change is kept and tried again.",
             )
-        return str(self._expect(response, "look up a schema")["schema"])
+        return self._expect(response, "look up a schema", _Schema).schema
 
     def subjects(self) -> list[Subject]:
         """All subjects, sorted."""
-        return sorted(Subject(name) for name in self._expect(self._http.call("GET", "/subjects"), "list subjects"))
+        return sorted(map(Subject, self._expect(self._http.call("GET", "/subjects"), "list subjects", list[str])))
 
     def versions(self, subject: Subject) -> list[int]:
         """The subject's versions; empty when it has none."""
         response = self._http.call("GET", f"/subjects/{_part(subject)}/versions")
-        return [] if response.status_code == 404 else list(self._expect(response, f"list versions of {subject}"))
+        return [] if response.status_code == 404 else self._expect(response, f"list versions of {subject}", list[int])
 
     def latest(self, subject: Subject) -> tuple[SchemaId, int, Any] | None:
         """(id, version, schema) of the newest version, or None when the subject has none."""
         response = self._http.call("GET", f"/subjects/{_part(subject)}/versions/latest")
         if response.status_code == 404:
             return None
-        found = self._expect(response, f"read {subject}")
-        return SchemaId(found["id"]), int(found["version"]), json.loads(found["schema"])
+        found = self._expect(response, f"read {subject}", _Version)
+        return SchemaId(found.id), found.version, self._parsed(found.schema)
 
     def lookup(self, subject: Subject, schema: Any) -> SchemaId | None:
         """The id under which `schema` is registered in `subject`, or None; registers nothing."""
         response = self._http.call("POST", f"/subjects/{_part(subject)}", _payload(schema))
-        return None if response.status_code == 404 else SchemaId(self._expect(response, f"look up {subject}")["id"])
+        if response.status_code == 404:
+            return None
+        return SchemaId(self._expect(response, f"look up {subject}", _Registered).id)
 
     def register(self, subject: Subject, schema: Any) -> SchemaId:
         """Register `schema` (the same one again is the same id). Raises IncompatibleSchema."""
@@ -102,26 +131,26 @@ class Registry:
                 f"The registry refused the new schema of {subject}: it is not compatible with the registered one.",
                 "Give new fields a default and keep the old ones; `holdtrue schemas check` shows what is wrong.",
             )
-        return SchemaId(self._expect(response, f"register {subject}")["id"])
+        return SchemaId(self._expect(response, f"register {subject}", _Registered).id)
 
     def compatibility(self, subject: Subject) -> str | None:
         """The subject's own level, or None when it follows the registry's default."""
         response = self._http.call("GET", f"/config/{_part(subject)}")
         if response.status_code == 404:
             return None
-        return str(self._expect(response, f"read the compatibility of {subject}")["compatibilityLevel"])
+        return self._expect(response, f"read the compatibility of {subject}", _Level).compatibilityLevel
 
     def default_compatibility(self) -> str:
         """The level of subjects without one of their own."""
-        found = self._expect(self._http.call("GET", "/config"), "read the default compatibility")
-        return str(found["compatibilityLevel"])
+        response = self._http.call("GET", "/config")
+        return self._expect(response, "read the default compatibility", _Level).compatibilityLevel
 
     def set_compatibility(self, subject: Subject, level: str) -> bool:
         """Give `subject` its own level. False where the registry keeps none for a subject that has no schema yet."""
         response = self._http.call("PUT", f"/config/{_part(subject)}", {"compatibility": level})
         if response.status_code == 404:
             return False
-        self._expect(response, f"set the compatibility of {subject}")
+        self._expect(response, f"set the compatibility of {subject}", dict[str, Any])
         return True
 
     def check(self, subject: Subject, schema: Any) -> list[str]:
@@ -130,19 +159,25 @@ class Registry:
         response = self._http.call("POST", path, _payload(schema))
         if response.status_code == 404:
             return []
-        found = self._expect(response, f"check {subject}")
-        if found["is_compatible"]:
-            return []
-        return [str(message) for message in found.get("messages") or []] or ["the registry gives no reason"]
+        found = self._expect(response, f"check {subject}", _Compatible)
+        return [] if found.is_compatible else found.messages or ["the registry gives no reason"]
 
-    def _expect(self, response: requests.Response, what: str) -> Any:
+    def _expect(self, response: requests.Response, what: str, shape: type[T]) -> T:
         if response.ok:
-            return body(response)
+            return answers.read(response, shape, self._foreign())
         answer = body(response)
         reason = str(answer.get("message", "")) if isinstance(answer, dict) else ""
         raise RegistryRefused(
             f"The schema registry at {self.url} did not {what}: {response.status_code} {reason[:300]}".rstrip() + ".",
-            "kafka.registry must be a Confluent-compatible API (Apicurio: …/apis/ccompat/v7), with the rights for it.",
+            f"{_API_HINT[:-1]}, with the rights for it.",
+        )
+
+    def _parsed(self, text: str) -> Any:
+        return answers.parsed(text, self._foreign())
+
+    def _foreign(self) -> RegistryRefused:
+        return RegistryRefused(
+            f"The schema registry at {self.url} answered something that is no registry's answer.", _API_HINT
         )
 
     def close(self) -> None:

@@ -115,7 +115,9 @@ _OWN: Final[tuple[tuple[str, int, str, str, dict[str, str]], ...]] = (
 
 
 def _own(plan: Plan, name: str, partitions: int, role: str, schema: str, config: Mapping[str, str]) -> Topic:
-    return _topic(plan, plan.own_topic(name), partitions, role, {"cleanup.policy": "delete", **config}, schema)
+    # Keys may be long, and an answer names many.
+    common = {"cleanup.policy": "delete", "max.message.bytes": str(RECORD_BYTES_MAX)}
+    return _topic(plan, plan.own_topic(name), partitions, role, {**common, **config}, schema)
 
 
 def _of_replica(plan: Plan, replica: str) -> Iterator[Topic]:

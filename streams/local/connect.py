@@ -87,6 +87,9 @@ class Connect(Service):
             "offset.storage.partitions": 5,
             # A fence waits until the slot has been confirmed, which happens at an offset flush.
             "offset.flush.interval.ms": 500,
+            # There is one worker, so that nobody comes back to be waited for; by default that would be five minutes
+            # without a connector after each failure of Kafka.
+            "scheduled.rebalance.max.delay.ms": 0,
             "connector.client.config.override.policy": "All",
         }
 

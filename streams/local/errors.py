@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.errors import HoldtrueError
+from streams.errors import HoldtrueError, UsageError
 
-_FILE_HINT = "Make room or change permissions, or choose another place with --data-dir or XDG_CACHE_HOME."
+FILE_HINT = "Make room or change permissions, or choose another place with --data-dir or XDG_CACHE_HOME."
 
 
 class StackError(HoldtrueError):
     """The embedded stack cannot do what was asked."""
+
+
+class StackUsageError(StackError, UsageError):
+    """The embedded stack was asked for something that it does not have."""
 
 
 class NoStackError(StackError):
@@ -32,13 +36,13 @@ def file_errors() -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StackError(f"{error.filename or 'A file of the stack'}: {reason}.", _FILE_HINT) from error
+        raise StackError(f"{error.filename or 'A file of the stack'}: {reason}.", FILE_HINT) from error
 
 
 class ServiceError(StackError):
     """One service could not be started or stopped; `service` names it, `log` is where it says why."""
 
-    def __init__(self, service: str, reason: str, log: Path, hint: str = "") -> None:
+    def __init__(self, service: str, reason: str, log: Path, hint: str) -> None:
         super().__init__(f"{service}: {reason} (log: {log}).", hint)
         self.service = service
         self.log = log

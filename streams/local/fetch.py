@@ -65,8 +65,9 @@ class Cache:
     """Files of the lock below one folder, laid out as a Maven repository."""
 
     def __init__(self, root: Path, source: Source | None = None) -> None:
-        self.root = root / "maven"
-        self._incoming = root / "incoming"
+        # Servers work in another folder than the command that starts them.
+        self.root = root.absolute() / "maven"
+        self._incoming = root.absolute() / "incoming"
         self._source = source or MavenSource()
 
     def path(self, artifact: Artifact) -> Path:
@@ -130,7 +131,7 @@ class Cache:
             try:
                 return self._source.download(artifact, folder, counted)
             except (OSError, RuntimeError) as error:
-                _refuse_full_disk(error, folder)
+                _refuse_unwritable(error, folder)
                 if attempt == ATTEMPTS:
                     reason = f"{artifact.coordinate} could not be downloaded ({type(error).__name__})."
                     raise ArtifactError(reason, _RETRY_HINT) from error
@@ -185,6 +186,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refuse_full_disk(error: Exception, folder: Path) -> None:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _refuse_unwritable(error: Exception, folder: Path) -> None:
+    """What no further attempt mends: it is the folder, not the network."""
+    number, named = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
         raise ArtifactError(f"No space left on the disk of {folder.parent}.", "Free some and run `holdtrue up` again.")
+    # A connection may be refused so too, but names no file.
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) and named:
+        raise ArtifactError(
+            f"The folder of downloads, {folder.parent}, cannot be written ({os.strerror(number)}).",
+            "Change its permissions, or choose another place with XDG_CACHE_HOME.",
+        )

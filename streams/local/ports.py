@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from streams.local.errors import StackError
+from streams.local.errors import StackError, StackUsageError
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up): while the stack is down,
@@ -55,9 +55,13 @@ class Ports:
         self._file.write_text(json.dumps(ports, indent=1))
         return ports
 
-    def _from(self, base: int) -> dict[str, int]:
+    def check(self, base: int) -> None:
+        """Raises StackUsageError unless there is a port for every service from `base` upwards."""
         if not 1024 <= base <= 65_535 - len(self._names):
-            raise StackError(f"--port-base {base} is out of range.", "Use a number from 1024 to 65000.")
+            raise StackUsageError(f"--port-base {base} is out of range.", "Use a number from 1024 to 65000.")
+
+    def _from(self, base: int) -> dict[str, int]:
+        self.check(base)
         return {name: base + index for index, name in enumerate(self._names)}
 
     def _chosen(self) -> dict[str, int]:

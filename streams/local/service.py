@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from streams.local import endings
 from streams.local.errors import ServiceError
 from streams.local.process import Account, Command
 from streams.local.site import Site, log_file
 
 REQUEST_SECONDS = 5.0
 _TOOL_SECONDS = 120.0
+_SLOW = "See its log; is the machine overloaded?"
 
 
 class UnhealthyError(Exception):
@@ -59,6 +61,7 @@ class Service(ABC):
     def run_tool(self, words: Sequence[str], doing: str, account: Account | None = None) -> None:
         """Run a set-up program to its end, with its output in the service's log. Raises ServiceError."""
         log = log_file(self.site.data, self.name)
+        start = endings.size(log)
         with log.open("ab") as output:
             try:
                 done = subprocess.run(
@@ -75,6 +78,7 @@ class Service(ABC):
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
-                raise ServiceError(self.name, f"{doing} took longer than {_TOOL_SECONDS:.0f} s", log) from error
+                raise ServiceError(self.name, f"{doing} took longer than {_TOOL_SECONDS:.0f} s", log, _SLOW) from error
         if done.returncode != 0:
-            raise ServiceError(self.name, f"{doing} failed with exit code {done.returncode}", log)
+            reason, hint = endings.ending(log, start)
+            raise ServiceError(self.name, f"{doing} failed with exit code {done.returncode}: {reason}", log, hint)

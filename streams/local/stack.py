@@ -9,11 +9,11 @@ from pathlib import Path
 
 from streams.local import packages, site
 from streams.local.artifacts import STACK_GROUPS, load_lock
-from streams.local.connect import Connect
+from streams.local.connect import EXTRA_PLUGINS, Connect
 from streams.local.disk import require_space
 from streams.local.dynamodb import DynamoDb
 from streams.local.endpoints import Endpoints
-from streams.local.errors import NoStackError, StackError, file_errors
+from streams.local.errors import NoStackError, StackError, StackUsageError, file_errors
 from streams.local.exclusive import exclusive
 from streams.local.fetch import Cache
 from streams.local.kafka import Kafka
@@ -25,7 +25,7 @@ from streams.local.redis import Redis
 from streams.local.registry import Registry
 from streams.local.service import Service
 from streams.local.supervise import ServiceStatus, State, Supervisor
-from streams.settings import settings
+from streams.settings import absolute, settings
 
 SERVICES: tuple[type[Service], ...] = (Sot, Replica, Redis, Kafka, Registry, DynamoDb, Connect)
 NAMES = tuple(service.name for service in SERVICES)
@@ -40,7 +40,7 @@ class Stack:
     """The servers of one data folder. Nothing starts until `up`; they live on when this process ends."""
 
     def __init__(self, data_dir: Path | None = None, cache_dir: Path | None = None) -> None:
-        self.data = (data_dir or settings().stack_data_dir).expanduser().absolute()
+        self.data = absolute(data_dir or settings().stack_data_dir)
         self._lock = load_lock()
         self._cache = Cache(cache_dir or settings().cache_dir)
         self._ports = Ports(self.data / "ports.json", _PORT_NAMES)
@@ -62,6 +62,7 @@ class Stack:
         Raises StackError or one of its kinds; then nothing that this call started is left running.
         """
         reporter = progress or Silent()
+        self._check(port_base, plugins)
         with exclusive(self.data), file_errors():
             self._make_folders()
             wanted = self._not_serving()
@@ -72,10 +73,18 @@ class Stack:
             self._plug(plugins)
             return self._launch([each.service.name for each in self._not_serving()], reporter)
 
+    def _check(self, port_base: int | None, plugins: Sequence[str]) -> None:
+        """Refuse what can be refused before anything is made."""
+        if port_base is not None:
+            self._ports.check(port_base)
+        if unknown := [plugin for plugin in plugins if plugin not in EXTRA_PLUGINS]:
+            known = ", ".join(EXTRA_PLUGINS)
+            raise StackUsageError(f"There is no plugin {unknown[0]}.", f"The extra plugins are: {known}")
+
     def _make_folders(self) -> None:
         if self.data.exists() and not (self.data / _MARK).exists() and any(self.data.iterdir()):
             raise StackError(f"{self.data} is not empty and holds no stack.", "Choose another --data-dir.")
-        if not self.data.exists():
+        if not (self.data / _MARK).exists():
             require_space(self.data, _DATA_BYTES, "the data of the stack")
         self.data.mkdir(parents=True, exist_ok=True)
         # Logs may quote statements with row values: for the owner only.
@@ -97,9 +106,6 @@ class Stack:
         self._ports.assign(base)
 
     def _fetch(self, reporter: Reporter, groups: Sequence[str]) -> None:
-        unknown = [group for group in groups if group not in self._lock]
-        if unknown:
-            raise StackError(f"There is no plugin {unknown[0]}.", "The extra plugins are: bench")
         for find in (packages.java, packages.redis_server, packages.postgres_bin):
             find()
         self._cache.ensure([artifact for group in groups for artifact in self._lock[group]], reporter)

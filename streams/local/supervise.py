@@ -9,21 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from streams.local import ports, process, site
-from streams.local.errors import ServiceError
+from streams.local import endings, ports, process, site
+from streams.local.errors import FILE_HINT, ServiceError
 from streams.local.process import PidFile, Running
 from streams.local.service import Service
 
 _POLL_SECONDS = 0.2
-_LOG_TAIL_BYTES = 20_000
-# What a log may say when a server ends while starting, and what that means for the one who reads our sentence.
-_KNOWN_ENDINGS = {
-    "No space left on device": "the disk is full",
-    "Address already in use": "its port is taken by another process",
-    "Permission denied": "it may not read or write one of its files",
-    "Cannot allocate memory": "there is not enough memory",
-    "OutOfMemoryError": "there is not enough memory",
-}
 
 
 class State(StrEnum):
@@ -85,13 +76,13 @@ class Supervisor:
         for name in self.service.ports:
             self._require_port(name)
         site.turn_log(self.log)
-        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        self._log_start = endings.size(self.log)
         try:
             self.service.prepare()
             self._pid.write(process.start(self.service.command(), self.log))
         except OSError as error:
             reason = f"could not be started ({error.strerror or type(error).__name__})"
-            raise ServiceError(self.service.name, reason, self.log) from error
+            raise ServiceError(self.service.name, reason, self.log, FILE_HINT) from error
 
     def _require_port(self, name: str) -> None:
         port = self.service.site.ports[name]
@@ -108,7 +99,8 @@ class Supervisor:
         deadline = time.monotonic() + self.service.ready_seconds
         while not self._serves():
             if self.process() is None:
-                raise ServiceError(self.service.name, f"ended while starting: {self._ending()}", self.log)
+                reason, hint = endings.ending(self.log, self._log_start)
+                raise ServiceError(self.service.name, f"ended while starting: {reason}", self.log, hint)
             if time.monotonic() > deadline:
                 reason = f"did not answer within {self.service.ready_seconds:.0f} s"
                 raise ServiceError(self.service.name, reason, self.log, "See its log; is the machine overloaded?")
@@ -123,20 +115,16 @@ class Supervisor:
             return False
         return True
 
-    def _ending(self) -> str:
-        """Why the service ended, where its log says it in words we know: a log may hold what is not to be shown."""
-        try:
-            tail = self.log.read_bytes()[self._log_start :][-_LOG_TAIL_BYTES:].decode(errors="replace")
-        except OSError:
-            tail = ""
-        found = (meaning for phrase, meaning in _KNOWN_ENDINGS.items() if phrase in tail)
-        return next(found, "see the end of its log")
-
     def stop(self) -> None:
         """Stop the service, harder and harder. Fine if it does not run. Raises ServiceError if it cannot be ended."""
         running = self.process()
         if running is not None and not process.stop(running, self.service.signals):
-            raise ServiceError(self.service.name, f"process {running.pid} could not be ended", self.log)
+            raise ServiceError(
+                self.service.name,
+                f"process {running.pid} could not be ended",
+                self.log,
+                f"End it: kill -9 {running.pid}",
+            )
         self._pid.clear()
 
     def kill(self) -> None:

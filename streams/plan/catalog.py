@@ -71,6 +71,14 @@ class SlotInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicationInfo:
+    """A publication; `is_owner`: whether the role has its owner's rights."""
+
+    is_owner: bool
+    tables: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseInfo:
     """A database and the role that is connected.
 
@@ -87,7 +95,7 @@ class DatabaseInfo:
     may_create: bool
     slots_max: int
     slots: Mapping[str, SlotInfo] = field(default_factory=dict)
-    publications: frozenset[str] = frozenset()
+    publications: Mapping[str, PublicationInfo] = field(default_factory=dict)
     unreadable_enums: tuple[str, ...] = ()
     schemas: Mapping[str, bool] = field(default_factory=dict)
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from streams.errors import UsageError
 from streams.plan.base import Part
 from streams.plan.contradictions import contradictions
+from streams.plan.defaults import FROM_NAME
 from streams.plan.draft import Draft, Placed, value_at
 from streams.plan.finding import Finding, PlanIncomplete, Severity
 from streams.plan.load import Document, Path_, read_document
@@ -84,6 +85,8 @@ def _translated(draft: Draft, error: ErrorDetails) -> Iterator[Finding]:
     if error["type"] in ("union_tag_not_found", "union_tag_invalid") and isinstance(value, Mapping):
         path = (*path, "kind")
         value = value.get("kind", None)
+    if error["type"] == "missing" and path in FROM_NAME:
+        return  # the name is what is missing or wrong, and that is said
     severity = severity_of(error, None if value is draft else value)
     if severity == "missing" or not draft.is_derived(path):
         field = path[-1] if path else ""

@@ -133,16 +133,21 @@ def _shared_targets(draft: Draft) -> Iterator[Problem]:
 
 
 def _key_spaces(draft: Draft) -> Iterator[Problem]:
-    seen: list[tuple[Placed, KeyTemplate]] = []
-    for table in draft.placed:
-        template = _parsed(table)
-        if template is None:
-            continue
-        for other, known in seen:
-            if other.store == table.store and other.target != table.target and template.may_meet(known):
-                message = f"can give the same key as {dotted((*other.path, 'key'))}: begin them with different text"
-                yield Problem((*table.path, "key"), message)
-        seen.append((table, template))
+    """Each table of a store whose keys may be another's, once.
+
+    Two keys may be equal only where one template's prefix begins with the other's. In order, all prefixes that begin
+    with one follow it, so that each need only be compared with the shortest before it.
+    """
+    prefixes = [(table.store, template.prefix, place) for place, table in enumerate(draft.placed)
+                if (template := _parsed(table)) is not None]  # fmt: skip
+    shortest: tuple[str, str, int] | None = None
+    for store, prefix, place in sorted(prefixes):
+        if shortest is None or store != shortest[0] or not prefix.startswith(shortest[1]):
+            shortest = (store, prefix, place)
+        elif draft.placed[place].target != draft.placed[shortest[2]].target:
+            first, second = (draft.placed[each].path for each in sorted((place, shortest[2])))
+            message = f"can give the same key as {dotted((*first, 'key'))}: begin them with different text"
+            yield Problem((*second, "key"), message)
 
 
 def _parsed(table: Placed) -> KeyTemplate | None:

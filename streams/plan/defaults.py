@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 PARTITIONS: Final = 4
+# What follows from the plan's name.
+FROM_NAME: Final = (("source", "slot"), ("source", "publication"), ("kafka", "prefix"))
 
 
 def resolved(data: Any) -> Any:

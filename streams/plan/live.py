@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from streams.plan.catalog import Catalog, TableInfo
+from streams.plan.catalog import Catalog, DatabaseInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.load import Path_
@@ -17,7 +17,10 @@ from streams.plan.types import KEY_TYPES, askable, refusal
 
 # Other names Debezium writes with `_` in place of what Avro does not take (`schema.name.adjustment.mode`).
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
+_NOT_AVRO: Final = re.compile(r"^[^A-Za-z_]|[^A-Za-z0-9_]", re.ASCII)
 _RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
+# Windows of incremental snapshots are rows that Debezium writes and deletes.
+_SIGNAL_PRIVILEGES: Final = frozenset(("SELECT", "INSERT", "DELETE"))
 
 
 def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
@@ -48,6 +51,7 @@ def _server(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
         fix = f'run GRANT CREATE ON DATABASE "{database.name}" TO "{database.role}", or create the publication'
         message = f"the role {database.role} may not create the publication {plan.source.publication}: {fix}"
         yield draft.finding("invalid", ("source", "publication"), message)
+    yield from _publication(plan, draft, database)
     if database.unreadable_enums:
         names = listed(map(quoted, database.unreadable_enums))
         message = (
@@ -56,6 +60,17 @@ def _server(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
         )
         yield draft.finding("invalid", ("source",), message)
     yield from _slot(plan, draft, catalog)
+    yield from _signal_table(plan, draft, catalog)
+
+
+def _publication(plan: Plan, draft: Draft, database: DatabaseInfo) -> Iterator[Finding]:
+    """One that `connectors apply` would have to change."""
+    name, wanted = plan.source.publication, {*plan.tables, plan.source.signal_table}
+    found = database.publications.get(name)
+    if found is not None and found.tables != wanted and not found.is_owner:
+        message = f"{name} has other tables than the plan, and the role {database.role} may not change it"
+        fix = "let the owner of publication and tables run `holdtrue connectors apply` once"
+        yield draft.finding("invalid", ("source", "publication"), f"{message}: {fix}")
 
 
 def _slot(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
@@ -69,6 +84,25 @@ def _slot(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
             f"the slot {name} belongs to {slot.plugin or 'physical replication'} of {slot.database or 'no database'}"
         )
         yield draft.finding("contradictory", ("source", "slot"), f"{message}: name another slot")
+
+
+def _signal_table(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
+    """What `connectors apply` makes, or what the connector writes to where somebody has made it."""
+    database, name, path = catalog.database, plan.source.signal_table, ("source", "signal_table")
+    table, schema = catalog.tables.get(name), name.partition(".")[0]
+    if table is not None and not table.privileges >= _SIGNAL_PRIVILEGES:
+        fix = f"GRANT {', '.join(sorted(_SIGNAL_PRIVILEGES))} ON {name} TO"
+        message = f"{name} cannot be written by the role {database.role}: run GRANT USAGE ON SCHEMA {schema} TO"
+        yield draft.finding("invalid", path, f'{message} "{database.role}"; {fix} "{database.role}"')
+    if table is not None and plan.source.publication not in database.publications and not table.is_owner:
+        fix = f"let its owner run CREATE PUBLICATION {plan.source.publication} FOR TABLE …"
+        message = f"{name} is not owned by the role {database.role}, which so cannot publish it: {fix}"
+        yield draft.finding("invalid", path, message)
+    if table is None and not database.schemas.get(schema, database.may_create):
+        there = schema in database.schemas
+        on = f"USAGE, CREATE ON SCHEMA {schema}" if there else f'CREATE ON DATABASE "{database.name}"'
+        message = f"{name} is not there, and the role {database.role} may not create it"
+        yield draft.finding("invalid", path, f'{message}: run GRANT {on} TO "{database.role}"')
 
 
 def _table(draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
@@ -86,6 +120,19 @@ def _table(draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
     if table.row_security:
         fix = "give the role BYPASSRLS"
         yield draft.finding("invalid", path, f"has row security, which hides rows from this role: {fix}")
+    for one, other in _same_in_avro(table):
+        message = f"has the columns {quoted(one)} and {quoted(other)}, which Avro cannot tell apart"
+        fix = "rename one in the source of truth, or leave the table out of the plan"
+        yield draft.finding("invalid", path, f"{message}, so that the connector fails for every table: {fix}")
+
+
+def _same_in_avro(table: TableInfo) -> Iterator[tuple[str, str]]:
+    """Columns that Debezium writes under one name; it reads all of them, whatever the plan leaves out."""
+    known: dict[str, str] = {}
+    for column in table.columns:
+        other = known.setdefault(_NOT_AVRO.sub("_", column.name), column.name)
+        if other != column.name:
+            yield other, column.name
 
 
 def _key(draft: Draft, path: Path_, declared: SourceTable, table: TableInfo) -> Iterator[Finding]:

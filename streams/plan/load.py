@@ -19,6 +19,8 @@ FILE_BYTES_MAX: Final = 2 * 1024 * 1024
 # Aliases are counted once for each place they are used at, so that a small file cannot unfold into a huge plan.
 NODES_MAX: Final = 200_000
 DEPTH_MAX: Final = 32
+_IS_PLAN: Final = "Does --plan name the plan? docs/plan.md shows one."
+_CORRECT: Final = "Correct the file and check it again: holdtrue plan check"
 
 Path_ = tuple[str | int, ...]
 
@@ -51,7 +53,7 @@ def parse_document(text: str, name: str) -> Document:
     except yaml.YAMLError as error:
         raise _malformed(error, name) from None
     except RecursionError:
-        raise UnreadablePlanError(f"{name} is nested too deeply to be a plan.") from None
+        raise UnreadablePlanError(f"{name} is nested too deeply to be a plan.", _IS_PLAN) from None
     if len(nodes) != 1 or nodes[0] is None:
         problem = "is empty" if not nodes or nodes[0] is None else "holds more than one document"
         raise UnreadablePlanError(f"{name} {problem}.", "A plan is one YAML document; docs/plan.md shows one.")
@@ -71,11 +73,11 @@ def _text(path: Path) -> str:
         hint = "Name the plan with --plan PATH or HOLDTRUE_PLAN."
         raise UnreadablePlanError(f"The plan {path} cannot be read: {error.strerror}.", hint) from None
     if len(raw) > FILE_BYTES_MAX:
-        raise UnreadablePlanError(f"{path} is larger than {FILE_BYTES_MAX // 1024} KiB, which no plan needs.")
+        raise UnreadablePlanError(f"{path} is larger than {FILE_BYTES_MAX // 1024} KiB, which no plan needs.", _IS_PLAN)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadablePlanError(f"{path} is not UTF-8 text (byte {error.start}).") from None
+        raise UnreadablePlanError(f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -190,7 +192,8 @@ class _Builder:
 
     def _error(self, node: yaml.Node, problem: str) -> UnreadablePlanError:
         mark = node.start_mark
-        return UnreadablePlanError(f"{self._name}, line {mark.line + 1}, column {mark.column + 1}: {problem}.")
+        where = f"{self._name}, line {mark.line + 1}, column {mark.column + 1}"
+        return UnreadablePlanError(f"{where}: {problem}.", _CORRECT)
 
 
 def _malformed(error: yaml.YAMLError, name: str) -> UnreadablePlanError:
@@ -198,4 +201,4 @@ def _malformed(error: yaml.YAMLError, name: str) -> UnreadablePlanError:
     mark = getattr(error, "problem_mark", None)
     where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     problem = getattr(error, "problem", None) or "a character that YAML does not allow"
-    return UnreadablePlanError(f"{name}{where}: not valid YAML: {problem}.", "Correct the file and check it again.")
+    return UnreadablePlanError(f"{name}{where}: not valid YAML: {problem}.", _CORRECT)

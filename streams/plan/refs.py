@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -69,7 +70,7 @@ class SecretRef(Part):
         return f"Put the value into the file {self.file} and make it readable for this user."
 
 
-class Address(Part):
+class Address(Part, ABC):
     """An address that is no secret: written in the plan, or found through a reference."""
 
     literal: str | None = None
@@ -82,9 +83,9 @@ class Address(Part):
         return self.literal if self.literal is not None else str(self.ref)
 
     @classmethod
+    @abstractmethod
     def fits(cls, value: str) -> bool:
         """Whether a value looks like such an address. What does not is never shown: it may hold a password."""
-        raise NotImplementedError
 
     @classmethod
     def of(cls, value: object) -> object:

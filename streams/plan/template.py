@@ -40,10 +40,6 @@ class KeyTemplate:
         """The key columns the template does not name."""
         return tuple(column for column in key if column not in self.columns)
 
-    def may_meet(self, other: KeyTemplate) -> bool:
-        """Whether both could give the same name; certain only when it answers no."""
-        return self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
-
     def name(self, key_columns: Sequence[str], key: Sequence[str]) -> str:
         """The name of the row with this key; `key` holds canonical text in the order of `key_columns`."""
         values = dict(zip(key_columns, key, strict=True))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
+
+# What stands where a name should may be a DSN with its password.
+_ADDRESS: Final = re.compile(r"://|\w\s*=\s*\S").search
 
 
 def quoted(name: object) -> str:
     """`name` for use in a sentence; long or odd text is shortened and escaped."""
     text = str(name)
+    if _ADDRESS(text):
+        return "(an address, which is not shown)"
     shown = text if len(text) <= 60 else text[:57] + "..."
     return shown if shown.isprintable() else repr(shown)
 

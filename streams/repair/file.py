@@ -13,7 +13,7 @@ import msgspec
 
 from streams.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 BYTES_MAX = 256 << 20
 
 # What a repair of each kind does to the replica.
@@ -36,7 +36,10 @@ class RepairFileBroken(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One drifted key. key: canonical bytes in hex; shown: its columns; replica_token: in hex, as last seen there."""
+    """One drifted key. key: canonical bytes in hex; shown: its columns; cause: why, as far as it is known.
+
+    replica_token: in hex, as last seen there.
+    """
 
     drift: str
     replica: str
@@ -44,6 +47,7 @@ class Item:
     key: Hex
     shown: Mapping[str, str]
     kind: str
+    cause: str
     effect: str
     replica_token: Hex | None = None
 
@@ -79,7 +83,7 @@ class RepairPlan:
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     """What a file holds."""
 
-    repair: Literal[1]
+    repair: Literal[2]
     plan: str
     hash: str
     items: tuple[Item, ...]
@@ -124,6 +128,7 @@ def _item(row: Mapping[str, Any]) -> Item:
         bytes(row["key_bytes"]).hex(),
         dict(row["key"] or {}),
         row["kind"],
+        row["cause"],
         EFFECTS[row["kind"]],
         bytes(token).hex() if token is not None else None,
     )

@@ -60,4 +60,4 @@ def repaired(
 
 def _entry(known: Entry, token: Token, digest: bytes | None) -> Entry:
     # The read showed every transaction seen so far.
-    return known._replace(token=token, unproven=(), digest=digest)
+    return known._replace(token=token, unproven=(), digest=digest, refused=False)

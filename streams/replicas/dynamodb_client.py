@@ -122,7 +122,8 @@ def translated(where: str) -> Iterator[None]:
         hint = "Is it running, and the endpoint right?"
         raise StoreUnavailable(f"DynamoDB {where} cannot be reached ({type(error).__name__}).", hint) from error
     except BotoCoreError as error:
-        raise StoreUnavailable(f"DynamoDB {where} could not be asked ({type(error).__name__}).") from error
+        hint = "Look at the endpoint, the region and the network."
+        raise StoreUnavailable(f"DynamoDB {where} could not be asked ({type(error).__name__}).", hint) from error
 
 
 @contextmanager

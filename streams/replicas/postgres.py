@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
 from streams.replicas.postgres_prepare import prepare
-from streams.replicas.postgres_session import Session, Sessions
+from streams.replicas.postgres_session import WHOLE_TABLE_SECONDS_MAX, Session, Sessions
 from streams.replicas.postgres_sql import Statements
 from streams.rows.canonical import decode
 from streams.versions.entry import Token
@@ -96,17 +96,24 @@ class PostgresTable:
 
     def keys(self, chunk: int) -> Iterator[list[bytes]]:
         """Keys of all rows, in no order, from one read that streams while they are taken."""
-        with self._sessions.session() as session, session.connection.cursor() as cursor:
-            lines = _copy_out(cursor, self._sql.list_keys)
+        with self._whole_table() as cursor, closing(_copy_out(cursor, self._sql.list_keys)) as lines:
             while listed := list(islice(lines, chunk)):
                 yield listed
 
     def count(self) -> int:
         """Number of rows of the target table."""
-        with self._sessions.session() as session:
-            row = session.connection.execute(self._sql.count, ()).fetchone()
+        with self._whole_table() as cursor:
+            row = cursor.execute(self._sql.count, ()).fetchone()
             assert row is not None
             return int(row[0])
+
+    @contextmanager
+    def _whole_table(self) -> Iterator[Cursor]:
+        """For a statement that takes as long as the table is large."""
+        with self._sessions.session() as session, session.connection.transaction():
+            cursor = session.connection.cursor()
+            cursor.execute(f"SET LOCAL statement_timeout = '{WHOLE_TABLE_SECONDS_MAX}s'".encode())
+            yield cursor
 
     def forget_tombstones(self, older_than: timedelta) -> int:
         """Remove version rows that have been dead for longer, some at a time; gives how many, 0 when none is left."""
@@ -233,7 +240,7 @@ def _copy_in(cursor: Cursor, statement: bytes, payload: bytes) -> None:
         copy.write(payload)
 
 
-def _copy_out(cursor: Cursor, statement: bytes | Composed, *params: object) -> Iterator[bytes]:
+def _copy_out(cursor: Cursor, statement: bytes | Composed, *params: object) -> Generator[bytes]:
     with cursor.copy(statement, params) as copy:
         for line in copy:
             yield bytes(line)[:-1]

@@ -64,10 +64,13 @@ def connect(url: str) -> redis.Redis:
             retry=Retry(NoBackoff(), 0),
             decode_responses=False,
         )
-    except (ValueError, TypeError):
+        # Options it does not know are refused when the first connection is made, and that opens nothing.
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, RedisError):
         # Its message may quote the password.
         raise Refused(
-            "The URL of the Redis replica cannot be read.", "Write redis://[user:password@]host:port/0."
+            "The URL of the Redis replica cannot be read.",
+            "Write redis://[user:password@]host:port/0, with no options but redis-py's.",
         ) from None
     return redis.Redis(connection_pool=pool)
 
@@ -229,7 +232,7 @@ class RedisTable:
     def _row(self, value: bytes | list[bytes]) -> tuple[str | None, ...]:
         if isinstance(value, bytes):
             return self.json.decode(value)
-        return foreign_row("a string", value[0], len(self.shape.target_columns))
+        return foreign_row("a string that stays", b" ".join(value), len(self.shape.target_columns))
 
     def _live(self, pairs: dict[bytes, tuple[str, str]]) -> Iterator[list[tuple[bytes, Held]]]:
         rows = [(key, held) for key, held in self._held(pairs) if held.row is not None]

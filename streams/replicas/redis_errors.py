@@ -22,7 +22,10 @@ _REASONS = {
     "TRYAGAIN": ("is moving a slot", "It will serve when that is done."),
     "NOAUTH": ("asks for a password", "Put user and password into the URL."),
     "WRONGPASS": ("refused the user or password", "Correct them in the URL."),
-    "NOPERM": ("does not allow this user what is needed", "Allow GET, MGET, SET, MSET, UNLINK, TYPE, SCAN, EVALSHA."),
+    "NOPERM": (
+        "does not allow this user what is needed",
+        "Allow GET, MGET, SET, MSET, UNLINK, TYPE, PTTL, SCAN, EVALSHA.",
+    ),
     "MOVED": ("is a Redis Cluster, which is not built yet", "Use a Redis that is not clustered."),
     "CROSSSLOT": ("is a Redis Cluster, which is not built yet", "Use a Redis that is not clustered."),
 }

@@ -16,7 +16,7 @@ class Settled(NamedTuple):
 
 
 class Unapplied(NamedTuple):
-    """The store cannot hold this row. The entry says what it must hold, so that checks go on naming the difference."""
+    """The store cannot hold this row. The entry says what it must hold and that it was refused: checks name both."""
 
     entry: Entry
     reason: str
@@ -37,7 +37,7 @@ def settle(store: Store, result: Result) -> Settled | Unapplied | Suspicion | As
     if result.outcome in (Outcome.applied, Outcome.duplicate):
         return Settled(store.entry)
     if result.outcome is Outcome.refused:
-        return Unapplied(store.entry, result.reason)
+        return Unapplied(store.entry._replace(refused=True), result.reason)
     stored = result.stored or store.entry.token
     if stored.record == store.entry.token.record:
         return Ask(store.entry, stored.refreshed(), store.entry.position)

@@ -16,9 +16,14 @@ _MODULUS = 1 << (8 * DIGEST_BYTES)
 
 
 class Digester:
-    """Digests the rows of one table under one mapping; cheap enough for every change (about 1 µs a row)."""
+    """Digests the rows of one table under one mapping; cheap enough for every change (about 1 µs a row).
+
+    `version` says what digests can be compared at all: those of one mapping under one key.
+    """
 
     def __init__(self, mapping_version: str, secret: bytes = b"") -> None:
+        key = blake2b(digest_size=6, key=secret[:64], person=b"holdtrue version").hexdigest()
+        self.version = f"{mapping_version}.{key}" if secret else mapping_version
         # The hash's state after key and mapping version: each row starts from a copy of it.
         self._start = blake2b(mapping_version.encode() + b"\x00", digest_size=DIGEST_BYTES, key=secret[:64])
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any, Final, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from streams.address import connection_hint, connection_reason, shown
 from streams.errors import StoreUnavailable
-from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.rows.types import BASE_TYPE
 
 __all__ = ["Catalog", "ColumnInfo", "DatabaseInfo", "SlotInfo", "TableInfo", "connected", "read_catalog", "read_tables"]
@@ -36,7 +37,12 @@ _SLOTS: Final = """
 SELECT slot_name AS name, coalesce(plugin, '') AS plugin, coalesce(database, '') AS database, active
 FROM pg_replication_slots
 """
-_PUBLICATIONS: Final = "SELECT pubname AS name FROM pg_publication"
+_PUBLICATIONS: Final = """
+SELECT p.pubname AS name, pg_has_role(p.pubowner, 'USAGE') AS is_owner,
+       ARRAY(SELECT t.schemaname || '.' || t.tablename FROM pg_publication_tables t
+             WHERE t.pubname = p.pubname) AS tables
+FROM pg_publication p
+"""
 _SCHEMAS: Final = """
 SELECT nspname AS name,
        has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS may_create
@@ -117,6 +123,20 @@ def read_tables(connection: psycopg.Connection[DictRow], tables: Iterable[str]) 
     return {row["name"]: _table(row, columns[row["oid"]]) for row in found}
 
 
+def not_empty(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> set[str]:
+    """Those of `tables` that are not seen to be empty: they have a row, or may not be read, or are not there."""
+    return {table for table in tables if not _empty(connection, table)}
+
+
+def _empty(connection: psycopg.Connection[DictRow], table: str) -> bool:
+    query = sql.SQL("SELECT NOT EXISTS (SELECT FROM {}) AS empty").format(sql.Identifier(*table.split(".", 1)))
+    try:
+        row = connection.execute(query).fetchone()
+    except psycopg.ProgrammingError:
+        return False
+    return bool(row and row["empty"])
+
+
 def _table(row: dict[str, Any], columns: list[ColumnInfo]) -> TableInfo:
     known = {name: value for name, value in row.items() if name != "oid"}
     known["privileges"] = frozenset(row["privileges"])
@@ -133,7 +153,10 @@ def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:
         **row,
         system_identifier=identifier["identifier"],
         slots={slot.pop("name"): SlotInfo(**slot) for slot in connection.execute(_SLOTS)},
-        publications=frozenset(_names(connection, _PUBLICATIONS)),
+        publications={
+            row["name"]: PublicationInfo(row["is_owner"], frozenset(row["tables"]))
+            for row in connection.execute(_PUBLICATIONS)
+        },
         enums={enum["name"]: tuple(enum["labels"]) for enum in connection.execute(_ENUMS)},
         unreadable_enums=tuple(_names(connection, _UNREADABLE_ENUMS)),
         schemas={schema["name"]: schema["may_create"] for schema in connection.execute(_SCHEMAS)},

@@ -61,6 +61,22 @@ class Fence:
         return bool(row[0])
 
 
+def mark(dsn: str, application: str) -> int:
+    """Put a message into the log, in a transaction of its own, and wait for nothing.
+
+    The SOT's clock just before, in ms since 1970: once Kafka has a message of this moment or a later one, what was
+    committed before has been sent. Raises SotUnavailable.
+    """
+    try:
+        with connect(dsn, application=application) as connection:
+            row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetchone()
+            _emit(connection)
+    except psycopg.Error as error:
+        raise unavailable(dsn, error) from None
+    assert row is not None
+    return int(str(row[0]))
+
+
 def _emit(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     row = connection.execute("SELECT pg_logical_emit_message(true, %s, 'fence')::text", (MESSAGE_PREFIX,)).fetchone()
     assert row is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
@@ -13,7 +13,7 @@ from streams.changes.visibility import Snapshot
 from streams.plan.mapping import Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
-from streams.sot.connection import SotChanged, connect, unavailable
+from streams.sot.connection import WHOLE_TABLE_SECONDS, SotChanged, connect, unavailable
 
 
 class SotRead(NamedTuple):
@@ -66,12 +66,12 @@ class SotReader:
     def _read(self, keys: Sequence[bytes]) -> SotRead:
         with self._transaction() as cursor:
             snapshot = _snapshot(cursor)
-            lines = _copy(cursor, self._select(self._keys_clause(keys)))
             rows = {}
-            for line in lines:
-                row = decode(line)
-                if self._shape.keeps(row):
-                    rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
+            with closing(_copy(cursor, self._select(self._keys_clause(keys)))) as lines:
+                for line in lines:
+                    row = decode(line)
+                    if self._shape.keeps(row):
+                        rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
             return SotRead(snapshot, rows)
 
     def snapshot(self) -> Snapshot:
@@ -90,8 +90,10 @@ class SotReader:
         key = " || E'\\t' || ".join(_escaped(identifier("t", name)) for name in self._shape.key_columns)
         clause = f' WHERE {self._where()} ORDER BY ({key}) COLLATE "C"'
         with self._transaction() as cursor:
+            _take_your_time(cursor)
             _snapshot(cursor)
-            yield self._rows(_copy(cursor, self._select(clause)))
+            with closing(_copy(cursor, self._select(clause))) as lines:
+                yield self._rows(lines)
 
     def _rows(self, lines: Iterator[bytes]) -> Iterator[SotRow]:
         shape = self._shape
@@ -104,6 +106,7 @@ class SotReader:
         """How many rows belong in this replica."""
         query = f"SELECT count(*) FROM {self._table()} t WHERE {self._where()}".encode()
         with self._transaction() as cursor:
+            _take_your_time(cursor)
             row = cursor.execute(query).fetchone()
             assert row is not None
             return int(str(row[0]))
@@ -166,11 +169,19 @@ class SotReader:
         return re.sub("%s", lambda _: literal(next(texts)), where)
 
 
-def _copy(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Iterator[bytes]:
-    """The lines of a COPY, each a row's canonical bytes; libpq hands them over one by one."""
+def _copy(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Generator[bytes]:
+    """The lines of a COPY, each a row's canonical bytes; libpq hands them over one by one.
+
+    Close it where it may not be read to its end: whatever the session is asked next would wait for that.
+    """
     with cursor.copy(f"COPY ({query}) TO STDOUT".encode()) as copy:
         for block in copy:
             yield bytes(block).removesuffix(b"\n")
+
+
+def _take_your_time(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+    """A whole table takes as long as it is large."""
+    cursor.execute(f"SET LOCAL statement_timeout = '{WHOLE_TABLE_SECONDS}s'".encode())
 
 
 def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:

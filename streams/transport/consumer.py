@@ -140,12 +140,19 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             for tp in (TP(tp.topic, tp.partition) for tp in self.assignment())
             if (start := self.app.start_offset(tp, self._read_offset[tp])) is not None
         }
+        forgotten = {
+            tp: start - 1 for tp, start in starts.items()
+            if start > 0 and self._read_offset[tp] is None and self.app.is_ordered(tp)
+        }  # fmt: skip
         earliest = await self.earliest_offsets(*starts) if starts else {}
         for tp, start in starts.items():
             first = earliest.get(tp) or 0
             if first > start and self.app.is_ordered(tp):
                 await self.app.on_gap(tp, start, first)
             await self.seek(tp, max(start, first))
+        if forgotten:
+            # Whoever asks Kafka how far the group is (holdtrue status) is told again, also when no change comes.
+            await self.commit_done(forgotten)
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """In the consumer's own thread: Faust seeks from ours, while a fetch may be taking the same records out there.

@@ -6,8 +6,6 @@ counts may honestly be apart; a run whose bounds never close says so instead of 
 
 from __future__ import annotations
 
-import time
-
 from streams.checks.request import Depth, request
 from streams.errors import NotReady
 from streams.validation.report import Report
@@ -21,31 +19,30 @@ def counts(target: Target, report: Report) -> None:
     for number in range(1, TRIES_MAX + 1):
         report.fence_lsn = target.fence.passed(target.deadline())
         before, turned_before = _owners(target, report, number * 2 - 1)
-        report.sot_rows = target.sot.count()
-        report.replica_rows = target.store.count()
+        report.sot_rows = sot = target.sot.count()
+        report.replica_rows = replica = target.store.count()
         report.fence_lsn = target.fence.passed(target.deadline())
         after, turned_after = _owners(target, report, number * 2)
         slack = turned_after - turned_before
         if slack < 0:
             continue  # an owner has begun anew meanwhile: how much came and went before it is not known
-        if _differ(report, before, after, slack):
-            report.count_differs = max(abs(report.sot_rows - after), abs(report.replica_rows - after))
+        if _differ((sot, replica), before, after, slack):
+            report.count_differs = max(abs(sot - after), abs(replica - after))
             return
         if slack == 0 and before == after:
             report.verified = after
             return
-    report.reason = f"rows came and went during all {TRIES_MAX} counts; use --depth checksums"
+    report.end_early(f"rows came and went during all {TRIES_MAX} counts; use --depth checksums")
 
 
-def _differ(report: Report, before: int, after: int, slack: int) -> bool:
+def _differ(counted: tuple[int, int], before: int, after: int, slack: int) -> bool:
     """Whether the difference is more than what came and went can explain."""
     low, high = min(before, after) - slack, max(before, after) + slack
-    return not (low <= report.sot_rows <= high and low <= report.replica_rows <= high)
+    return not all(low <= rows <= high for rows in counted)
 
 
 def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
     """(rows the replica must hold, rows that came or went so far), once every owner has passed the fence."""
-    deadline = target.deadline()
     ends = target.ends()
     for partition in range(target.partitions):
         asked = request(
@@ -57,10 +54,10 @@ def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:
             round=number,
             fence=report.fence_lsn,
         )
-        target.exchange.ask(partition, asked, deadline - time.monotonic())
+        target.exchange.ask(partition, asked)
     target.exchange.flush()
     rows: dict[int, tuple[int, int]] = {}
-    for answer in target.exchange.answers(report.run, deadline, target.on_silence):
+    for answer in target.exchange.answers(report.run, target.silence_seconds, target.on_silence):
         if answer["round"] == number:
             if answer["incomplete"]:
                 raise NotReady(answer["incomplete"])

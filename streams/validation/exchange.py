@@ -18,6 +18,9 @@ from streams.kafka.wire import Decoder, cloud_event
 POLL_SECONDS = 0.2
 KAFKA_SECONDS = 15.0
 SILENCE_SECONDS = 5.0
+# A request waits its turn behind others, of this run and of others: as long as a run may take. What a run that was
+# killed has asked is answered until then, to nobody.
+REQUEST_SECONDS = 6 * 3600.0
 
 Answer = dict[str, Any]
 
@@ -26,13 +29,16 @@ Answer = dict[str, Any]
 class Channel:
     """Where one kind of request (check, repair) goes and its answers come back.
 
-    `kind` names their schemas, and the field with the id that both share is chosen by `id_field`.
+    `kind` names their schemas, and the field with the id that both share is chosen by `id_field`. The requests are
+    about one table of one replica; the answers' topic serves all.
     """
 
     requests: str
     results: str
     kind: str
     id_field: str
+    replica: str
+    table: str
 
     @property
     def request_schema(self) -> str:
@@ -90,8 +96,8 @@ class Exchange:
                 f"Kafka did not tell the ends of {topic}: {type(error).__name__}.", "See whether it is up."
             ) from None
 
-    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float) -> None:
-        """Queue one request for the owner of a partition; it may answer until the deadline."""
+    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = REQUEST_SECONDS) -> None:
+        """Queue one request for the owner of a partition; it may answer for so long."""
         deadline = datetime.now(UTC) + timedelta(seconds=within_seconds)
         self._writer.send(
             self._channel.requests,
@@ -106,25 +112,35 @@ class Exchange:
         """Return when Kafka has every request asked so far."""
         self._writer.flush()
 
-    def answers(self, identity: str, deadline: float, on_silence: Callable[[], None]) -> Iterator[Answer]:
-        """Answers to `identity` as they come; ends at the deadline (of `time.monotonic()`).
+    def answers(self, identity: str, within_seconds: float, on_silence: Callable[[], None]) -> Iterator[Answer]:
+        """Answers to `identity` as they come; ends when the owners have said nothing for so long, to nobody.
 
-        `on_silence` is called every SILENCE_SECONDS without any: it may see that there is nobody to wait for.
+        However much there is to do, and whoever's turn it is: an owner that works is waited for. `on_silence` is called
+        every SILENCE_SECONDS without an answer: it may see that there is nobody to wait for.
         """
-        silent_at = time.monotonic() + SILENCE_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            message = self._consumer.poll(min(left, POLL_SECONDS))
-            if message is None:
-                if time.monotonic() > silent_at:
-                    on_silence()
-                    silent_at = time.monotonic() + SILENCE_SECONDS
+        heard = asked = time.monotonic()
+        while (now := time.monotonic()) - heard < within_seconds:
+            if now - max(heard, asked) > SILENCE_SECONDS:
+                on_silence()
+                asked = time.monotonic()
+            answer = self._next(min(within_seconds, POLL_SECONDS))
+            if answer is None:
                 continue
-            silent_at = time.monotonic() + SILENCE_SECONDS
-            if (error := message.error()) is not None:
-                raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
-            answer = self._decoder.decode(message.value())
+            heard = time.monotonic()
             if answer[self._channel.id_field] == identity:
                 yield answer
+                heard = time.monotonic()
+
+    def _next(self, within_seconds: float) -> Answer | None:
+        """An answer of the owners of this table in this replica, to whomever."""
+        message = self._consumer.poll(within_seconds)
+        if message is None:
+            return None
+        if (error := message.error()) is not None:
+            raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
+        answer = self._decoder.decode(message.value())
+        ours = (answer["replica"], answer["table"]) == (self._channel.replica, self._channel.table)
+        return answer if ours else None
 
     def close(self) -> None:
         """Leave Kafka."""

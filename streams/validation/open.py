@@ -10,7 +10,7 @@ from typing import NamedTuple
 from streams.errors import NotReady, UsageError
 from streams.kafka.events import EventWriter
 from streams.kafka.groups import has_members
-from streams.kafka.partitions import KeyPartitioner
+from streams.kafka.partitions import KeyPartitioner, NotSent, Partitioner
 from streams.kafka.registry import Registry
 from streams.kafka.schemas import key_subject
 from streams.kafka.topics import checks_topic, repairs_topic
@@ -116,14 +116,11 @@ class Opener:
         decoder = Decoder(channel.result_schema, self.registry)
         return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
 
-    def _partitioner(self, pair: Pair, shape: Shape) -> KeyPartitioner:
+    def _partitioner(self, pair: Pair, shape: Shape) -> Partitioner:
         topic = self.plan.change_topic(pair.table)
         found = self.registry.latest(key_subject(topic))
         if found is None:
-            raise NotReady(
-                f"No record of {pair.table} has reached Kafka yet: the registry has no key schema for {topic}.",
-                "Run `holdtrue connectors apply` and wait for the first snapshot.",
-            )
+            return NotSent(pair.table)
         schema_id, _, schema = found
         return KeyPartitioner(schema_id, schema, shape.key_columns, self.plan.tables[pair.table].partitions)
 
@@ -136,9 +133,11 @@ class Opener:
 
 def check_channel(plan: Plan, pair: Pair) -> Channel:
     """Check requests of a pair and their answers."""
-    return Channel(checks_topic(plan, pair.replica, pair.table), plan.own_topic("checks.results"), "check", "run")
+    requests = checks_topic(plan, pair.replica, pair.table)
+    return Channel(requests, plan.own_topic("checks.results"), "check", "run", *pair)
 
 
 def repair_channel(plan: Plan, pair: Pair) -> Channel:
     """Repair requests of a pair and their answers."""
-    return Channel(repairs_topic(plan, pair.replica, pair.table), plan.own_topic("repairs.results"), "repair", "repair")
+    requests = repairs_topic(plan, pair.replica, pair.table)
+    return Channel(requests, plan.own_topic("repairs.results"), "repair", "repair", *pair)

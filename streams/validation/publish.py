@@ -38,7 +38,7 @@ def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, stil
     state = "resolved" if row["state"] == "repaired" else "superseded"
     if row["key_bytes"] is not None:
         key = bytes(row["key_bytes"])
-        known = Drifted(key, row["kind"])
+        known = Drifted(key, row["kind"], cause=row["cause"])
         return None if key in still else drift_event(opener, pair, known, state, run=report.run)
     # Without a key of its own: closed by a run that found every key right.
     if row["kind"] not in ("continuity", "unapplied") or report.outcome != "correct":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from streams.control.view import opened
+from streams.drift.lifecycle import ENDED
 from streams.errors import NotReady, StoreUnavailable, UsageError
 from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
@@ -19,7 +20,8 @@ from streams.validation.run import validate_keys
 from streams.validation.target import Target
 
 REQUEST_ITEMS = 100
-ANSWER_SECONDS = 120.0
+# Times the requests of this repair up to it, whose turn comes first: what nobody waits for is not done hours later.
+REQUEST_SECONDS = 120.0
 WRONG_AGAIN = "found wrong again after the repair"
 
 
@@ -41,7 +43,10 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one pair's repairs. resolved: repaired, and found right by two further looks."""
+    """What became of one pair's repairs. resolved: repaired, and found right by two further looks.
+
+    unchanged: their drift had ended before, and a look found them right: nothing was ordered.
+    """
 
     repair: str
     replica: str
@@ -50,6 +55,7 @@ class Outcome:
     repaired: int
     resolved: int
     failed: int
+    unchanged: int = 0
     failures: tuple[Failure, ...] = ()
 
 
@@ -73,7 +79,7 @@ def apply_plan(
         except (NotReady, StoreUnavailable, UsageError) as error:
             # The others are repaired all the same; what was begun here stays `repairing`, and can be ordered again.
             told = tuple(Failure(item.shown, f"{error.what} {error.hint}".rstrip()) for item in items)
-            yield Outcome("", pair.replica, pair.table, len(items), 0, 0, len(items), told)
+            yield Outcome("", pair.replica, pair.table, len(items), 0, 0, len(items), failures=told)
 
 
 def _refuse_storm(opener: Opener, pair: Pair, count: int, *, above_threshold: bool) -> None:
@@ -90,32 +96,54 @@ def _refuse_storm(opener: Opener, pair: Pair, count: int, *, above_threshold: bo
 
 def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order) -> Outcome:
     repair = f"repair-{uuid4()}"
-    known = {bytes.fromhex(item.key): item for item in items}
     with opener.target(pair) as target:
         grouped = _by_partition(target, items)
-        _publish(opener, pair, known, known, "repairing", repair, reason=order.reason or None)
-        answers = _ask_owners(opener, target, pair, repair, grouped, order)
+        right = _right_already(opener, target, items)
+        known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
+        if not known:
+            return Outcome("", pair.replica, pair.table, len(items), 0, 0, 0, len(right))
+        left = {n: [item for item in mine if bytes.fromhex(item.key) in known] for n, mine in grouped.items()}
+        _publish(opener, pair, _as_known(known, known), "repairing", repair, reason=order.reason or None)
+        answers = _ask_owners(opener, target, pair, repair, left, order)
         done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
-        _publish(opener, pair, known, done, "repaired", repair)
+        _publish(opener, pair, _as_known(known, done), "repaired", repair)
         failures = _failures(answers)
         for key, reason in failures.items():
-            _publish(opener, pair, known, [key], "open", repair, reason=reason)
+            _publish(opener, pair, _as_known(known, [key]), "open", repair, reason=reason)
         report = validate_keys(target, done) if done else None
-    wrong = {drifted.key for drifted in report.drift} if report else set()
-    proven = [key for key in done if key not in wrong] if report and not report.reason and not report.superseded else []
+    wrong = {drifted.key: drifted for drifted in report.drift} if report else {}
+    proven = _proven(done, report)
     run = report.run if report else None
-    _publish(opener, pair, known, proven, "resolved", repair, run=run)
-    _publish(opener, pair, known, wrong, "open", repair, run=run, reason=WRONG_AGAIN)
+    _publish(opener, pair, _as_known(known, proven), "resolved", repair, run=run)
+    _publish(opener, pair, wrong.values(), "open", repair, run=run, reason=WRONG_AGAIN)
     failures |= dict.fromkeys(wrong, WRONG_AGAIN)
     failures |= {key: _unproven(report) for key in done if key not in wrong and key not in proven}
     told = tuple(Failure(known[key].shown, reason) for key, reason in failures.items())
-    counts = (len(items), len(done), len(proven), len(items) - len(done))
+    counts = (len(items), len(done), len(proven), len(known) - len(done), len(right))
     return Outcome(repair, pair.replica, pair.table, *counts, told)
+
+
+def _right_already(opener: Opener, target: Target, items: Sequence[Item]) -> set[bytes]:
+    """The keys whose drift has ended since the file was made, as far as control knows, and that a look finds right."""
+    with opened(opener.plan) as database:
+        rows = database.rows("drift_states", {"ids": [item.drift for item in items]}) if database is not None else []
+    ended = {row["id"] for row in rows if row["state"] in ENDED}
+    keys = [bytes.fromhex(item.key) for item in items if item.drift in ended]
+    return set(_proven(keys, validate_keys(target, keys))) if keys else set()
+
+
+def _proven(done: Sequence[bytes], report: Report | None) -> list[bytes]:
+    """The keys that a check of them all has found right, each by itself: others may go on changing."""
+    if report is None or report.reason or report.skipped or report.failed:
+        return []  # which keys were not decided is not known
+    doubtful = {drifted.key for drifted in report.drift} | report.moving
+    return [key for key in done if key not in doubtful]
 
 
 def _unproven(report: Report | None) -> str:
     """Why keys that were repaired are not known to be right."""
-    why = (report.reason if report else "") or "they kept changing"
+    undecided = "keys were left out" if report and (report.skipped or report.failed) else "it kept changing"
+    why = (report.reason if report else "") or undecided
     return f"repaired, but the check after it came to no verdict: {why}"
 
 
@@ -126,13 +154,16 @@ def _ask_owners(
     exchange = opener.exchange(repair_channel(opener.plan, pair))
     wanted = sum(len(mine) for mine in grouped.values())
     try:
-        for partition, mine in grouped.items():
-            for start in range(0, len(mine), REQUEST_ITEMS):
-                request = _request(pair, repair, mine[start : start + REQUEST_ITEMS], order)
-                exchange.ask(partition, request, ANSWER_SECONDS)
+        parts = [
+            (partition, mine[start : start + REQUEST_ITEMS])
+            for partition, mine in grouped.items()
+            for start in range(0, len(mine), REQUEST_ITEMS)
+        ]
+        for number, (partition, part) in enumerate(parts, start=1):
+            exchange.ask(partition, _request(pair, repair, part, order), REQUEST_SECONDS * number)
         exchange.flush()
         answers: dict[bytes, Answer] = {}
-        for answer in exchange.answers(repair, time.monotonic() + ANSWER_SECONDS, target.on_silence):
+        for answer in exchange.answers(repair, target.silence_seconds, target.on_silence):
             answers[answer["key"]] = answer
             if len(answers) == wanted:
                 return answers
@@ -187,10 +218,12 @@ def _failures(answers: dict[bytes, Answer]) -> dict[bytes, str]:
     }
 
 
-def _publish(
-    opener: Opener, pair: Pair, known: dict[bytes, Item], keys: Any, state: str, repair: str, **more: Any
-) -> None:
-    for key in keys:
-        drifted = Drifted(key, known[key].kind)
+def _as_known(known: Mapping[bytes, Item], keys: Iterable[bytes]) -> list[Drifted]:
+    """The drift of each key as the file has it: a step of a repair says nothing new of what is wrong, or why."""
+    return [Drifted(key, known[key].kind, cause=known[key].cause) for key in keys]
+
+
+def _publish(opener: Opener, pair: Pair, drift: Iterable[Drifted], state: str, repair: str, **more: Any) -> None:
+    for drifted in drift:
         send_event(opener, "drift", drift_event(opener, pair, drifted, state, repair=repair, **more))
     opener.writer.flush()

@@ -24,14 +24,17 @@ class Drifted:
 
 @dataclass(slots=True)
 class Report:
-    """One run of one table × replica. Correct, drifted and could-not-check are three results."""
+    """One run of one table × replica. Correct, drifted and could-not-check are three results.
+
+    sot_rows, replica_rows: None until they are counted.
+    """
 
     run: str
     table: str
     replica: str
     depth: str
-    sot_rows: int = 0
-    replica_rows: int = 0
+    sot_rows: int | None = None
+    replica_rows: int | None = None
     verified: int = 0
     superseded: int = 0
     skipped: int = 0
@@ -40,14 +43,22 @@ class Report:
     verified_through: str | None = None
     seconds: float = 0.0
     drift: list[Drifted] = field(default_factory=list)
+    # The superseded ones: they moved in every round.
+    moving: set[bytes] = field(default_factory=set)
     reason: str = ""
-    # A count may differ without a key to name.
+    # Depth `counts`: by how many rows the sides differ, of which no key is known.
     count_differs: int = 0
 
     @property
     def drift_found(self) -> int:
         """Keys in drift; for counts, by how many rows the sides differ."""
-        return len(self.drift) or self.count_differs
+        return len(self.drift) + self.count_differs
+
+    def end_early(self, reason: str) -> None:
+        """What was sent and not decided by now has failed."""
+        self.reason = reason
+        decided = self.verified + self.drift_found + self.superseded + self.skipped + self.failed
+        self.failed += max(0, (self.sot_rows or 0) - decided)
 
     @property
     def outcome(self) -> str:
@@ -63,6 +74,13 @@ class Report:
         uncovered = self.superseded or self.skipped or self.failed or self.reason or self.count_differs
         return self.depth == "checksums" and not uncovered
 
+    @property
+    def coverage(self) -> dict[str, int | None]:
+        """What became of the keys; all None where the source was not read: none of them was found to be anything."""
+        names = ("verified", "superseded", "skipped", "failed", "drift_found")
+        looked = self.sot_rows is not None
+        return {name: getattr(self, name) if looked else None for name in names}
+
     def document(self) -> dict[str, Any]:
         """The JSON of the interface document, with the run's id and the reason of an incomplete run added."""
         return {
@@ -73,12 +91,8 @@ class Report:
             "outcome": self.outcome,
             "sot_rows": self.sot_rows,
             "replica_rows": self.replica_rows,
-            "verified": self.verified,
-            "superseded": self.superseded,
-            "skipped": self.skipped,
-            "failed": self.failed,
-            "drift_found": self.drift_found,
-            "fence_lsn": self.fence_lsn,
+            **self.coverage,
+            "fence_lsn": self.fence_lsn or None,
             "verified_through": self.verified_through,
             "seconds": round(self.seconds, 3),
             "reason": self.reason or None,

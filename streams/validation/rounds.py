@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from streams.checks.request import Depth, request
@@ -18,9 +17,14 @@ from streams.validation.target import Target
 CHUNK_KEYS = 1_000
 # Keys that one further round looks at again under one pair of fences.
 AGAIN_KEYS = 2_000
-# More differing keys than this are not looked at twice: the table is wrong as a whole, which is said as a count.
-SUSPECTS_MAX = 20_000
+# Bytes of keys in one request, whatever their number: it must fit into a Kafka message.
+REQUEST_BYTES = 4 * 1024 * 1024
+# Keys that one run looks at twice, some 500 bytes each; what differs beyond them is not decided, and counted as such.
+# As many as a repair plan takes: a store that lost everything is filled again by runs and repairs in turn.
+SUSPECTS_MAX = 100_000
 ROUNDS_MAX = 3
+# What the answers to a look count.
+COUNTED = ("verified", "skipped")
 
 
 @dataclass(slots=True)
@@ -29,11 +33,21 @@ class Open:
 
     suspected: dict[bytes, Drifted] = field(default_factory=dict)
     undecided: set[bytes] = field(default_factory=set)
+    # Keys for which there was no room.
+    beyond: int = 0
 
     @property
     def keys(self) -> list[bytes]:
         """All keys that need another look."""
         return [*self.suspected, *sorted(self.undecided - self.suspected.keys())]
+
+    def has_room(self, key: bytes) -> bool:
+        """Whether the key can be looked at again; one that cannot is counted."""
+        known = key in self.suspected or key in self.undecided
+        if not known and len(self.suspected) + len(self.undecided) >= SUSPECTS_MAX:
+            self.beyond += 1
+            return False
+        return True
 
 
 class Rounds:
@@ -59,14 +73,13 @@ class Rounds:
     def _first_round(self) -> Open:
         target, report = self._target, self._report
         before = target.ends()
-        deadline = target.deadline()
         with target.sot.scanning() as rows:
             # What every key is verified through: later rounds look at some of them again, at later fences.
-            report.fence_lsn = target.fence.passed(deadline)
+            report.fence_lsn = target.fence.passed(target.deadline())
             after = target.ends()
             for partition, chunk in self._chunks(rows):
                 self._ask(partition, 1, before, after, **chunk)
-        return self._collect(deadline)
+        return self._collect()
 
     def _chunks(self, rows: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Per partition, chunks of consecutive keys; together their bounds leave no gap."""
@@ -74,61 +87,51 @@ class Rounds:
         keys: list[list[bytes]] = [[] for _ in range(target.partitions)]
         digests: list[list[bytes]] = [[] for _ in range(target.partitions)]
         lower = [b""] * target.partitions
+        sizes = [0] * target.partitions
         for row in rows:
             partition = target.partitioner.partition(row.key)
             keys[partition].append(row.key)
             digests[partition].append(target.digester.digest(row.key, row.line))
-            if len(keys[partition]) >= CHUNK_KEYS:
+            sizes[partition] += len(row.key)
+            if len(keys[partition]) >= CHUNK_KEYS or sizes[partition] >= REQUEST_BYTES:
                 upper = row.key + b"\x00"
                 yield partition, self._packed(keys[partition], digests[partition], lower[partition], upper)
-                keys[partition], digests[partition], lower[partition] = [], [], upper
+                keys[partition], digests[partition], lower[partition], sizes[partition] = [], [], upper, 0
         for partition in range(target.partitions):
             yield partition, self._packed(keys[partition], digests[partition], lower[partition], None, last=True)
 
     def _packed(
         self, keys: list[bytes], digests: list[bytes], lower: bytes, upper: bytes | None, *, last: bool = False
     ) -> dict[str, Any]:
-        self._report.sot_rows += len(keys)
+        self._report.sot_rows = (self._report.sot_rows or 0) + len(keys)
         self._target.progress(len(keys))
         return {"keys": keys, "digests": digests, "lower": lower, "upper": upper, "last": last}
 
     def _sweep(self, found: Open) -> None:
         """The other direction: keys the replica lists that it must not hold."""
-        target = self._target
+        target, report = self._target, self._report
         nothing = [0] * target.partitions
-        deadline = target.deadline()
+        report.replica_rows = 0
         for listed in target.store.keys(CHUNK_KEYS * target.partitions):
-            self._report.replica_rows += len(listed)
-            for partition, keys in self._by_partition(listed).items():
-                self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
-        swept = self._collect(deadline, counted=False)
-        found.suspected.update(swept.suspected)
+            report.replica_rows += len(listed)
+            for partition, mine in self._by_partition(listed).items():
+                for keys in portions(mine, len(mine)):
+                    self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
+        self._collect(counted=("skipped",), found=found)
 
     def _again(self, found: Open) -> None:
         """Look again at what is open, keys under watch, until it is decided or the rounds are used up."""
-        if len(found.keys) > SUSPECTS_MAX:
-            self._too_many(found)
-            return
-        keys = iter(found.keys)
-        while batch := list(islice(keys, AGAIN_KEYS)):
-            self._settle(batch, found.suspected)
-
-    def _too_many(self, found: Open) -> None:
-        """Some of them are looked at again: no drift without a second look (a TRUNCATE may be on its way)."""
-        report = self._report
-        report.failed += len(found.undecided)
-        self._settle(list(found.suspected)[:AGAIN_KEYS], found.suspected)
-        told = f"{len(found.keys)} keys differ or moved, and only {AGAIN_KEYS} were looked at twice"
-        if report.drift:
-            report.count_differs = len(found.suspected)
-            report.reason = told
-        else:
-            report.failed += len(found.suspected)
-            report.reason = f"{told}: none of them differs still; run it again"
+        for keys in portions(found.keys, AGAIN_KEYS):
+            self._settle(keys, found.suspected)
+        if found.beyond:
+            # No drift without a second look: a TRUNCATE may be on its way.
+            self._report.failed += found.beyond
+            told = f"{found.beyond} keys differ or moved beyond the {SUSPECTS_MAX} that one run looks at twice"
+            self._report.reason = f"{told}: repair what it found, and run it again"
 
     def _settle(self, keys: list[bytes], suspected: dict[bytes, Drifted]) -> None:
         try:
-            self._watch(keys, Depth.watch)
+            self._watch(keys)
             pending, earlier = keys, suspected
             for number in range(2, ROUNDS_MAX + 2):
                 again, rows = self._round(pending, number)
@@ -137,8 +140,9 @@ class Rounds:
                 if not pending:
                     return
             self._report.superseded += len(pending)
+            self._report.moving.update(pending)
         finally:
-            self._watch(keys, Depth.release)
+            self._release(keys)
 
     def _confirmed(self, again: Open, earlier: dict[bytes, Drifted], rows: Mapping[bytes, Row]) -> list[bytes]:
         """Drift only when two reads agree and the entry did not move; the rest is looked at again."""
@@ -170,9 +174,8 @@ class Rounds:
         """Read these keys again from the SOT, between two fences, and have the owners compare."""
         target = self._target
         before = target.ends()
-        deadline = target.deadline()
         read = target.sot.read(keys)
-        fence = target.fence.passed(deadline)
+        fence = target.fence.passed(target.deadline())
         self._report.fence_lsn = self._report.fence_lsn or fence
         after = target.ends()
         for partition, mine in self._by_partition(keys).items():
@@ -182,13 +185,21 @@ class Rounds:
                 for key, row in zip(mine, rows, strict=True)
             ]
             self._ask(partition, number, before, after, keys=mine, digests=digests)
-        return self._collect(deadline), read.rows
+        return self._collect(), read.rows
 
-    def _watch(self, keys: Sequence[bytes], depth: Depth) -> None:
+    def _watch(self, keys: Sequence[bytes]) -> None:
         nothing = [0] * self._target.partitions
         for partition, mine in self._by_partition(keys).items():
-            self._ask(partition, 0, nothing, nothing, depth=depth, keys=mine)
-        self._collect(self._target.deadline(), counted=False)
+            self._ask(partition, 0, nothing, nothing, depth=Depth.watch, keys=mine)
+        # Keys that could not be watched are looked at all the same: they stay undecided if they move.
+        self._collect(counted=())
+
+    def _release(self, keys: Sequence[bytes]) -> None:
+        """Not waited for: where owners say nothing, the run has waited long enough."""
+        nothing = [0] * self._target.partitions
+        for partition in self._by_partition(keys):
+            self._ask(partition, 0, nothing, nothing, depth=Depth.release, keys=[])
+        self._expected.clear()
 
     def _by_partition(self, keys: Iterable[bytes]) -> dict[int, list[bytes]]:
         grouped: dict[int, list[bytes]] = {}
@@ -220,40 +231,59 @@ class Rounds:
             chunk=self._chunk,
             round=number,
             fence=self._report.fence_lsn,
-            mapping=target.shape.mapping_version,
+            mapping=target.digester.version,
             **more,
         )
-        target.exchange.ask(partition, asked, target.round_seconds)
+        target.exchange.ask(partition, asked)
 
-    def _collect(self, deadline: float, *, counted: bool = True) -> Open:
-        """Wait for every answer of this round. Whoever does not answer in time was not checked."""
+    def _collect(self, *, counted: Sequence[str] = COUNTED, found: Open | None = None) -> Open:
+        """Wait for every answer of this round. What owners that say nothing hold was not checked."""
         target, report = self._target, self._report
         target.exchange.flush()
-        found = Open()
-        answers = target.exchange.answers(report.run, deadline, target.on_silence)
+        found = Open() if found is None else found
+        answers = target.exchange.answers(report.run, target.silence_seconds, target.on_silence)
         while self._expected:
             answer = next(answers, None)
             if answer is None:
-                missing, self._expected = len(self._expected), set()
+                missing = len(self._expected)
                 raise NotReady(
-                    f"{missing} requests to the workers of {target.replica} got no answer for {target.table}.",
+                    f"{missing} requests to the workers of {target.replica} got no answer for {target.table}: "
+                    f"they have said nothing for {target.silence_seconds:.0f} s.",
                     f"Is `holdtrue worker --replica {target.replica}` running, and keeping up? See `holdtrue status`.",
                 )
             address = (answer["partition"], answer["round"], answer["chunk"])
             if address in self._expected:
                 self._expected.remove(address)
-                self._take(answer, found, counted=counted)
+                self._take(answer, found, counted)
         return found
 
-    def _take(self, answer: dict[str, Any], found: Open, *, counted: bool) -> None:
+    def _take(self, answer: dict[str, Any], found: Open, counted: Sequence[str]) -> None:
         if answer["incomplete"]:
             raise NotReady(answer["incomplete"])
-        if counted:
-            self._report.verified += answer["verified"]
-        self._report.skipped += answer["skipped"]
-        found.undecided.update(answer["undecided"])
+        for name in counted:
+            setattr(self._report, name, getattr(self._report, name) + answer[name])
+        for key in answer["undecided"]:
+            if found.has_room(key):
+                found.undecided.add(key)
         for item in answer["suspected"]:
-            found.suspected[item["key"]] = Drifted(
-                item["key"], item["kind"], item["entry_digest"], item["other_digest"], item["token"],
-                item["other_token"],
-            )  # fmt: skip
+            if found.has_room(item["key"]):
+                found.suspected[item["key"]] = _drifted(item)
+
+
+def portions(keys: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """The keys in their order, each portion with `most` of them at most, and no more than one request holds."""
+    portion: list[bytes] = []
+    size = 0
+    for key in keys:
+        if portion and (len(portion) >= most or size + len(key) > REQUEST_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(key)
+        size += len(key)
+    if portion:
+        yield portion
+
+
+def _drifted(suspicion: dict[str, Any]) -> Drifted:
+    names = ("key", "kind", "entry_digest", "other_digest", "token", "other_token")
+    return Drifted(*(suspicion[name] for name in names))

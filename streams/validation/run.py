@@ -32,7 +32,7 @@ def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
     try:
         work(report)
     except (NotReady, StoreUnavailable) as error:
-        report.reason = str(error)
+        report.end_early(str(error))
     report.seconds = time.monotonic() - started
     if report.outcome == "correct" and report.covers_all:
         # Only content of every key moves the mark, and only to where the run began: later changes were not looked at.

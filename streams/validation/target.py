@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.kafka.partitions import KeyPartitioner
+from streams.kafka.partitions import Partitioner
 from streams.plan.mapping import Shape
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
@@ -29,11 +29,12 @@ class Target:
     store: ReplicaTable
     fence: Fence
     exchange: Exchange
-    partitioner: KeyPartitioner
+    partitioner: Partitioner
     # Called when answers stay away; raises NotReady where nobody is there who could answer.
     on_silence: Callable[[], None]
-    # How long one round may take: owners behind the fence by more than this are reported, not waited for.
-    round_seconds: float = 120.0
+    # How long owners may say nothing, and a fence may take: who is behind by more is reported, not waited for. Not a
+    # bound on the run, which is as long as the table is large.
+    silence_seconds: float = 120.0
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:
@@ -41,5 +42,5 @@ class Target:
         return self.exchange.ends(self.topic, self.partitions)
 
     def deadline(self) -> float:
-        """When the round that begins now must be over (of `time.monotonic()`)."""
-        return time.monotonic() + self.round_seconds
+        """When a fence that is emitted now must have been passed (of `time.monotonic()`)."""
+        return time.monotonic() + self.silence_seconds

@@ -31,6 +31,22 @@ NOWHERE = {
     "AWS_SECRET_ACCESS_KEY": "s",
     "AWS_REGION": "local",
 }
+# Interrupts the command at the moment it imports the module named in the environment.
+WHILE_IMPORTING = """
+import os, sys
+class Unraisable:
+    def __del__(self):
+        raise KeyboardInterrupt
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == os.environ["AT"]:
+            if "UNRAISABLE" not in os.environ:
+                raise KeyboardInterrupt
+            Unraisable()
+sys.meta_path.insert(0, Interrupted())
+from streams.cli.main import run
+run()
+"""
 # Every verb that needs a plan, as it is usually called.
 VERBS = [
     ("plan", "check"),
@@ -205,7 +221,8 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(tmp_path: Path, words:
     env = {**os.environ, "HOLDTRUE_PLAN": str(EXAMPLE), "HOME": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run((PROGRAM, *words), env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (1, "error: No space left on device\n")
+    said, remedy = ran.stderr.splitlines()
+    assert (ran.returncode, said, remedy[:2]) == (1, "error: No space left on device", "  ")
 
 
 def test_an_answer_that_nobody_takes_is_one_sentence(tmp_path: Path) -> None:
@@ -216,11 +233,80 @@ def test_an_answer_that_nobody_takes_is_one_sentence(tmp_path: Path) -> None:
     assert ran.stderr.startswith("error: There is no stdout to answer on.")
 
 
+@pytest.mark.parametrize("words", [("plan", "schema"), ("--help",), ("plan", "check", "--format", "json")], ids=str)
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As of any command in a pipe to `head`: nothing is said, and the exit code is that of SIGPIPE."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        env = {**os.environ, "HOLDTRUE_PLAN": str(EXAMPLE), "HOME": str(tmp_path)}
+        ran = subprocess.run(
+            (PROGRAM, "--quiet", *words), env=env, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("module", "how"), [("typer", {}), ("pydantic", {}), ("psycopg", {}), ("typer", {"UNRAISABLE": "1"})], ids=str
+)
+def test_a_command_is_ended_while_it_still_imports(tmp_path: Path, module: str, how: Mapping[str, str]) -> None:
+    """From its first moment on, whatever it loads then, and where Python itself would let the interrupt fall."""
+    words = (sys.executable, "-c", WHILE_IMPORTING, "--plan", str(EXAMPLE), "plan", "check", "--live")
+    env = {**os.environ, **NOWHERE, **how, "AT": module}
+    ran = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (("stack",), "HOLDTRUE_UNKNOWN_SCHEMA_SECONDS", "gibberish"),
+        (("worker", "--replica", "cache"), "HOLDTRUE_UNKNOWN_SCHEMA_SECONDS", "nan"),
+        (("worker", "--control"), "HOLDTRUE_UNKNOWN_SCHEMA_SECONDS", "-7531"),
+        (("doctor",), "HOLDTRUE_METRICS_PORT", "gibberish"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named_without_its_value(
+    tmp_path: Path, words: Sequence[str], name: str, value: str
+) -> None:
+    """Before anything is half started."""
+    ran = run(("--plan", str(EXAMPLE), *words), tmp_path, {**NOWHERE, name: value})
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"error: The environment cannot be used: {name}: ")
+    assert len(ran.stderr.splitlines()) == 2
+    assert value not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"HOLDTRUE_REPLICA": ""}, "HOLDTRUE_REPLICA is not set"),
+        ({"HOLDTRUE_REPLICA": "nope"}, "The plan has no replica nope"),
+        ({"HOLDTRUE_PLAN": "gone.yaml"}, "gone.yaml cannot be read"),
+        ({"HOLDTRUE_METRICS_PORT": "abc"}, "HOLDTRUE_METRICS_PORT"),
+    ],
+    ids=str,
+)
+def test_fausts_own_command_is_refused_in_one_sentence(tmp_path: Path, env: Mapping[str, str], said: str) -> None:
+    """As `holdtrue worker` is."""
+    given = {"HOLDTRUE_PLAN": str(EXAMPLE), "HOLDTRUE_REPLICA": "cache", "HOLDTRUE_WORKER_DIR": str(tmp_path), **env}
+    words = (str(Path(PROGRAM).with_name("faust")), "-A", "streams.app", "worker")
+    ran = subprocess.run(
+        words, env={**os.environ, **NOWHERE, **given}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+    assert ran.stderr.startswith("error: ")
+    assert said in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "env", "code"),
     [
         (("worker", "--replica", "cache"), {"HOLDTRUE_WORKER_DIR": "/dev/null"}, 2),
         (("worker", "--replica", "cache", "--metrics-port", "999999"), {}, 2),
+        (("worker", "--replica", "cache"), {"HOLDTRUE_INSTANCE": "../../x"}, 2),
+        (("worker", "--control", "--instance", "."), {}, 2),
         (("repair", "plan", "--table", "nope"), {}, 2),
         (("repair", "plan", "--kind", "nope"), {}, 2),
         (("drift", "list", "--limit", "99999999999999999999"), {}, 2),
@@ -229,9 +315,10 @@ def test_an_answer_that_nobody_takes_is_one_sentence(tmp_path: Path) -> None:
     ids=str,
 )
 def test_what_was_misspelt_is_refused(tmp_path: Path, words: Sequence[str], env: Mapping[str, str], code: int) -> None:
-    """Before anything is asked of a server."""
+    """Before anything is asked of a server, or made."""
     ran = run(words, tmp_path, {**NOWHERE, "HOLDTRUE_PLAN": str(EXAMPLE), **env})
     assert ran.returncode == code, ran.stderr
+    assert not list(tmp_path.iterdir())
     assert "Traceback" not in ran.stderr
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streams.replicas import dynamodb_client
 from streams.replicas.base import ReplicaTable
 from streams.replicas.dynamodb import DynamoTable
 from streams.replicas.dynamodb_client import Connection, connect
@@ -18,6 +19,7 @@ from tests.support.dynamodb_server import REGION, dynamodb_endpoint
 
 _numbers = count(1)
 RETENTION = timedelta(hours=1)
+PATIENT_SECONDS = 120.0
 
 
 class DynamoHarness:
@@ -65,8 +67,12 @@ class DynamoHarness:
 
 @pytest.fixture(scope="session")
 def dynamodb_server() -> Iterator[str]:
-    """The endpoint of a DynamoDB for this test run."""
-    with dynamodb_endpoint() as endpoint:
+    """The endpoint of a DynamoDB for this test run.
+
+    How long it may take for an answer is no part of the contract: beside many other servers it may be slow.
+    """
+    with dynamodb_endpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamodb_client, "ANSWER_SECONDS", PATIENT_SECONDS)
         yield endpoint
 
 

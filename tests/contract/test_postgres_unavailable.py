@@ -9,11 +9,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from streams.errors import StoreUnavailable
+from streams.replicas import postgres_session
 from streams.replicas.base import Held, Outcome, Refused, Result
 from streams.replicas.postgres import PostgresTable
 from streams.replicas.postgres_session import Sessions
 from tests.contract.fix_postgres import PostgresHarness
 from tests.support.shapes import make_shape
+from tests.support.wait import wait_until
 from tests.support.writes import put, token
 
 SHAPE = make_shape({"id": "int4", "note": "text"}, ["id"])
@@ -30,6 +32,25 @@ def cut_sessions(harness: PostgresHarness) -> int:
     row = harness.admin.execute(query).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_a_list_of_keys_takes_as_long_as_its_table_is_large(
+    postgres_harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bounds a batch does not bound it; nor does one that is not taken to its end spoil the connection."""
+    monkeypatch.setitem(postgres_session._SETTINGS, "statement_timeout", "1s")
+    table, rows = postgres_harness.open(SHAPE, "public.many_keys"), 1_000_000
+    fill = SQL("INSERT INTO {} SELECT n, '' FROM generate_series(1, %s) n").format(Identifier(*table.target.split(".")))
+    postgres_harness.admin.execute(fill, [rows])
+    late = "SELECT FROM pg_stat_activity WHERE application_name = 'holdtrue' AND now() - query_start > '1.5 s'"
+    listed = table.keys(1_000)
+    next(listed)
+    wait_until(lambda: postgres_harness.admin.execute(late).fetchone() is not None, "the list to take longer")
+    assert sum(map(len, listed), 1_000) == rows
+    broken_off = table.keys(1_000)
+    next(broken_off)
+    broken_off.close()  # type: ignore[attr-defined]
+    assert table.count() == rows
 
 
 def test_a_port_where_nobody_listens(unused_port: int) -> None:

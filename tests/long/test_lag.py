@@ -67,14 +67,14 @@ def test_lag_p99_stays_under_two_seconds_at_two_thousand_changes_a_second(tmp_pa
                 line.wait_for(f"the snapshot in {name}", partial(has_handled, line, name, rows), 300)
             before = {name: lags(line.workers[name].metrics_port) for name in REPLICAS}
             load = bank.load(tmp_path, SECONDS, TRANSACTIONS_PER_SECOND)
-            changes = load.changes()
+            changes, seconds = load.end()
             for name in REPLICAS:
                 line.wait_for(f"the load in {name}", partial(has_handled, line, name, rows + changes), 60)
             for name in REPLICAS:
                 lag = difference(before[name], lags(line.workers[name].metrics_port))
                 p50, p99 = quantile(lag, 0.5), quantile(lag, 0.99)
-                sys.stderr.write(f"{name}: {changes / SECONDS:,.0f} changes/s, lag p50 {p50:.3f} s, p99 {p99:.3f} s\n")
-                assert changes / SECONDS >= CHANGES_PER_SECOND_MIN
+                sys.stderr.write(f"{name}: {changes / seconds:,.0f} changes/s, lag p50 {p50:.3f} s, p99 {p99:.3f} s\n")
+                assert changes / seconds >= CHANGES_PER_SECOND_MIN
                 assert p99 < LAG_P99_SECONDS_MAX
         finally:
             line.stop_workers()

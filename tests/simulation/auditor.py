@@ -23,7 +23,7 @@ from tests.simulation.worker import CHANGES, CHECKS, REPAIRS, REPLICA, TABLE
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-ROUND_SECONDS = 6.0
+SILENCE_SECONDS = 6.0
 REPAIR_SECONDS = 4.0
 
 
@@ -43,7 +43,7 @@ class Auditor:
         source = _Source(world)
         target = Target(
             REPLICA, TABLE, CHANGES, len(world.changelogs), world.shape, world.digester, source, world.store,  # type: ignore[arg-type]
-            source, _Exchange(world), source, lambda: None, ROUND_SECONDS,  # type: ignore[arg-type]
+            source, _Exchange(world), source, lambda: None, SILENCE_SECONDS,  # type: ignore[arg-type]
         )  # fmt: skip
         report = validate(target, Depth.checksums)
         self.busy = False
@@ -126,16 +126,16 @@ class _Exchange:
     def ends(self, topic: str, partitions: int) -> list[int]:
         return [partition.end for partition in self._world.topic.partitions]
 
-    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float) -> None:
+    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = SILENCE_SECONDS) -> None:
         # Fields a request leaves out come with their defaults from its Avro schema.
         self._world.ask(CHECKS, partition, {"lower": None, "upper": None, "last": False, **request}, within_seconds)
 
     def flush(self) -> None:
         """Requests are there at once."""
 
-    def answers(self, identity: str, deadline: float, on_silence: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    def answers(self, identity: str, within_seconds: float, on_silence: Callable[[], None]) -> Iterator[dict[str, Any]]:
         world = self._world
-        while world.wait(lambda: len(world.answers) > self._from, deadline - world.loop.time()):
+        while world.wait(lambda: len(world.answers) > self._from, within_seconds):
             answer = world.answers[self._from]
             self._from += 1
             if answer.get("run") == identity:

@@ -47,8 +47,10 @@ class Mutant:
 
 
 def mutant(name: str, weakens: str, module: str, *changes: str, killer: str, quick: bool = False) -> Mutant:
-    """A mutant from old, new, old, new, …"""
-    return Mutant(name, weakens, module, tuple(zip(changes[::2], changes[1::2], strict=True)), killer, quick)
+    """A mutant from old, new, old, new, …; `module` is below streams."""
+    return Mutant(
+        name, weakens, f"streams.{module}", tuple(zip(changes[::2], changes[1::2], strict=True)), killer, quick
+    )
 
 
 class _Mutated(importlib.machinery.SourceFileLoader):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.simulation import faults
@@ -14,8 +15,6 @@ from tests.simulation.world import World
 
 # How many smaller histories are tried to make a failing one readable.
 SMALLER_MAX = 300
-
-logging.getLogger("streams").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,23 @@ def simulate(what: History) -> tuple[World, Violation | None]:
     """Live through a history; the world it left, and what was violated."""
     world = World(what)
     try:
-        world.run()
+        with _unsaid():
+            world.run()
     except Violation as violation:
         return world, violation
     return world, None
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without what workers would log of what happens to them: a million lines."""
+    logger = logging.getLogger("streams")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def of_seed(seed: int) -> History:

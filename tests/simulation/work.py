@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.events import TRUNCATE, event
+from tests.simulation.events import TRUNCATE, Happening, event
 from tests.simulation.sot import Transaction
 
 if TYPE_CHECKING:
@@ -79,24 +80,28 @@ def _long(world: World, rng: Random) -> str:
     return f"{transaction.txid} begins: {_statement(world, rng, transaction)}"
 
 
+def _of_one_open(happen: Callable[[World, Random, Transaction], str]) -> Happening:
+    """What happens to one transaction that is still open; nothing where none is."""
+
+    def happened(world: World, rng: Random) -> str:
+        running = [each for each in world.sot.open if not each.committed]
+        return happen(world, rng, rng.choice(running)) if running else ""
+
+    return happened
+
+
 @event("statement", 20)
-def _goes_on(world: World, rng: Random) -> str:
+@_of_one_open
+def _goes_on(world: World, rng: Random, transaction: Transaction) -> str:
     """An open transaction goes on."""
-    running = [each for each in world.sot.open if not each.committed]
-    if not running:
-        return ""
-    transaction = rng.choice(running)
     said = _statement(world, rng, transaction)
     return said and f"{transaction.txid}: {said}"
 
 
 @event("end", 12)
-def _ends(world: World, rng: Random) -> str:
+@_of_one_open
+def _ends(world: World, rng: Random, transaction: Transaction) -> str:
     """An open transaction commits, or is rolled back."""
-    running = [each for each in world.sot.open if not each.committed]
-    if not running:
-        return ""
-    transaction = rng.choice(running)
     if rng.random() < 0.2:
         world.sot.rollback(transaction)
         return f"{transaction.txid} is rolled back"

@@ -28,6 +28,7 @@ from streams.agents.table import Budget, TableWork
 from streams.agents.worker import ReplicaWorker
 from streams.changes.visibility import Snapshot
 from streams.errors import NotReady, StoreUnavailable
+from streams.kafka.registry import UnknownSchema
 from streams.sot.reader import SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
@@ -452,4 +453,8 @@ class _Requests:
         return self._world.asked[int(value)]
 
 
-_NO_SCHEMAS = SimpleNamespace(schema=None)
+def _unknown(schema_id: int) -> Any:
+    raise UnknownSchema(f"The registry does not know {schema_id}.")
+
+
+_NO_SCHEMAS = SimpleNamespace(schema=_unknown)

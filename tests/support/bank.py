@@ -22,11 +22,12 @@ import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.kafka.groups import has_members
 from streams.local.stack import Stack
 from tests.support.databases import create, drop, environment
 from tests.support.looks import Rows, sot_rows, store_rows
 from tests.support.plans import Replicas, Tables, plan_document
-from tests.support.processes import Worker
+from tests.support.processes import Worker, stop_all
 from tests.support.topic import raw, values
 from tests.support.wait import wait_until
 
@@ -110,9 +111,9 @@ class Bank:
         """Start a worker; it is stopped with the bank if not before."""
         return self._start(f"{replica}-{instance}", "--replica", replica, "--instance", instance, **env)
 
-    def control(self) -> Worker:
+    def control(self, *, instance: str = "0") -> Worker:
         """Start the control worker."""
-        return self._start("control", "--control")
+        return self._start("control", "--control", "--instance", instance)
 
     def _start(self, name: str, *words: str, **env: str) -> Worker:
         log = self.folder / f"{name}-{len(self.workers)}.log"
@@ -122,6 +123,16 @@ class Bank:
             )
         self.workers.append(Worker(process, log))
         return self.workers[-1]
+
+    def start(self) -> None:
+        """Topics, schemas, connector, and a worker for each replica."""
+        self.apply()
+        for replica in self.document["replicas"]:
+            self.worker(replica)
+
+    def stop(self) -> None:
+        """End every worker, each of which must still run and end well."""
+        assert stop_all(self.workers) == [0] * len(self.workers)
 
     def open_drift(self, replica: str) -> int:
         """How many drifts of a replica control knows to be open."""
@@ -174,10 +185,12 @@ class Bank:
             )  # fmt: skip
         return self._consumers[group]
 
-    def produce(self, topic: str, value: bytes | None, *, key: bytes | None = b"k", partition: int = 0) -> None:
+    def produce(
+        self, topic: str, value: bytes | None, *, key: bytes | None = b"k", partition: int = 0, source: str = ""
+    ) -> None:
         """Put one raw record into a topic."""
         producer = Producer({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
-        producer.produce(topic, value, key, partition, headers=[("origin", b"test")])
+        producer.produce(topic, value, key, partition, headers=[("origin", b"test"), ("ce_source", source.encode())])
         assert producer.flush(20) == 0
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -203,6 +216,14 @@ class Bank:
         """Have Kafka forget the first records of a change topic, as retention does."""
         admin = AdminClient({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
         for future in admin.delete_records([TopicPartition(self.topic(table), partition, before)]).values():
+            future.result(20)
+
+    def delete_group(self, replica: str) -> None:
+        """Have Kafka forget a replica's group, as it does when it has been empty for long."""
+        bootstrap = self.env["HOLDTRUE_KAFKA"]
+        wait_until(lambda: not has_members(bootstrap, self.group(replica), 0), "the stopped workers to be given up", 60)
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        for future in admin.delete_consumer_groups([self.group(replica)]).values():
             future.result(20)
 
     def delete_topics(self, *names: str) -> None:
@@ -237,6 +258,12 @@ class Bank:
                 found[table] = dict(list(wrong.items())[:10])
         return found
 
+    def all_equal(self) -> None:
+        """Every replica commits what is in its topics, and then holds what it must."""
+        for replica in self.document["replicas"]:
+            self.wait_caught_up(replica)
+            assert self.difference(replica) == {}
+
     def wait_equal(self, replica: str, seconds: float = 90.0) -> None:
         """Until the replica holds what the SOT does."""
         last: dict[str, Any] = {}
@@ -258,6 +285,11 @@ class Bank:
         results: list[dict[str, Any]] = json.loads(ran.stdout)["results"]
         assert ran.returncode == (0 if all(each["outcome"] == "correct" for each in results) else 3)
         return results
+
+    def change(self, *statements: str) -> None:
+        """Change the SOT, each statement in a transaction of its own unless one is open."""
+        for statement in statements:
+            self.sot.execute(statement.encode())
 
     def signal_snapshot(self, *tables: str) -> None:
         """Ask Debezium for an incremental snapshot."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import requests
 
 from tests.support.wait import wait_until
 
@@ -24,6 +27,15 @@ class Worker:
     def said(self) -> str:
         """Everything it has written so far."""
         return self.log.read_text(errors="replace")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of what it serves under this name with these labels."""
+        self.wait_said("metrics on")
+        (address,) = set(re.findall(r"metrics on (http://\S+)", self.said))
+        served = requests.get(address, timeout=10).text
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in served.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(float(line.split()[-1]) for line in lines if all(each in line for each in wanted))
 
     def wait_said(self, text: str, seconds: float = 90.0) -> None:
         """Until the text is in its log."""

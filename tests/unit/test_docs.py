@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import streams.agents.keeper
 import streams.control.gauges
 import streams.metrics
-from streams.cli.main import app
+from streams.cli.program import app
 from streams.plan.check import check
 
 ROOT = Path(__file__).parents[2]

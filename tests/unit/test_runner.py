@@ -12,7 +12,7 @@ def test_every_group_counts(
     ending: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also one that the kernel has killed: its code is negative."""
-    folder = runner.COMPONENTS[0]
+    folder = runner.SERVERS[0]
     monkeypatch.setattr(runner, "PYTEST", ("sh", "-c", f'case "$*" in *{folder}*) {ending};; esac', "pytest"))
     assert runner.main([]) == code
     assert "all tests took" in capsys.readouterr().out

@@ -13,9 +13,11 @@ import pytest
 from streams.plan.mapping import Column, Shape
 from streams.plan.tables import Layout
 from streams.rows.canonical import encode
+from streams.sot import connection
 from streams.sot.connection import SotChanged
 from streams.sot.reader import SotReader
 from tests.integration.kafka.conftest import stack
+from tests.support.wait import wait_until
 
 __all__ = ["stack"]
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("stack")]
@@ -40,7 +42,7 @@ def table() -> Iterator[str]:
 def reader(table: str) -> Iterator[SotReader]:
     columns = [Column("mood", f"{table}_mood", False), Column("n", "int4", False), Column("v", "text")]
     shape = Shape.build(f"public.{table}", ["mood", "n"], columns, Layout.model_validate({}))
-    made = SotReader(os.environ["HOLDTRUE_SOT_DSN"], shape, application="test")
+    made = SotReader(os.environ["HOLDTRUE_SOT_DSN"], shape, application=table)
     try:
         yield made
     finally:
@@ -60,3 +62,32 @@ def test_a_value_that_is_no_key_still_says_that_the_source_changed(table: str) -
         source._where = lambda: "v::int4 > 0"  # type: ignore[method-assign]
         with pytest.raises(SotChanged, match="InvalidTextRepresentation"), source.scanning() as rows:
             list(rows)
+
+
+@pytest.mark.timeout(60)
+def test_a_scan_that_is_given_up_in_the_middle_ends(table: str) -> None:
+    """By an error of whoever reads it, which is told, and not by a session that waits for the rows' end."""
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+        sot.execute(
+            f"INSERT INTO {table} SELECT 'good', n, repeat('x', 200) FROM generate_series(10, 100000) n".encode()
+        )
+    with reader(table) as source:
+        with pytest.raises(ZeroDivisionError), source.scanning() as rows:  # noqa: PT012 - in the middle of it
+            next(rows)
+            raise ZeroDivisionError
+        assert source.count() > 100_000 - 10
+
+
+def test_a_scan_takes_as_long_as_its_table_is_large(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bounds a question of some keys does not bound it."""
+    monkeypatch.setattr(connection, "STATEMENT_SECONDS", 1)
+    dsn, rows = os.environ["HOLDTRUE_SOT_DSN"], 200_000
+    with psycopg.connect(dsn, autocommit=True) as sot, reader(table) as source:
+        fill = f"INSERT INTO {table} SELECT 'good', n, repeat('x', 200) FROM generate_series(10, {rows + 9}) n"
+        sot.execute(fill.encode())
+        late = "SELECT FROM pg_stat_activity WHERE application_name = %s AND now() - query_start > '1.5 s'"
+        with source.scanning() as scanned:
+            next(scanned)
+            wait_until(lambda: sot.execute(late, [table]).fetchone() is not None, "the scan to take longer")
+            assert 1 + sum(1 for _ in scanned) == rows + 2
+        assert source.count() == rows + 2

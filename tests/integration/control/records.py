@@ -77,10 +77,10 @@ def letter(offset: int, of: int, **fields: Any) -> Record:
     return Record(offset, encoded("dead-letter", event | fields))
 
 
-def repaired(offset: int, outcome: str, *, repair: str = "r1", drift: str = "d1") -> Record:
+def repaired(offset: int, outcome: str, *, repair: str = "r1", drift: str = "d1", key: bytes = b"7") -> Record:
     """A repair result."""
     event = {
-        "repair": repair, "replica": "cache", "table": TABLE, "partition": 2, "drift": drift, "key": b"7",
+        "repair": repair, "replica": "cache", "table": TABLE, "partition": 2, "drift": drift, "key": key,
         "outcome": outcome, "at": at(offset),
     }  # fmt: skip
     return Record(offset, encoded("repair-result", event))

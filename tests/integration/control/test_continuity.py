@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from streams.drift.continuity import Source
 from streams.errors import NotReady, StoreUnavailable
 from streams.plan.model import Plan
 
-SOURCE = Source("7400", 3, 5000, slot=True)
+SOURCE = Source("7400", 3, 5000, slot=True, published={})
 
 
 class World:
@@ -134,3 +135,22 @@ def test_a_slot_that_is_gone_opens_drift_and_orders_nothing(plan: Plan, database
         assert len(world.sent) == len(list(pairs(plan)))
         world.source = SOURCE
         control.look()
+
+
+def test_a_table_that_leaves_the_publication_opens_drift_in_its_replicas_alone(
+    plan: Plan, database: Database, world: World
+) -> None:
+    """Told once, also when Kafka was away and the next one left meanwhile; what is not of the plan is nobody's loss."""
+    first, second, *_ = plan.tables
+    world.source = SOURCE._replace(published={first: 1, second: 2, "public.not_in_the_plan": 3})
+    watching(plan, database, world).look()
+    for kafka_takes, published in ((False, {second: 2}), (True, {second: 4}), (True, {first: 5, second: 4})):
+        world.kafka_takes = kafka_takes
+        world.source = SOURCE._replace(published=published)
+        with nullcontext() if kafka_takes else pytest.raises(StoreUnavailable):
+            watching(plan, database, world).look()
+    assert {schema for schema, _ in world.sent} == {"drift"}
+    assert [(record["replica"], record["table"]) for _, record in world.sent] == [
+        (replica, table) for replica, table in pairs(plan) if table in (first, second)
+    ]
+    assert len(audited(database)) == 2

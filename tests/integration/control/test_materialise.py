@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 from streams.control import trail
 from streams.control.audit import flaws
 from streams.control.database import ControlRefused, ControlUnavailable, Database
-from streams.control.materialise import HANDLERS, Materialiser
+from streams.control.gauges import ratio
+from streams.control.materialise import HANDLERS, Materialiser, taken_topics
+from streams.control.queries import migrations
 from streams.plan.model import Plan
+from streams.validation.report import Report
 from tests.integration.control.records import (
     DRIFT,
     LETTERS,
@@ -102,12 +106,23 @@ def test_a_step_that_does_not_follow_is_kept_and_never_applied(materialiser: Mat
 
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:
     """A repair does not know the tokens and columns that the check saw."""
-    found = drift(0, "open", entry_token=b"e" * 16, columns=["a"], run="r1")
+    found = drift(0, "open", entry_token=b"e" * 16, columns=["a"], run="r1", cause="rogue write")
     materialiser.apply(DRIFT, 0, [found, drift(1, "repairing", key=None, key_bytes=None, repair="p1")])
     row = database.rows("show_drift", {"id": "d1"})[0]
-    assert (row["key"], bytes(row["entry_token"]), row["columns"], row["run"], row["repair"]) == (
-        {"aid": "7"}, b"e" * 16, ["a"], "r1", "p1",
+    assert (row["key"], bytes(row["entry_token"]), row["columns"], row["run"], row["repair"], row["cause"]) == (
+        {"aid": "7"}, b"e" * 16, ["a"], "r1", "p1", "rogue write",
     )  # fmt: skip
+    materialiser.apply(DRIFT, 0, [drift(2, "open", kind="missing")])
+    assert database.rows("show_drift", {"id": "d1"})[0]["cause"] == "unknown", "of another kind, nothing is known yet"
+
+
+def test_seeing_a_drift_again_keeps_why_it_began(materialiser: Materialiser, database: Database) -> None:
+    """A run sees that a refused row is not there, and not why; another state, or another kind, is another matter."""
+    refused = drift(0, "open", kind="unapplied", reason="too long")
+    materialiser.apply(DRIFT, 0, [refused, drift(1, "open", kind="unapplied")])
+    assert database.rows("show_drift", {"id": "d1"})[0]["reason"] == "too long"
+    materialiser.apply(DRIFT, 0, [drift(2, "open", kind="stale")])
+    assert database.rows("show_drift", {"id": "d1"})[0]["reason"] is None
 
 
 def test_a_new_life_keeps_nothing_of_the_last_one(materialiser: Materialiser, database: Database) -> None:
@@ -139,6 +154,21 @@ def test_runs_are_kept_with_their_mark(materialiser: Materialiser, database: Dat
     assert [what for what, _ in audited(database)] == ["run", "run.refused"]
 
 
+def test_what_a_run_did_not_count_is_null(materialiser: Materialiser, database: Database) -> None:
+    """It could not look: that is no zero."""
+    materialiser.apply(SIGNALS, 0, [signal(0, "run-finished", could_not_look(), run="r2")])
+    (run,) = database.rows("newest_runs")
+    counts = ("verified", "superseded", "skipped", "failed", "drift_found")
+    assert {name: run[name] for name in counts} == dict.fromkeys(counts)
+    assert ratio(run) is None
+
+
+def could_not_look() -> dict[str, str]:
+    """The detail of a run that ended before it read anything."""
+    detail: dict[str, str] = signal_of(Report("r2", TABLE, "cache", "checksums", reason="held"))["detail"]
+    return detail
+
+
 def test_holds_last_until_they_are_released_or_passed(materialiser: Materialiser, database: Database) -> None:
     """By a signal, or by the group's committed offset moving past the record that held."""
     holds = [signal(n, "table-held", {"reason": "odd", "partition": str(n), "offset": "40"}) for n in range(3)]
@@ -155,7 +185,7 @@ def test_a_dead_letter_sent_again_is_the_same_letter(materialiser: Materialiser,
     """A worker that was killed after it published says it once more, under another id."""
     materialiser.apply(LETTERS, 0, [letter(0, 40), letter(1, 40)])
     (row,) = database.rows("show_dead_letter", {"id": "l0"})
-    assert (row["times"], row["offset"], row["value_bytes"], row["header_names"]) == (2, 40, 10, ["h"])
+    assert (row["times"], row["offset"], row["value_size"], row["header_names"]) == (2, 40, 10, ["h"])
     assert audited(database) == [("dead-letter", "l0")]
 
 
@@ -166,6 +196,25 @@ def test_the_last_outcome_of_a_repair_counts(materialiser: Materialiser, databas
     with database.transaction() as connection:
         rows = connection.execute("SELECT outcome FROM holdtrue.repair_items").fetchall()
     assert rows == [{"outcome": "repaired"}]
+
+
+LONGEST = random.Random(1).randbytes(2_690)  # does not compress; an index entry holds 2,704 bytes
+
+
+def test_a_repair_of_the_longest_key_is_taken_in(materialiser: Materialiser, database: Database) -> None:
+    """Beside others of its repair, once."""
+    long = [repaired(offset, "repaired", key=LONGEST) for offset in (0, 1)]
+    assert materialiser.apply(REPAIRS, 0, [*long, repaired(2, "repaired")]).taken == 3
+    with database.transaction() as connection:
+        assert connection.execute("SELECT count(*) FROM holdtrue.repair_items").fetchone() == {"count": 2}
+
+
+def test_what_no_index_takes_is_kept_and_stops_nothing(materialiser: Materialiser, database: Database) -> None:
+    """It will not be taken the next time either."""
+    with database.transaction() as connection:
+        connection.execute("CREATE INDEX narrow ON holdtrue.repair_items (drift, key_bytes)")
+    done = materialiser.apply(REPAIRS, 0, [repaired(0, "repaired", key=LONGEST), repaired(1, "repaired")])
+    assert (done.next_offset, done.taken, done.unreadable) == (2, 1, 1)
 
 
 def test_a_record_that_is_not_ours_is_kept_and_stops_nothing(materialiser: Materialiser, database: Database) -> None:
@@ -203,7 +252,7 @@ def test_migrating_at_once_from_many_processes_makes_one_schema(dsn: str, plan: 
         return version
 
     with ThreadPoolExecutor(4) as threads:
-        assert set(threads.map(start, range(4))) == {2}
+        assert set(threads.map(start, range(4))) == {len(migrations())}
 
 
 def test_the_database_of_another_plan_is_refused(database: Database) -> None:
@@ -252,13 +301,13 @@ def backend(database: Database) -> int:
         return connection.info.backend_pid
 
 
-def test_every_own_topic_that_is_taken_in_exists(plan: Plan, materialiser: Materialiser) -> None:
+def test_every_own_topic_that_is_taken_in_exists(plan: Plan) -> None:
     """`topics apply` makes what control reads."""
     from streams.kafka.topics import topics_of
 
     made = {topic.name: topic.schema for topic in topics_of(plan)}
-    assert {plan.own_topic(name): schema for name, (schema, _) in HANDLERS.items()}.items() <= made.items()
-    assert set(materialiser.topics) <= made.keys()
+    schemas = [schema for schema, _ in HANDLERS.values()]
+    assert dict(zip(taken_topics(plan), schemas, strict=True)).items() <= made.items()
 
 
 def test_a_record_that_the_database_cannot_hold_is_kept_and_stops_nothing(

@@ -42,7 +42,7 @@ def test_nothing_is_remembered_before_control_has_started(plan: Plan) -> None:
 
 
 def test_status_reads_what_control_has_remembered(plan: Plan, materialiser: Materialiser) -> None:
-    """Drift counts while it is open, repairing or repaired; a hold with its reason."""
+    """Drift counts while it is open, repairing or repaired; a hold with the record it stops before, and the reason."""
     lives = [
         drift(0, "open"),
         drift(1, "open", drift="d2"),
@@ -54,7 +54,25 @@ def test_status_reads_what_control_has_remembered(plan: Plan, materialiser: Mate
     materialiser.apply(DRIFT, 0, lives)
     materialiser.apply(SIGNALS, 0, [signal(0, "table-held", {"reason": "odd", "partition": "2", "offset": "40"})])
     known = remembered(plan)
-    assert (known.drift_open, known.held, known.verified) == ({PLACE: 2}, {PLACE: "odd"}, {})
+    held = f"bank.{TABLE} partition 2 offset 40: odd"
+    assert (known.drift_open, known.held, known.verified) == ({PLACE: 2}, {PLACE: held}, {})
+
+
+def test_a_hold_names_one_record_and_how_many_more_there_are(plan: Plan, materialiser: Materialiser) -> None:
+    """Whoever holds the whole table, or cannot tell the offset, names none."""
+
+    def held(*details: dict[str, str]) -> str:
+        cleared = [signal(place["next"], "table-released", {})]
+        signals = [signal(place["next"] + n, "table-held", detail) for n, detail in enumerate(details, start=1)]
+        materialiser.apply(SIGNALS, 0, [*cleared, *signals])
+        place["next"] += len(details) + 1
+        return remembered(plan).held[PLACE]
+
+    place = {"next": 0}
+    assert held({"reason": "by hand"}) == "by hand"
+    assert held({"reason": "odd", "partition": "2", "offset": "-1"}) == f"bank.{TABLE} partition 2: odd"
+    many = ({"reason": "odd", "partition": str(n), "offset": "4"} for n in range(3))
+    assert held(*many) == f"bank.{TABLE} partition 0 offset 4: odd (2 more partitions are held)"
 
 
 def test_drift_is_listed_with_the_fields_of_the_interface(materialiser: Materialiser) -> None:
@@ -94,7 +112,30 @@ def test_what_is_not_there_and_not_built_is_refused_by_name(database: Database, 
         ("dlq", "replay", "l0"),
         ("dlq", "discard", "l0"),
         ("drift", "list", "--state", "opened"),
+        ("dlq", "list", "--reason", "nosuch"),
+        ("dlq", "list", "--table", "public.nosuch"),
     ):
         done = holdtrue(*words)
         assert (done.returncode, done.stdout) == (2, ""), words
         assert done.stderr.startswith("error: "), words
+
+
+def test_a_dead_letter_shows_what_a_person_decides_by(materialiser: Materialiser) -> None:
+    """Place, reason, schema, the key of its row, and what its drift has become; never a value."""
+    value = b"\x00" + (77).to_bytes(4, "big") + b"secret row"
+    materialiser.apply(DRIFT, 0, [drift(0, "open", kind="unapplied"), drift(1, "open", drift="d2", key_hidden=True)])
+    letters = [letter(0, 40, drift="d1", value=value), letter(1, 41, drift="d2"), letter(2, 42, value=None)]
+    materialiser.apply(LETTERS, 3, letters)
+    shown = [json.loads(holdtrue("dlq", "show", f"l{number}").stdout) for number in range(3)]
+    first = {name: shown[0][name] for name in ("topic", "partition", "offset", "reason", "error", "times")}
+    assert first == {
+        "topic": f"bank.{TABLE}", "partition": 2, "offset": 40, "reason": "undecodable", "error": "It is no Avro.",
+        "times": 1,
+    }  # fmt: skip
+    assert [each["schema_id"] for each in shown] == [77, None, None]
+    assert [each["key"] for each in shown] == [{"aid": "7"}, f"hmac:{b'7'.hex()}", None]
+    assert [each["drift_state"] for each in shown] == ["open", "open", None]
+    places = [(each["letter_topic"], each["letter_partition"], each["letter_offset"]) for each in shown]
+    assert places == [(LETTERS, 3, offset) for offset in range(3)]
+    assert "secret" not in str(shown)
+    assert holdtrue("dlq", "list", "--reason", "refused").returncode == 0

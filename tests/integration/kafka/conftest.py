@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli.main import app
+from streams.cli.program import app
 from streams.connectors.render import connector_name
 from streams.kafka.connect import Connect
 from streams.local.stack import Stack

@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from streams.connectors import source as prepare
 from streams.errors import StoreUnavailable
+from streams.plan.catalog import PublicationInfo
+from streams.plan.check import load_plan
 from streams.sot.catalog import connected, read_catalog
 from tests.support.postgres_server import _free_port as free_port
 from tests.unit.plan.plans import EXAMPLE
@@ -128,7 +131,7 @@ def test_slots_and_publications_are_seen(sot: str) -> None:
     with connected(sot, "the database") as connection:
         database = read_catalog(connection, []).database
     _execute(sot, "SELECT pg_drop_replication_slot('s_catalog')")
-    assert database.publications == {"p"}
+    assert database.publications == {"p": PublicationInfo(is_owner=True, tables=frozenset())}
     assert (database.slots["s_catalog"].plugin, database.slots["s_catalog"].database) == ("pgoutput", "sot")
 
 
@@ -169,6 +172,41 @@ def test_missing_permissions_are_named(tmp_path: Path, sot: str, replica: str) -
     assert {path for path in found if path.startswith("tables.")} == {
         f"tables.public.pgbench_{name}" for name in ("accounts", "tellers", "branches")
     }
+
+
+def test_what_the_owner_prepared_is_not_enough_without_its_rights(tmp_path: Path, sot: str, replica: str) -> None:
+    """What the check asks for is what `connectors apply` needs: it is refused before, and not after."""
+    plan = load_plan(EXAMPLE)
+    with prepare.connect(sot) as connection:
+        prepare.prepare(connection, plan)
+    role = "CREATE ROLE ltd LOGIN REPLICATION; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ltd"
+    _execute(sot, f"DROP ROLE IF EXISTS ltd; {role}")
+    ltd = _as(sot, "ltd")
+    code, found, _ = _check(tmp_path, ltd, replica)
+    assert (code, list(found)) == (2, ["source.signal_table"])
+    with prepare.connect(ltd) as connection, pytest.raises(prepare.SourceNotSuitable, match="permission denied"):
+        prepare.prepare(connection, plan)
+    _execute(sot, found["source.signal_table"].partition("run ")[2])
+    assert _check(tmp_path, ltd, replica)[0] == 0
+    with prepare.connect(ltd) as connection:
+        assert not prepare.prepare(connection, plan).publication_created
+    _execute(sot, f"ALTER PUBLICATION {plan.source.publication} DROP TABLE pgbench_tellers")
+    code, found, _ = _check(tmp_path, ltd, replica)
+    assert (code, list(found)) == (2, ["source.publication"])
+    with prepare.connect(ltd) as connection, pytest.raises(prepare.SourceNotSuitable, match="must be owner"):
+        prepare.prepare(connection, plan)
+
+
+def test_preparing_for_a_table_that_is_not_there_says_what_to_do(sot: str) -> None:
+    """And nothing about rights."""
+    _execute(sot, "DROP TABLE pgbench_tellers")
+    with (
+        prepare.connect(sot) as connection,
+        pytest.raises(prepare.SourceNotSuitable, match="pgbench_tellers") as caught,
+    ):
+        prepare.prepare(connection, load_plan(EXAMPLE))
+    assert "plan check --live" in caught.value.hint
+    assert "CREATE on" not in caught.value.hint
 
 
 def test_the_source_as_its_own_replica_is_refused(tmp_path: Path, sot: str) -> None:

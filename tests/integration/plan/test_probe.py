@@ -8,7 +8,7 @@ import redis
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.probe import dynamo_keys
 from streams.replicas.redis import ping
-from tests.support.redis_server import free_port, private_redis
+from tests.support.redis_server import private_redis
 
 pytestmark = pytest.mark.stack
 PASSWORD = "hunter2"
@@ -36,7 +36,7 @@ def test_a_redis_with_another_password() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0",
+        f"redis://:{PASSWORD}@127.0.0.1:1/0",
         f"http://:{PASSWORD}@h",
         PASSWORD,
         f"redis://:{PASSWORD}@h:1/notadb",
@@ -50,7 +50,7 @@ def test_a_redis_that_is_not_there(url: str) -> None:
     assert PASSWORD not in str(caught.value)
 
 
-@pytest.mark.parametrize("endpoint", [f"http://127.0.0.1:{free_port()}", "nonsense"])
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "nonsense"])
 def test_a_dynamodb_that_is_not_there(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answered at once, with the endpoint and what to check."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")

@@ -67,6 +67,19 @@ def test_a_tombstone_leaves_only_a_token_that_expires(table: RedisTable, raw: re
     assert raw.pttl(TOKEN) == -1
 
 
+def test_a_row_that_somebody_lets_expire_is_not_what_we_wrote(table: RedisTable, raw: redis.Redis) -> None:
+    """It will be gone by itself, which no row may: a check finds it, and a repair's write makes it stay."""
+    table.apply([put(SHAPE, ROW, token(1))])
+    raw.expire(VALUE, 3600)
+    held = table.read([b"1"])[b"1"]
+    assert held.token == token(1)
+    assert held.row is not None
+    assert is_foreign(held.row)
+    assert table.overrule(b"1", token(1), put(SHAPE, ROW, token(1, refresh=1))).outcome is Outcome.applied
+    assert table.read([b"1"]) == {b"1": Held(token(1, refresh=1), ROW)}
+    assert raw.pttl(VALUE) == -1
+
+
 def test_a_flushed_script_cache_is_filled_again(table: RedisTable, raw: redis.Redis) -> None:
     """Scripts are lost with a restart; nobody notices."""
     for number in (1, 2):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import psycopg
 import pytest
 import requests
 
@@ -19,9 +21,7 @@ PERSON, THING = "public.person", "public.thing"
 def town(make_bank: MakeBank) -> Bank:
     """Postgres by default; DynamoDB too."""
     bank = make_bank("reports", "lookup")
-    bank.apply()
-    for store in ("reports", "lookup"):
-        bank.worker(store)
+    bank.start()
     for store in ("reports", "lookup"):
         bank.wait_caught_up(store)
     return bank
@@ -54,7 +54,7 @@ def test_what_is_not_avro_is_dead_lettered_with_its_bytes_and_opens_drift(town: 
     letter = town.wait_event("dlq", value=b"not avro at all", replica="reports")
     assert (letter["key"], letter["partition"], letter["offset"]) == (b"\xff", 1, end)
     assert (letter["topic"], letter["reason"]) == (town.topic(PERSON), "undecodable")
-    assert letter["headers"] == [{"name": "origin", "value": b"test"}]
+    assert letter["headers"] == [{"name": "origin", "value": b"test"}, {"name": "ce_source", "value": b""}]
     drift = town.wait_event("drift", id=letter["drift"])
     assert (drift["kind"], drift["state"], drift["replica"]) == ("unapplied", "open", "reports")
     for store in ("reports", "lookup"):
@@ -72,9 +72,15 @@ def test_too_short_and_otherwise_marked_records_are_dead_lettered(town: Bank, va
 
 def test_a_record_cut_short_is_dead_lettered(town: Bank) -> None:
     """A known schema id whose bytes end in the middle of the row."""
-    whole = town.records(THING)[0].value()
-    town.produce(town.topic(THING), whole[:12])
-    assert town.wait_event("dlq", value=whole[:12])["reason"] == "undecodable"
+    record = town.records(THING)[0]
+    whole = record.value()
+    town.produce(town.topic(THING), whole[:12], key=record.key(), partition=record.partition())
+    letter = town.wait_event("dlq", value=whole[:12])
+    assert letter["reason"] == "undecodable"
+    # Its key is whole: the drift is of a row, which a repair can be ordered for.
+    drift = town.wait_event("drift", id=letter["drift"])
+    assert (drift["kind"], list(drift["key"]), drift["key"]["id"].isdecimal()) == ("unapplied", ["id"], True)
+    assert drift["key_bytes"] == drift["key"]["id"].encode()
     town.sot.execute("UPDATE thing SET note = 'after the cut'")
     town.wait_caught_up("reports")
     assert town.difference("reports") == {}
@@ -112,8 +118,34 @@ def test_a_row_dynamodb_cannot_hold_is_dead_lettered_and_others_go_on(town: Bank
     assert list(town.difference("lookup")[PERSON]) == [("7",)]
     results = town.validate("--replica", "lookup")
     assert [(each["outcome"], each["drift_found"]) for each in results] == [("drifted", 1)]
+    seen = town.wait_event("drift", id=letter["drift"], run=results[0]["run"])
+    assert (seen["kind"], seen["cause"]) == ("unapplied", "refused by store")
     town.sot.execute("UPDATE person SET big = 'small' WHERE id = 7")
     town.wait_equal("lookup")
+
+
+def test_nobody_is_accused_of_what_the_store_refused(town: Bank) -> None:
+    """A constraint of the replica's own: an older row stays, and a new one never comes. A run names both as refused,
+    after a restart too, which has it from the changelog."""
+    with psycopg.connect(town.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("ALTER TABLE thing ADD CONSTRAINT short CHECK (length(note) < 30)")
+    town.sot.execute("UPDATE thing SET note = repeat('n', 40) WHERE id = 1")
+    town.sot.execute("INSERT INTO thing VALUES (500, repeat('n', 40))")
+    for key in ("1", "500"):
+        town.wait_event("drift", replica="reports", key={"id": key}, cause="refused by store")
+    town.wait_caught_up("reports")
+    town.workers.pop(0).stop()
+    shutil.rmtree(town.folder / "workers" / town.name / "reports")
+    town.worker("reports")
+    (result,) = town.validate("--replica", "reports", "--table", THING)
+    assert (result["outcome"], result["drift_found"]) == ("drifted", 2)
+    seen = [event for event in town.events("drift") if event["run"] == result["run"]]
+    assert {event["key"]["id"]: (event["kind"], event["cause"]) for event in seen} == {
+        "1": ("unapplied", "refused by store"), "500": ("unapplied", "refused by store"),
+    }  # fmt: skip
+    town.sot.execute("DELETE FROM thing WHERE id = 500")
+    town.sot.execute("UPDATE thing SET note = 'short' WHERE id = 1")
+    town.wait_equal("reports")
 
 
 def test_garbage_on_a_request_topic_does_not_stop_checks(town: Bank) -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
-from tests.support.processes import stop_all
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
-STORES = ["reports", "cache", "lookup"]
 DDL = """
 CREATE TABLE line (
   order_id bigint, product text, amount int, PRIMARY KEY (order_id, product) DEFERRABLE INITIALLY IMMEDIATE
@@ -21,9 +20,17 @@ CREATE TABLE word (word text PRIMARY KEY, n int);
 CREATE TABLE ticket (id uuid PRIMARY KEY, word text);
 INSERT INTO line SELECT n, p, n FROM generate_series(1, 50) n, unnest(ARRAY['pen', 'ink, "blue"']) p;
 INSERT INTO word SELECT w, length(w) FROM unnest(ARRAY['', ' ', 'a:b', 'a%b', 'ä', '{x}', 'null', '\\N', '😀']) w;
+CREATE TABLE page (url text PRIMARY KEY, n int);
+INSERT INTO page SELECT (SELECT string_agg(md5(n || '/' || m), '') FROM generate_series(1, 83) m), n
+  FROM generate_series(1, 900) n;  -- 2,656 characters that do not compress: an index entry takes 2,704 bytes
 INSERT INTO ticket SELECT gen_random_uuid(), n::text FROM generate_series(1, 50) n;
 """
-TABLES = {"public.line": ["order_id", "product"], "public.word": ["word"], "public.ticket": ["id"]}
+TABLES = {
+    "public.line": ["order_id", "product"],
+    "public.word": ["word"],
+    "public.ticket": ["id"],
+    "public.page": ["url"],
+}
 LOADED = 5_000
 
 
@@ -33,36 +40,30 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     whole: dict[str, dict[str, object]] = {table: {} for table in TABLES}
     # No empty string is a key in DynamoDB.
     lookup = {**whole, "public.word": {"where": [{"column": "word", "op": "!=", "value": ""}]}}
+    del lookup["public.page"]  # nor one of more than 2,048 bytes
     made = make_bank(ddl=DDL, tables=TABLES, replicas={"reports": whole, "cache": whole, "lookup": lookup})
-    made.apply()
-    for store in STORES:
-        made.worker(store)
+    made.start()
     yield made
-    assert stop_all(made.workers) == [0, 0, 0]
-
-
-def all_equal(bank: Bank) -> None:
-    """Every replica holds what it must, and has committed that it does."""
-    for store in STORES:
-        bank.wait_caught_up(store)
-        assert bank.difference(store) == {}
+    made.stop()
 
 
 def test_the_snapshot_arrives_under_every_key(bank: Bank) -> None:
     """Also those that look like a separator, an escape or a NULL."""
-    all_equal(bank)
+    bank.all_equal()
     assert len(bank.actual("reports", "public.line")) == 100
     assert len(bank.actual("cache", "public.word")) == len(bank.actual("lookup", "public.word")) + 1 == 9
 
 
 def test_keys_of_several_columns_move_and_are_swapped(bank: Bank) -> None:
     """One part of them, all parts, and two rows that change places in one statement."""
-    bank.sot.execute("UPDATE line SET product = 'pencil' WHERE order_id = 1 AND product = 'pen'")
-    bank.sot.execute("UPDATE line SET order_id = 1000, product = 'nib' WHERE order_id = 2 AND product = 'pen'")
-    bank.sot.execute("UPDATE line SET order_id = CASE order_id WHEN 3 THEN 4 ELSE 3 END WHERE order_id IN (3, 4)")
-    bank.sot.execute("UPDATE line SET order_id = order_id + 1 WHERE order_id >= 10")
-    bank.sot.execute("DELETE FROM line WHERE order_id = 5")
-    all_equal(bank)
+    bank.change(
+        "UPDATE line SET product = 'pencil' WHERE order_id = 1 AND product = 'pen'",
+        "UPDATE line SET order_id = 1000, product = 'nib' WHERE order_id = 2 AND product = 'pen'",
+        "UPDATE line SET order_id = CASE order_id WHEN 3 THEN 4 ELSE 3 END WHERE order_id IN (3, 4)",
+        "UPDATE line SET order_id = order_id + 1 WHERE order_id >= 10",
+        "DELETE FROM line WHERE order_id = 5",
+    )
+    bank.all_equal()
     lines = bank.actual("cache", "public.line")
     assert {("1", "pencil"), ("1001", "nib"), ("3", "pen")} <= lines.keys()
     assert not {("1", "pen"), ("2", "pen"), ("5", "pen")} & lines.keys()
@@ -70,28 +71,34 @@ def test_keys_of_several_columns_move_and_are_swapped(bank: Bank) -> None:
 
 def test_keys_of_text_and_uuid_change_and_come_back(bank: Bank) -> None:
     """A text key is what it is: blanks at its end, letters of other cases and composed letters are other keys."""
-    bank.sot.execute("UPDATE word SET word = 'a:b:c' WHERE word = 'a:b'")
-    bank.sot.execute("INSERT INTO word VALUES ('a:b', 2), ('A:B', 3), ('a:b ', 4), (repeat('k', 700), 5)")
-    bank.sot.execute(r"INSERT INTO word VALUES (U&'a\0308', 6)")
-    bank.sot.execute("DELETE FROM word WHERE word = ' '")
+    bank.change(
+        "UPDATE word SET word = 'a:b:c' WHERE word = 'a:b'",
+        "INSERT INTO word VALUES ('a:b', 2), ('A:B', 3), ('a:b ', 4), (repeat('k', 700), 5)",
+        r"INSERT INTO word VALUES (U&'a\0308', 6)",
+        "DELETE FROM word WHERE word = ' '",
+    )
     with bank.sot.transaction():
-        bank.sot.execute("UPDATE ticket SET id = gen_random_uuid() WHERE word = '1'")
-        bank.sot.execute("DELETE FROM ticket WHERE word = '2'")
-    all_equal(bank)
+        bank.change(
+            "UPDATE ticket SET id = gen_random_uuid() WHERE word = '1'",
+            "DELETE FROM ticket WHERE word = '2'",
+        )
+    bank.all_equal()
     assert {("a:b",), ("A:B",), ("a:b ",), ("a:b:c",)} <= bank.actual("lookup", "public.word").keys()
 
 
 def test_several_tables_in_one_transaction_and_what_it_takes_back(bank: Bank) -> None:
     """What is rolled back to a savepoint never was; the rest arrives in every table."""
     with bank.sot.transaction():
-        bank.sot.execute("INSERT INTO line VALUES (2000, 'kept', 1)")
-        bank.sot.execute("SAVEPOINT s")
-        bank.sot.execute("DELETE FROM word")
-        bank.sot.execute("INSERT INTO line VALUES (2001, 'not kept', 1)")
-        bank.sot.execute("ROLLBACK TO s")
-        bank.sot.execute("UPDATE word SET n = n + 1")
-        bank.sot.execute("UPDATE ticket SET word = 'of one transaction' WHERE word < '3'")
-    all_equal(bank)
+        bank.change(
+            "INSERT INTO line VALUES (2000, 'kept', 1)",
+            "SAVEPOINT s",
+            "DELETE FROM word",
+            "INSERT INTO line VALUES (2001, 'not kept', 1)",
+            "ROLLBACK TO s",
+            "UPDATE word SET n = n + 1",
+            "UPDATE ticket SET word = 'of one transaction' WHERE word < '3'",
+        )
+    bank.all_equal()
     lines = bank.actual("reports", "public.line")
     assert ("2000", "kept") in lines
     assert ("2001", "not kept") not in lines
@@ -100,22 +107,26 @@ def test_several_tables_in_one_transaction_and_what_it_takes_back(bank: Bank) ->
 def test_messages_in_the_log_are_no_changes(bank: Bank) -> None:
     """Of others, with and without a transaction, between the changes of one."""
     with bank.sot.transaction():
-        bank.sot.execute("UPDATE word SET n = 100 WHERE word = 'ä'")
-        bank.sot.execute("SELECT pg_logical_emit_message(true, 'somebody', 'in the transaction')")
-        bank.sot.execute("SELECT pg_logical_emit_message(false, 'somebody', 'beside it')")
-        bank.sot.execute("UPDATE word SET n = 101 WHERE word = 'ä'")
-    all_equal(bank)
+        bank.change(
+            "UPDATE word SET n = 100 WHERE word = 'ä'",
+            "SELECT pg_logical_emit_message(true, 'somebody', 'in the transaction')",
+            "SELECT pg_logical_emit_message(false, 'somebody', 'beside it')",
+            "UPDATE word SET n = 101 WHERE word = 'ä'",
+        )
+    bank.all_equal()
     assert bank.actual("cache", "public.word")[("ä",)]["n"] == "101"
 
 
 def test_a_replica_identity_that_is_changed_changes_nothing(bank: Bank) -> None:
     """FULL sends whole old rows, DEFAULT only their keys: each is right before, between and after."""
     for identity in ("FULL", "DEFAULT"):
-        bank.sot.execute("UPDATE ticket SET word = word || '+' WHERE word LIKE '4%'")
-        bank.sot.execute(f"ALTER TABLE ticket REPLICA IDENTITY {identity}")  # type: ignore[arg-type]
-        bank.sot.execute("UPDATE ticket SET word = word || '-' WHERE word LIKE '4%'")
-        bank.sot.execute("DELETE FROM ticket WHERE id = (SELECT id FROM ticket WHERE word LIKE '4%' LIMIT 1)")
-    all_equal(bank)
+        bank.change(
+            "UPDATE ticket SET word = word || '+' WHERE word LIKE '4%'",
+            f"ALTER TABLE ticket REPLICA IDENTITY {identity}",
+            "UPDATE ticket SET word = word || '-' WHERE word LIKE '4%'",
+            "DELETE FROM ticket WHERE id = (SELECT id FROM ticket WHERE word LIKE '4%' LIMIT 1)",
+        )
+    bank.all_equal()
     (left,) = bank.sot.execute("SELECT count(*) FROM ticket").fetchall()[0]
     assert len(bank.actual("lookup", "public.ticket")) == left == 47
 
@@ -125,13 +136,43 @@ def test_a_load_by_copy_arrives(bank: Bank) -> None:
     with bank.sot.cursor() as cursor, cursor.copy("COPY line FROM STDIN") as load:
         for number in range(LOADED):
             load.write_row((10_000 + number, "copied", number))
-    bank.sot.execute("UPDATE line SET amount = -amount WHERE product = 'copied'")
-    bank.sot.execute("DELETE FROM line WHERE product = 'copied' AND order_id % 2 = 0")
-    all_equal(bank)
+    bank.change(
+        "UPDATE line SET amount = -amount WHERE product = 'copied'",
+        "DELETE FROM line WHERE product = 'copied' AND order_id % 2 = 0",
+    )
+    bank.all_equal()
     assert len(bank.actual("cache", "public.line")) > LOADED // 2
 
 
 def test_every_row_is_validated(bank: Bank) -> None:
     """To the content, in every store."""
     results = bank.validate("--depth", "checksums")
-    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 9, results
+    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 11, results
+
+
+def test_rows_of_long_keys_are_found_and_repaired(bank: Bank) -> None:
+    """Thousands of them, named in requests, answers, drift and repairs; and control takes in all of it."""
+    bank.control()
+    cache = bank.redis()
+    lost = list(cache.scan_iter(f"{bank.name}:page:*", count=5_000))
+    assert cache.unlink(*lost) == len(lost) == 900
+    of_pages = ("--table", "public.page", "--replica", "cache")
+    (found,) = bank.validate("--depth", "checksums", *of_pages)
+    assert (found["outcome"], found["drift_found"]) == ("drifted", 900)
+    wait_until(lambda: bank.open_drift("cache") == 900, "the drift to be known to control")
+    bank.done("repair", "plan", *of_pages)
+    bank.done("repair", "apply", "repair.json", "--reason", "test", "--above-threshold")
+    wait_until(lambda: bank.open_drift("cache") == 0, "control to know that it is resolved")
+    assert bank.difference("cache") == {}
+
+
+def test_another_digest_key_is_no_drift(bank: Bank) -> None:
+    """Digests under it cannot be compared with those that are there: a run with it says so of every table."""
+    bank.document["digest_key"] = {"env": "BANK_DIGEST_KEY"}
+    bank.env["BANK_DIGEST_KEY"] = "another secret, of somebody's shell"
+    bank.write_plan()
+    results = bank.validate("--depth", "checksums", "--replica", "reports")
+    assert {each["outcome"] for each in results} == {"incomplete"}
+    assert all("digest key" in each["reason"] for each in results)
+    assert "another secret" not in str(results)
+    assert bank.open_drift("reports") == 0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
+import requests
 
 from streams.local.stack import Stack
 from tests.integration.worker.conftest import MakeBank
@@ -30,6 +35,13 @@ def town(make_bank: MakeBank) -> Iterator[Bank]:
         bank.wait_caught_up(store)
     yield bank
     assert {worker.process.poll() for worker in bank.workers} == {None}, [w.said[-2000:] for w in bank.workers]
+
+
+def control_port(bank: Bank) -> int:
+    """Where control serves its metrics."""
+    worker = bank.workers[0]
+    worker.wait_said("metrics on")
+    return int(re.findall(r"metrics on http://127\.0\.0\.1:(\d+)/", worker.said)[0])
 
 
 @contextmanager
@@ -141,6 +153,34 @@ def test_connect_away(town: Bank, shared_stack: Stack) -> None:
     town.wait_caught_up("cache")
     assert town.difference("reports") == {}
     assert town.difference("cache") == {}
+
+
+def test_a_connector_that_is_stuck_is_not_well(town: Bank) -> None:
+    """Everything says that it runs; nothing reaches Kafka. Status and metric say so while it lasts, and no longer."""
+    port = control_port(town)
+
+    def lag() -> float:
+        said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        return min(float(line.split()[1]) for line in said.splitlines() if line.startswith("holdtrue_lag_seconds{"))
+
+    wait_until(lambda: town.run("status").returncode == 0, lambda: f"all to be well: {town.run('status')}", 60)
+    (pid,) = town.sot.execute(
+        "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", [town.slot]
+    ).fetchone()  # type: ignore[misc]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        town.sot.execute("UPDATE person SET name = 'stuck'")
+        ran = town.run("--format", "json", "status")
+        assert (ran.returncode, "Traceback" in ran.stderr) == (3, False), ran.stderr
+        for row in json.loads(ran.stdout)["tables"]:
+            assert row["lag_seconds"] >= 10, row
+            assert "did not reach Kafka" in " ".join(row["problems"]), row
+        wait_until(lambda: lag() > 5, "control's lag of every table to show it", 40)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: town.run("status").returncode == 0, lambda: f"all to be well: {town.run('status')}", 90)
+    wait_until(lambda: lag() == 0, "the lag to end", 40)
+    assert town.difference("reports") == {}
 
 
 def test_kafka_away(town: Bank, shared_stack: Stack) -> None:

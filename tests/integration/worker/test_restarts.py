@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from streams.steps import Step
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
 from tests.support.processes import stop_all
@@ -137,18 +138,24 @@ def test_a_second_worker_under_the_same_name_is_refused(town: Bank) -> None:
     assert first.stop() == 0
 
 
-def test_lost_state_and_changelog_is_replayed_from_the_topics_start(town: Bank) -> None:
-    """With committed offsets, but neither folder nor changelog: all is read again from offset 0, nothing is wrong."""
+@pytest.mark.parametrize("folder", ["lost", "kept"])
+def test_lost_state_and_changelog_is_replayed_from_the_topics_start(town: Bank, folder: str) -> None:
+    """With committed offsets, but no changelog: all is read again from offset 0, nothing is wrong.
+
+    A folder that was kept is of a changelog that is no more: it is dropped.
+    """
     town.sot.execute("UPDATE person SET name = 'before the loss'")
     town.worker("reports")
     town.wait_caught_up("reports")
     assert stop_all(town.workers[-1:]) == [0]
-    shutil.rmtree(state_folder(town).parent)
+    if folder == "lost":
+        shutil.rmtree(state_folder(town).parent)
     town.delete_topics(*(f"{town.group('reports')}-{table}-changelog" for table in (PERSON, THING)))
     town.done("topics", "apply")
     town.sot.execute("UPDATE person SET name = 'after the loss' WHERE id < 50")
     town.worker("reports")
     assert_right(town)
+    assert ("the state is dropped" in town.workers[-1].said) == (folder == "kept")
     assert stop_all(town.workers[-1:]) == [0]
 
 
@@ -166,6 +173,51 @@ def test_lost_state_whose_topic_has_lost_its_start_is_not_silent(make_bank: Make
     bank.sot.execute("UPDATE person SET name = 'after the loss' WHERE id = 1")
     bank.worker("reports")
     wait_until(lambda: continuity(bank), "a hold or a drift of kind continuity")
+
+
+def test_changes_lost_up_to_the_end_are_told_once_and_can_be_validated(make_bank: MakeBank) -> None:
+    """An idle table waits for no further change: a run finds what is missing, and no restart says it again."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    bank.control()
+    bank.worker("reports")
+    bank.wait_caught_up("reports")
+    assert stop_all(bank.workers[-1:]) == [0]
+    bank.sot.execute("UPDATE person SET name = 'lost' WHERE id <= 20")
+    bank.wait_published()
+    bank.delete_records(PERSON, bank.ends(PERSON)[bank.topic(PERSON), 0])
+    killed = bank.worker("reports", HOLDTRUE_CRASH_AT=Step.loss_recorded)
+    assert killed.wait_end() == -signal.SIGKILL
+    bank.worker("reports")
+    assert [each["outcome"] for each in bank.validate("--table", PERSON)] == ["drifted"]
+    wait_until(lambda: bank.open_drift("reports") == 21, "control to know of the drift")
+    bank.done("repair", "plan", "--replica", "reports", "--file", "repair.json")
+    bank.done("repair", "apply", "repair.json")
+    assert [each["outcome"] for each in bank.validate("--table", PERSON)] == ["correct"]
+    assert stop_all(bank.workers[-1:]) == [0]
+    bank.worker("reports")
+    bank.sot.execute("UPDATE thing SET note = 'the worker is at work again' WHERE id = 1")
+    bank.wait_equal("reports")
+    told = [each for each in bank.events("drift") if each["kind"] == "continuity"]
+    assert [each["state"] for each in told] == ["open", "superseded"]
+
+
+def test_a_forgotten_group_is_no_loss_of_changes(make_bank: MakeBank) -> None:
+    """Kafka forgets a group that has been empty for a week; all that retention took meanwhile had been applied."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    bank.worker("reports")
+    bank.wait_caught_up("reports")
+    assert stop_all(bank.workers[-1:]) == [0]
+    bank.delete_records(PERSON, 200)
+    bank.delete_group("reports")
+    assert bank.committed("reports") == {}
+    bank.worker("reports")
+    # Also while no change comes, so that the whole topic does not pass for lag.
+    bank.wait_caught_up("reports")
+    bank.sot.execute("UPDATE person SET name = 'goes on' WHERE id <= 3")
+    bank.wait_equal("reports")
+    assert not continuity(bank)
 
 
 def continuity(bank: Bank) -> bool:

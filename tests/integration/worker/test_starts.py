@@ -84,3 +84,13 @@ def test_topics_that_are_not_there(make_bank: MakeBank) -> None:
     """`topics apply` was forgotten."""
     bank = make_bank("cache")
     assert "topics apply" in refused(bank.worker("cache"))
+
+
+def test_topics_of_another_plan_are_left_alone(town: Bank) -> None:
+    """Two plans in the same topics would answer each other's checks: the one that comes second is told."""
+    town.produce(town.own_topic("signals"), b"whatever it says", source="/holdtrue/twin/reports")
+    for words in (("topics", "apply"), ("worker", "--replica", "reports"), ("worker", "--control")):
+        ran = town.run(*words)
+        assert ran.returncode == 1
+        assert f"The topics {town.own_topic('*')} belong to the plan twin" in ran.stderr
+        assert "kafka.topics" in ran.stderr

@@ -10,7 +10,6 @@ from streams.plan.types import ASKABLE, SUPPORTED
 from tests.integration.worker.conftest import MakeBank
 from tests.support import typed
 from tests.support.bank import Bank
-from tests.support.processes import stop_all
 from tests.support.topic import values
 from tests.support.typed import ASKED, Texts
 
@@ -42,9 +41,7 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     asked = {"public.asked": {"columns": {"ask": list(ASKED)}}}
     replicas = {store: {name: asked.get(name, {}) for name in tables} for store in STORES}
     made = make_bank(ddl=";".join(statements), tables=tables, replicas=replicas, partitions=1)
-    made.apply()
-    for store in STORES:
-        made.worker(store)
+    made.start()
     made.wait_published()
     for name, family in FAMILIES.items():
         for statement in (*typed.inserts(name, family, INSERTED), *typed.updates(name, family, UPDATED)):
@@ -52,7 +49,7 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     for store in STORES:
         made.wait_caught_up(store)
     yield made
-    assert stop_all(made.workers) == [0, 0, 0]
+    made.stop()
 
 
 def held(bank: Bank, store: str, name: str) -> Texts:

@@ -76,3 +76,15 @@ def test_what_a_restart_would_not_mend_is_left(connect: Connect, state: Connecto
     looked(connect, Keeper(connect, NAME, lambda: connect.now), 100)
     assert connect.restarted == []
     assert CONNECTOR_RUNNING.labels(NAME)._value.get() == 0
+
+
+def test_one_without_a_worker_is_told_once_with_what_to_do(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    """After an outage of Kafka; it is not restarted, and a second time is told again."""
+    keeper = Keeper(connect, NAME, lambda: connect.now)
+    unassigned, running = ConnectorState(NAME, "UNASSIGNED", ()), ConnectorState(NAME, "RUNNING", ("RUNNING",))
+    for until, connect.found in ((100, unassigned), (200, running), (300, unassigned)):
+        looked(connect, keeper, until)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert all("unassigned" in sentence and "scheduled.rebalance.max.delay.ms" in sentence for sentence in said)
+    assert connect.restarted == []

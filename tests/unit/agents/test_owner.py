@@ -13,7 +13,7 @@ import pytest
 from faust.types import TP
 
 from streams.agents.decode import Decoded
-from streams.agents.owner import Owner
+from streams.agents.owner import BATCH_RECORDS_MAX, Owner
 from streams.changes.decode import TableLevel
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
@@ -50,13 +50,17 @@ class Said:
         """Keys to look up in the SOT."""
         self.done.append(("swept", list(keys)))
 
-    async def note(self, state: PartitionState) -> None:
+    async def note(self, state: PartitionState, passed: int = -1) -> None:
         """Marks made durable."""
-        state.commit([], state.input_offset, 0)
+        state.commit([], max(passed, state.input_offset), 0)
+        if passed >= 0:
+            self.done.append(("passed", passed))
 
 
 class Consumer:
-    """The consumer, as far as an owner needs it."""
+    """The consumer, as far as an owner needs it; remembers what was committed last."""
+
+    committed = -1
 
     def pause(self, tp: TP) -> None:
         """Never needed here."""
@@ -74,11 +78,12 @@ class Consumer:
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Always ours."""
+        self.committed = last_offset
         return True
 
 
 @asynccontextmanager
-async def running(folder: Path, said: Said) -> AsyncIterator[Owner]:
+async def running(folder: Path, said: Said, consumer: Consumer | None = None) -> AsyncIterator[Owner]:
     """An owner at work. Every TRUNCATE it meets is noted among what was done."""
 
     async def ordered(tp: TP, txid: int) -> None:
@@ -86,7 +91,8 @@ async def running(folder: Path, said: Said) -> AsyncIterator[Owner]:
 
     work: Any = SimpleNamespace(held=None, unprepared="", labels=("public.t", "reports"))
     state = PartitionState(folder / "0", 0)
-    owner = Owner(CHANGES, work, said, state, Consumer(), lambda tp, held: asyncio.sleep(0), ordered)  # type: ignore[arg-type, return-value]
+    flow = consumer or Consumer()
+    owner = Owner(CHANGES, work, said, state, flow, lambda tp, held: asyncio.sleep(0), ordered)  # type: ignore[arg-type, return-value]
     task = asyncio.create_task(owner.run())
     try:
         yield owner
@@ -165,3 +171,49 @@ async def test_a_sweep_that_was_not_done_is_done_by_the_next_owner(tmp_path: Pat
     async with running(tmp_path, later) as owner:
         assert await owner.swept()
     assert later.done == [("swept", [KEY])]
+
+
+@pytest.mark.asyncio
+async def test_what_is_lost_at_the_end_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    """No record may come for long: the owner goes on behind the loss by itself, durably, and commits it."""
+    said, consumer = Said(), Consumer()
+    async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        await owner.order_sweep(10)
+        assert await owner.passed(9)
+        assert await owner.swept()
+        assert consumer.committed == 9
+        assert said.done == [("passed", 9)]
+
+
+@pytest.mark.asyncio
+async def test_a_loss_is_not_passed_before_what_came_before_it(tmp_path: Path) -> None:
+    """A kill would skip records that are fetched and not applied; what comes behind the loss passes it on its own."""
+    said = Said()
+    async with running(tmp_path, said) as owner, asyncio.timeout(10):
+        last = BATCH_RECORDS_MAX
+        owner.offer(batch(*range(last + 1)))
+        owner.lose(last + 9)
+        assert await owner.passed(last + 9)
+        assert said.done == [("handled", last - 1), ("handled", last), ("passed", last + 9)]
+        owner.offer(batch(last + 10))
+        owner.lose(last + 20)
+        owner.offer(batch(last + 21))
+        assert await owner.passed(last + 21)
+        assert said.done[3:] == [("handled", last + 21)]
+
+
+@pytest.mark.asyncio
+async def test_a_loss_does_not_reach_into_the_next_life_of_a_topic(tmp_path: Path) -> None:
+    """Its offsets begin again: what was lost of the one before says nothing of them."""
+    said = Said()
+    async with running(tmp_path, said) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        assert await owner.passed(9)
+        owner.state.begin_topic("new")
+        owner.offer(batch(0))
+        assert await owner.passed(0)
+        await owner.order_sweep(1)
+        assert await owner.swept()
+        assert said.done == [("passed", 9), ("handled", 0), ("swept", [KEY])]
+        assert owner.state.input_offset == 0

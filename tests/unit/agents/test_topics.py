@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from streams.agents.worker import ReplicaWorker
 from streams.errors import HoldtrueError
@@ -25,6 +28,7 @@ class Town:
         self.state = PartitionState(folder / "0", 0)
         self.life: Life | None = Life("old", 1)
         self.end = 100
+        self.away: Exception | None = None
         self.said: list[dict[str, Any]] = []
         self.noted: list[tuple[int, int, str]] = []
         work: Any = SimpleNamespace(
@@ -47,7 +51,13 @@ class Town:
 
     async def highwaters(self, *partitions: TP) -> dict[TP, int]:
         """Where the partition ends."""
+        if self.away is not None:
+            raise self.away
         return {CHANGES: self.end}
+
+    def highwater(self, tp: TP) -> int:
+        """Where it ended at the last fetch, which found nothing more."""
+        return self.state.input_offset + 1
 
     def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
         """An event."""
@@ -56,8 +66,13 @@ class Town:
     async def flush(self) -> None:
         """They are there."""
 
-    async def note(self, state: PartitionState) -> None:
+    async def commit_done(self, done: dict[TP, int]) -> bool:
+        """Always ours."""
+        return True
+
+    async def note(self, state: PartitionState, passed: int = -1) -> None:
         """Marks made durable."""
+        state.commit([], max(passed, state.input_offset), 0)
         self.noted.append((state.epoch, state.input_offset, state.topic))
 
 
@@ -92,6 +107,27 @@ async def test_another_topic_or_one_without_its_end_begins_an_epoch(town: Town, 
     assert town.worker.start_offset(CHANGES, 40) == 0
 
 
+@pytest.mark.parametrize(("committed", "start"), [(None, 41), (20, 20), (41, 41), (60, 41)])
+async def test_what_was_applied_is_known_where_the_group_is_forgotten(
+    town: Town, committed: int | None, start: int
+) -> None:
+    """Ordering 13: the smaller of both where both are known. Nothing committed is not nothing applied."""
+    assert town.worker.start_offset(CHANGES, committed) == start
+
+
+async def test_a_loss_is_said_once_and_known_from_then_on(town: Town) -> None:
+    """First said, then remembered; only what was not applied is lost, and what is remembered is not said again."""
+    await town.worker.announce_gap(CHANGES, 20, 60)
+    assert town.state.input_offset == 40
+    assert [(each["kind"], each["change"]["offset"]) for each in town.said] == [("continuity", 41)]
+    async with asyncio.timeout(10):
+        assert await town.worker.owner(CHANGES).passed(59)
+    assert town.worker.start_offset(CHANGES, 20) == 20
+    await town.worker.announce_gap(CHANGES, 20, 60)
+    assert len(town.said) == 1
+    await town.worker.stop()
+
+
 async def test_a_topic_that_is_not_there_ends_the_worker(town: Town) -> None:
     """It may come back as another one."""
     town.life = None
@@ -106,6 +142,25 @@ async def test_records_from_before_a_rebalance_are_no_topic_made_anew(town: Town
     town.end = 7
     assert isinstance(await town.worker.begun_anew(CHANGES, 41), HoldtrueError)
     assert town.noted == [(2, -1, "old")]
+
+
+async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
+    """Nobody fetches from it, so that Kafka is asked; while it does not answer, what it said last is known."""
+
+    def lag() -> float | None:
+        town.worker.measure()
+        return REGISTRY.get_sample_value("holdtrue_lag_events", {"table": "public.t", "replica": "r"})
+
+    owner = town.worker.owner(CHANGES)
+    await town.worker.hear_paused()
+    assert lag() == 0
+    owner._paused = True
+    await town.worker.hear_paused()
+    assert lag() == 59
+    town.away, town.end = KafkaConnectionError(), 200
+    await town.worker.hear_paused()
+    assert lag() == 59
+    await town.worker.stop()
 
 
 class _Lock:

@@ -34,10 +34,11 @@ def read(offset: int, value: str) -> Record:
 
 
 def entry(value: str | None = "a", *, offset: int = 10, lsn: int | None = 100, txid: int = 5, epoch: int = EPOCH,
-          log: int = EPOCH, unproven: tuple[int, ...] = (), rebuilt: bool = False) -> Entry:  # fmt: skip
+          log: int = EPOCH, unproven: tuple[int, ...] = (), rebuilt: bool = False,
+          refused: bool = False) -> Entry:  # fmt: skip
     position = None if lsn is None else Position(log, lsn)
     content = None if value is None else digest(value.encode())
-    return Entry(Token(epoch, offset, 0), position, txid, unproven, content, rebuilt)
+    return Entry(Token(epoch, offset, 0), position, txid, unproven, content, rebuilt, refused)
 
 
 def decided(known: Entry | None, *records: Record) -> Decision:
@@ -205,6 +206,23 @@ def test_rule_14_after_a_rebuild_the_first_differing_change_is_asked() -> None:
     assert not same.entry.rebuilt
 
 
+def test_a_refusal_lasts_until_the_next_write() -> None:
+    """A change that is only kept leaves the store without the row; one that is written, or asked, is another try."""
+    refused = entry("a", refused=True)
+    kept = decided(refused, change(11, "a", lsn=50, txid=8))
+    assert isinstance(kept, Keep)
+    assert kept.entry is not None
+    assert kept.entry.refused
+    written = decided(refused, change(11, "b", lsn=101), change(12, "c", lsn=102))
+    assert isinstance(written, Store)
+    ask = decided(refused, change(11, "b", lsn=50, txid=8))
+    assert isinstance(ask, Ask)
+    answered = answer(ask, ("b",), b"b", ALL, digest)
+    assert answered is not None
+    assert not written.entry.refused
+    assert not answered.entry.refused
+
+
 def test_unproven_transactions_are_bounded_and_then_stricter() -> None:
     """Too many to keep become their maximum, before which everything must be visible."""
     unproven: tuple[int, ...] = ()
@@ -236,7 +254,7 @@ ENTRIES = st.none() | st.builds(
     entry, VALUES, offset=st.integers(0, 12), lsn=st.none() | st.integers(95, 105), txid=TXIDS,
     epoch=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]), log=st.sampled_from([EPOCH, EPOCH, EPOCH - 1]),
     unproven=st.sampled_from([(), (1,), (1, 2)]),
-    rebuilt=st.booleans(),
+    rebuilt=st.booleans(), refused=st.booleans(),
 )  # fmt: skip
 
 

@@ -51,6 +51,14 @@ def test_content_that_is_not_the_entrys_is_suspected_whatever_the_sot_says(conte
     assert compare(A, entry(), content, fenced=(1, 0), seen={A, B}) == suspected(kind)
 
 
+@pytest.mark.parametrize("content", [NOTHING, Content(TOKEN, B), Content(Token(1, 4, 0), B)])
+def test_what_the_store_refused_is_unapplied(content: Content) -> None:
+    """Nobody wrote or removed anything: the store never took the row. One that is there after all is right."""
+    refused = entry()._replace(refused=True)
+    assert compare(A, refused, content, fenced=(1, 9), seen=()) == suspected("unapplied")
+    assert compare(A, refused, Content(None, A), fenced=(1, 9), seen=()) == VERIFIED
+
+
 def test_a_row_that_must_not_be_there_is_an_orphan() -> None:
     """For the version table, or for the SOT alone."""
     assert compare(None, None, Content(None, A), fenced=(1, 9), seen=()) == suspected("orphan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.cli.main import hoisted
+from streams.cli.program import hoisted
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,8 @@ def test_versions_are_those_of_the_embedded_stack() -> None:
     assert images["connect"] == f"quay.io/debezium/connect:{pinned['debezium-connector-postgres']}"
     assert images["registry"] == f"apicurio/apicurio-registry:{pinned['apicurio-registry-app']}"
     assert images["dynamodb"] == f"amazon/dynamodb-local:{pinned['DynamoDBLocal']}"
+
+
+def test_the_one_connect_worker_waits_for_no_other() -> None:
+    """Else the connector stands still for five minutes after an outage of Kafka."""
+    assert COMPOSE["services"]["connect"]["environment"]["CONNECT_SCHEDULED_REBALANCE_MAX_DELAY_MS"] == 0

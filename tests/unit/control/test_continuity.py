@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streams.drift.cause import FAILOVER, MISSED_CHANGE
-from streams.drift.continuity import Source, broken
+from streams.drift.continuity import Break, Source, broken
 
-BEFORE = Source("7400", 3, 5000, slot=True)
+BEFORE = Source("7400", 3, 5000, slot=True, published={"public.a": 1, "public.b": 2})
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,36 @@ def test_a_slot_that_is_gone_is_a_break_once() -> None:
     assert found is not None
     assert (found.cause, found.new_log) == (MISSED_CHANGE, False)
     assert broken(gone, gone) is broken(gone, BEFORE) is None
+
+
+@pytest.mark.parametrize(
+    ("published", "lost"),
+    [
+        ({"public.a": 1}, ("public.b",)),
+        ({"public.a": 1, "public.b": 3}, ("public.b",)),
+        ({}, ("public.a", "public.b")),
+    ],
+    ids=["left", "made anew", "none"],
+)
+def test_tables_that_leave_the_publication_or_are_made_anew_are_lost(
+    published: dict[str, int], lost: tuple[str, ...]
+) -> None:
+    """Those alone, once; that they come, or come back, is no loss, nor is anything where nothing reads on."""
+    now = BEFORE._replace(published=published)
+    found = broken(BEFORE, now)
+    assert found is not None
+    assert (found.cause, found.new_log, found.tables) == (MISSED_CHANGE, False, lost)
+    assert broken(now, now) is None
+    assert broken(now._replace(published={}), BEFORE) is None
+    assert broken(BEFORE._replace(slot=False), now) is None
+
+
+def test_breaks_that_nobody_has_heard_of_are_told_together() -> None:
+    """All tables are more than some; some are as many as in both."""
+    some, other = Break("c", "r", False, ("a",)), Break("c", "r", False, ("b",))
+    every = Break("c", "all", True)
+    assert some.after(None) is some
+    assert other.after(some).tables == ("a", "b")
+    assert every.after(some) is every
+    assert some.after(every) is every
+    assert (every.touches("z"), some.touches("a"), some.touches("b")) == (True, True, False)

@@ -53,8 +53,9 @@ EMPTY = PartitionLag(0, 0, None)
 
 def test_nothing_left_is_no_lag_and_applied_through_the_newest_position() -> None:
     """However old the last change is; empty partitions say nothing."""
+    assert not lag_of([EMPTY, EMPTY], NOW).begun
     lag = lag_of([done(300), done(700), EMPTY], NOW)
-    assert lag == (0.0, 0, position(700), True)
+    assert lag == (0.0, 0, position(700), True, True)
 
 
 def test_the_oldest_open_commit_counts() -> None:

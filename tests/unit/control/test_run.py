@@ -50,6 +50,19 @@ def test_an_incomplete_run_says_why_and_has_no_mark() -> None:
     assert (run.outcome, run.error, run.fence_lsn, run.verified_through) == ("incomplete", "held", None, None)
 
 
+def test_what_was_not_counted_is_absent_and_not_zero() -> None:
+    """Where the source could not be read; once it was, every row of it that was not decided has failed."""
+    report = Report("r2", "public.t", "cache", "counts")
+    report.end_early("held")
+    counted = ("sot_rows", "replica_rows", "verified", "superseded", "skipped", "failed", "drift_found")
+    assert {name: getattr(run_of(signal_of(report)), name) for name in counted} == dict.fromkeys(counted)
+    assert {name: report.document()[name] for name in counted} == dict.fromkeys(counted)
+    read = Report("r3", "public.t", "cache", "counts", sot_rows=5)
+    read.end_early("held")
+    run = run_of(signal_of(read))
+    assert (run.sot_rows, run.replica_rows, run.verified, run.failed, run.drift_found) == (5, None, 0, 5, 0)
+
+
 @pytest.mark.parametrize(
     "broken",
     [{"outcome": "fine"}, {"seconds": "soon"}, {"fence_lsn": "12345"}, {"verified_through": "0/1 at noon"}],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.cli.drift import _states
-from streams.cli.status import row
-from streams.control.gauges import ratio
+from streams.cli.status import UNPUBLISHED, UNREAD, row
+from streams.control.gauges import DatabaseGauges, ratio
 from streams.control.lag import Lag
 from streams.control.view import Remembered, drift_row
 from streams.errors import UsageError
@@ -21,10 +25,18 @@ FIELDS = {
 
 
 def status(
-    lag: Lag = FINE, known: Remembered | None = None, bound: float | None = 2.0, *, working: bool = True
+    lag: Lag = FINE,
+    known: Remembered | None = None,
+    bound: float | None = 2.0,
+    *,
+    working: bool = True,
+    reach: float | None = 0.0,
+    at_source: Sequence[str] = (),
 ) -> dict[str, object]:
     limit = None if bound is None else timedelta(seconds=bound)
-    return row("public.t", "cache", lag, limit, known or Remembered(), working=working)
+    return row(
+        "public.t", "cache", lag, limit, known or Remembered(), working=working, reach=reach, at_source=at_source
+    )
 
 
 def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
@@ -40,7 +52,12 @@ def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
         (FINE._replace(seconds=2.0), None, 2.0, []),
         (FINE._replace(seconds=2.001), None, 2.0, ["lag is above the bound of 2 s"]),
         (FINE._replace(seconds=1e6), None, None, []),
-        (Lag(9.0, 9, None, False), None, 2.0, ["no worker has committed anything"]),
+        (
+            Lag(9.0, 9, None, False),
+            None,
+            2.0,
+            ["no worker has committed anything, or Kafka has forgotten it: all that is there counts as lag"],
+        ),
         (FINE, Remembered(held={PLACE: "odd"}), 2.0, ["held"]),
         (FINE, Remembered(drift_open={PLACE: 3}), 2.0, ["drift is open"]),
         (FINE, Remembered(drift_open={("public.t", "reports"): 3}), 2.0, []),
@@ -49,6 +66,28 @@ def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
 def test_each_problem_is_named(lag: Lag, known: Remembered | None, bound: float | None, problems: list[str]) -> None:
     """The bound itself is allowed; another replica's drift is not ours."""
     assert status(lag, known, bound)["problems"] == problems
+
+
+def test_a_table_that_is_not_read_is_a_problem_and_an_empty_one_is_none() -> None:
+    """Nothing of either is in Kafka, so no worker has committed anything, which says nothing of the worker."""
+    silent = Lag(0.0, 0, None, committed=False, begun=False)
+    assert status(silent)["problems"] == []
+    assert status(silent, at_source=[UNREAD, UNPUBLISHED])["problems"] == [UNREAD, UNPUBLISHED]
+
+
+def test_what_does_not_reach_kafka_is_lag_and_a_problem() -> None:
+    """Whatever the offsets say, and without a bound too."""
+    line = status(bound=None, reach=10.2)
+    assert line["lag_seconds"] == 10.2
+    assert line["problems"] == ["what the source has committed did not reach Kafka for 10 s"]
+    assert status(FINE._replace(seconds=30.0), reach=10.2)["lag_seconds"] == 30.0
+
+
+def test_a_lag_that_is_not_known_is_never_zero() -> None:
+    """What has arrived and is not applied is behind in any case."""
+    unknown = ["the source cannot be asked: whether its changes reach Kafka is not known"]
+    assert (status(reach=None)["lag_seconds"], status(reach=None)["problems"]) == (None, unknown)
+    assert status(FINE._replace(seconds=1.5), reach=None)["lag_seconds"] == 1.5
 
 
 def test_a_replica_without_a_worker_is_not_well() -> None:
@@ -93,3 +132,38 @@ def test_what_was_not_checked_counts_against_the_ratio(figures: tuple[int, ...],
     """Skipped, failed and superseded keys are not verified keys."""
     names = ("verified", "superseded", "skipped", "failed", "drift_found")
     assert ratio({**dict(zip(names, figures, strict=True)), "outcome": "correct"}) == share
+
+
+def copying(replica: str, table: str) -> Any:
+    """A plan, as far as the gauges look at one."""
+    return SimpleNamespace(replicas={replica: SimpleNamespace(tables={table: None})})
+
+
+class Runs:
+    """A control database that knows newest runs and nothing else."""
+
+    def __init__(self, verified: int | None) -> None:
+        rest = dict.fromkeys(("superseded", "skipped", "failed", "drift_found"), verified and 1)
+        place = {"table": "public.uncounted", "replica": "cache"}
+        self._run = {**place, **rest, "outcome": "incomplete", "verified": verified}
+
+    def rows(self, name: str, values: object = None) -> list[dict[str, object]]:
+        """Rows of the named statement."""
+        return {"newest_runs": [self._run], "count_unpublished": [{"count": 0}]}.get(name, [])
+
+
+def test_a_run_that_counted_nothing_has_no_ratio() -> None:
+    """Neither 0, nor what the run before it has found."""
+    labels = {"table": "public.uncounted", "replica": "cache"}
+    gauges, shown = DatabaseGauges(copying("cache", "public.uncounted")), []
+    for verified in (None, 4, None):
+        gauges.measure(Runs(verified))  # type: ignore[arg-type]
+        shown.append(REGISTRY.get_sample_value("holdtrue_consistency_ratio", labels))
+    assert shown == [None, 0.5, None]
+
+
+def test_what_is_known_of_a_table_that_left_the_plan_is_not_shown() -> None:
+    """No alert may fire for it for ever."""
+    DatabaseGauges(copying("cache", "public.other")).measure(Runs(4))  # type: ignore[arg-type]
+    labels = {"table": "public.uncounted", "replica": "cache"}
+    assert REGISTRY.get_sample_value("holdtrue_consistency_ratio", labels) is None

@@ -5,7 +5,15 @@ import requests
 
 from streams.errors import NotReady
 from streams.kafka import connect
-from streams.kafka.connect import SLOT_GONE, Connect, ConnectorFailed, ConnectRefused, ConnectUnavailable
+from streams.kafka.connect import (
+    SLOT_GONE,
+    Connect,
+    ConnectorFailed,
+    ConnectorState,
+    ConnectRefused,
+    ConnectUnavailable,
+    not_running,
+)
 from tests.unit.kafka.answers import Server, answer
 
 URL = "http://connect:8083"
@@ -56,6 +64,16 @@ def test_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotReady, match="UNASSIGNED") as caught:
         Connect(URL).wait_running("c", seconds=0)
     assert caught.value.exit_code == 3
+    assert "scheduled.rebalance.max.delay.ms" in caught.value.hint
+
+
+@pytest.mark.parametrize(("connector", "task"), [("UNASSIGNED", "RUNNING"), ("RUNNING", "UNASSIGNED")])
+def test_one_without_a_worker_is_named_with_what_to_do(connector: str, task: str) -> None:
+    """Whether the connector or its task was lost in a rebalance."""
+    wrong = not_running("c", ConnectorState("c", connector, (task,)))
+    assert wrong is not None
+    assert "UNASSIGNED" in wrong.what
+    assert "scheduled.rebalance.max.delay.ms" in wrong.hint
 
 
 def test_rebalance_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +117,17 @@ def test_forgetting_stops_first(monkeypatch: pytest.MonkeyPatch) -> None:
         ("GET", "status"),
         ("DELETE", "offsets"),
     ]
+
+
+@pytest.mark.parametrize("content", [b"<html>welcome</html>", b"[1]", b'{"connector": 1}', b'"x"'])
+@pytest.mark.parametrize("ask", ["state", "config", "restart", "delete"])
+def test_another_servers_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch, ask: str, content: bytes) -> None:
+    """A proxy's page, or JSON of another shape; to delete takes an answer of any object."""
+    found = answer(200)
+    found._content = content
+    Server(found).put_in_place(monkeypatch)
+    if ask in ("restart", "delete") and content.startswith(b"{"):
+        getattr(Connect(URL), ask)("c")
+        return
+    with pytest.raises(ConnectRefused, match="no answer of Kafka Connect"):
+        getattr(Connect(URL), ask)("c")

@@ -106,6 +106,15 @@ def test_delivery_errors_are_raised_at_flush_once_with_the_reason() -> None:
     out.flush()
 
 
+def test_an_event_that_kafka_never_takes_is_refused_once() -> None:
+    """Trying again would stand still for ever, and everything behind it with it."""
+    out = writer(FakeProducer(error=KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)))
+    out.send("t", None, "signal", SIGNAL)
+    with pytest.raises(EventRefused, match="acknowledge 1 events: t: "):
+        out.flush()
+    out.flush()
+
+
 def test_events_without_an_answer_are_an_error() -> None:
     """What was not acknowledged in time is not written, now or later: the queue is emptied."""
     producer = FakeProducer()

@@ -94,3 +94,17 @@ def test_other_refusals_carry_the_registrys_message(monkeypatch: pytest.MonkeyPa
     Server(answer(403, {"message": "not you"})).put_in_place(monkeypatch)
     with pytest.raises(RegistryRefused, match="403 not you"):
         Registry(URL).set_compatibility(T, "NONE")
+
+
+@pytest.mark.parametrize("content", [b"<html>welcome</html>", b"[1]", b"{}", b'{"schema": "{"}', b'"x"', b""])
+@pytest.mark.parametrize("ask", ["subjects", "schema", "latest", "register", "compatibility", "check"])
+def test_another_servers_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch, ask: str, content: bytes) -> None:
+    """A proxy's page, or JSON of another shape, with the address and without its credentials."""
+    found = answer(200)
+    found._content = content
+    Server(found).put_in_place(monkeypatch)
+    asked = {"subjects": (), "schema": (7,), "register": (T, "long"), "check": (T, "long")}.get(ask, (T,))
+    with pytest.raises(RegistryRefused, match="no registry's answer") as caught:
+        getattr(Registry(URL), ask)(*asked)
+    assert "http://registry:8080/apis/ccompat/v7" in caught.value.what
+    assert "geheim" not in str(caught.value)

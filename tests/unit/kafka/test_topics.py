@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from streams.agents.checks import NAMED_BYTES_MAX, NAMED_MAX
 from streams.connectors.render import RECORD_BYTES_MAX, milliseconds
 from streams.kafka.schemas import schema_names
 from streams.kafka.topics import (
@@ -15,6 +16,7 @@ from streams.kafka.topics import (
     topics_of,
 )
 from streams.plan.model import Plan
+from streams.validation.rounds import REQUEST_BYTES
 
 
 def by_name(plan: Plan) -> dict[str, Topic]:
@@ -66,6 +68,13 @@ def test_a_dead_letter_holds_the_largest_record(plan: Plan) -> None:
     """What the change topic takes fits into the dead-letter topic, with what is said about it."""
     dlq = by_name(plan)["holdtrue.dlq"]
     assert int(dlq.config["max.message.bytes"]) == DEAD_LETTER_BYTES_MAX > RECORD_BYTES_MAX
+
+
+def test_every_topic_of_ours_takes_many_long_keys(plan: Plan) -> None:
+    """Kafka's own limit is 1 MB: an answer names thousands of keys, each as long as an index entry may be."""
+    own = [topic for topic in topics_of(plan) if topic.schema is not None]
+    assert min(int(topic.config["max.message.bytes"]) for topic in own) == RECORD_BYTES_MAX
+    assert RECORD_BYTES_MAX > 2 * (NAMED_BYTES_MAX + 1000 * NAMED_MAX) > 2 * REQUEST_BYTES
 
 
 def test_own_topics_are_kept_as_the_interface_says(plan: Plan) -> None:

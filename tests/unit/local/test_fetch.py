@@ -183,3 +183,21 @@ class _Counting(Silent):
 
     def advance(self, size: int) -> None:
         self.size += size
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_cannot_be_written_is_not_the_networks_fault(
+    tmp_path: Path, repository: Repository, number: int
+) -> None:
+    """One attempt, and the folder is named."""
+    wanted = repository.offer("a")
+
+    def refuse(_: Artifact) -> None:
+        raise OSError(number, "refused", str(tmp_path))
+
+    repository.before = refuse
+    with pytest.raises(ArtifactError, match="cannot be written") as caught:
+        Cache(tmp_path, repository).ensure([wanted], Silent())
+    assert str(tmp_path) in caught.value.what
+    assert "XDG_CACHE_HOME" in caught.value.hint
+    assert repository.asked == ["a"]

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 from streams.cli.doctor import Patient, examine
+from streams.local import exclusive as exclusive_module
 from streams.local import packages, site
 from streams.local import stack as stack_module
+from streams.local.artifacts import load_lock
 from streams.local.endpoints import Endpoints
-from streams.local.errors import NoStackError, StackError
+from streams.local.errors import NoStackError, ServiceError, StackError
 from streams.local.exclusive import exclusive
+from streams.local.fetch import Cache
 from streams.local.findings import Finding, Outcome, judged
+from streams.local.redis import Redis
+from streams.local.site import Site
 from streams.local.stack import Stack
 
 
@@ -140,3 +145,58 @@ def test_doctor_goes_on_after_a_check_that_cannot_be_made(stack: Stack) -> None:
     found = list(examine(Patient(stack), [broken, good]))  # type: ignore[list-item]
     assert [each.outcome for each in found] == [Outcome.failed, Outcome.ok]
     assert (found[0].detail, found[0].advice, found[1].advice) == ("It is broken.", "Mend it.", "")
+
+
+def test_up_checks_the_disk_of_a_folder_that_is_there(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one is as new as none."""
+    stack.data.mkdir()
+    monkeypatch.setattr("streams.local.disk.free_bytes", lambda _: 1000)
+    with pytest.raises(StackError, match="Not enough disk space"):
+        stack.up()
+    assert list(stack.data.iterdir()) == []
+
+
+def test_a_set_up_program_that_fails_says_why(tmp_path: Path) -> None:
+    """What its log says in words we know, of this run and not of one before."""
+    tool = Redis(Site(tmp_path, {"redis": 1}, "", Cache(tmp_path), load_lock()))
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(ServiceError, match="the disk is full") as caught:
+        tool.run_tool(("sh", "-c", "echo No space left on device >&2; exit 1"), "creating it")
+    assert "--data-dir" in caught.value.hint
+    with pytest.raises(ServiceError, match="see the end of its log"):
+        tool.run_tool(("sh", "-c", "exit 1"), "creating it")
+
+
+@pytest.mark.parametrize(("base", "plugins"), [(80, ()), (65_530, ()), (None, ("nope",)), (None, ("kafka",))])
+def test_wrong_use_is_refused_before_anything_is_made(stack: Stack, base: int | None, plugins: tuple[str, ...]) -> None:
+    """With the exit code of wrong usage."""
+    with pytest.raises(StackError) as caught:
+        stack.up(port_base=base, plugins=plugins)
+    assert caught.value.exit_code == 2
+    assert not list(stack.data.parent.iterdir())
+
+
+def test_the_lock_goes_with_the_folder(stack: Stack) -> None:
+    """Nothing is left of a stack that was wiped."""
+    stack.data.mkdir()
+    (stack.data / "holdtrue-stack").touch()
+    stack.down(wipe=True)
+    assert list(stack.data.parent.iterdir()) == []
+
+
+def test_a_lock_that_was_deleted_meanwhile_is_taken_anew(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that hold two files of one name would both be at work."""
+    file = stack.data.with_name(".data.lock")
+    take, taken = exclusive_module._take, []
+
+    def deleted_first(handle: int, data: Path) -> None:
+        take(handle, data)
+        taken.append(handle)
+        if len(taken) == 1:
+            file.unlink()
+
+    monkeypatch.setattr(exclusive_module, "_take", deleted_first)
+    with exclusive(stack.data):
+        assert len(taken) == 2
+        with pytest.raises(StackError, match="at work on"), exclusive(stack.data):
+            pass

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streams.errors import UsageError
 from streams.plan.check import check_document, load_plan
 from streams.plan.finding import PlanIncomplete
 from streams.plan.load import UnreadablePlanError, parse_document
@@ -217,12 +218,30 @@ def test_an_invalid_name_is_not_repeated_for_what_derives_from_it() -> None:
     assert found(("name: bank", "name: Bank!")) == {("invalid", "name")}
 
 
+@pytest.mark.parametrize("line", ["name: null", "name:", "name: [1]", "# no name"])
+def test_what_derives_from_a_missing_name_is_not_missing_itself(line: str) -> None:
+    """Only the name is: with it, slot, publication and prefix are there."""
+    assert [finding.path for finding in findings(("name: bank", line))] == ["name"]
+
+
 def test_a_literal_secret_is_refused_and_never_shown() -> None:
     """Not in a message, a path or the error of another verb."""
     secret = "postgresql://u:hunter2@h/db"
     result = findings(("{env: HOLDTRUE_CONTROL_DSN}", secret), ("{env: HOLDTRUE_KAFKA}", "u:hunter2@h:9092"))
     assert {f.path for f in result} == {"control.dsn", "kafka.bootstrap"}
     assert "hunter2" not in repr(result)
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://u:hunter2@h/db", "host=h password=hunter2"])
+@pytest.mark.parametrize("place", ["{env: HOLDTRUE_CONTROL_DSN}", "{env: HOLDTRUE_KAFKA}", "{env: HOLDTRUE_REDIS_URL}"])
+def test_a_secret_that_became_a_key_is_never_shown(place: str, dsn: str) -> None:
+    """Not in the finding's path either, nor where it stands twice."""
+    result = findings((place, f'{{"{dsn}": 1}}'))
+    assert result
+    assert "hunter2" not in repr(result)
+    with pytest.raises(UsageError) as caught:
+        findings((place, f'{{"{dsn}": 1, "{dsn}": 2}}'))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_finding_has_line_sentence_and_who_can_supply_it() -> None:

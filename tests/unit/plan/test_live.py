@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, SlotInfo, TableInfo
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.live import source_findings
@@ -44,7 +44,10 @@ TABLES = {
     "public.pgbench_tellers": table("public.pgbench_tellers", ("tid",), column("tbalance")),
     "public.pgbench_branches": table("public.pgbench_branches", ("bid",), column("bbalance")),
 }
-SOURCE = Catalog(DATABASE, TABLES)
+SIGNAL = "holdtrue.signal"
+# Made by its owner, for the role to use.
+WHOLE = PublicationInfo(is_owner=False, tables=frozenset((*TABLES, SIGNAL)))
+SOURCE = Catalog(DATABASE, {**TABLES, SIGNAL: table(SIGNAL, ("id",))})
 
 
 def _source(catalog: Catalog, *edits: tuple[str, str]) -> list[Finding]:
@@ -53,7 +56,7 @@ def _source(catalog: Catalog, *edits: tuple[str, str]) -> list[Finding]:
 
 
 def _with(**changes: Any) -> Catalog:
-    return replace(SOURCE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], **changes)})
+    return replace(SOURCE, tables={**SOURCE.tables, ACCOUNTS: replace(TABLES[ACCOUNTS], **changes)})
 
 
 def test_a_fitting_source_has_no_findings() -> None:
@@ -65,7 +68,7 @@ def test_a_table_without_a_primary_key_says_what_to_do() -> None:
     """pgbench_history, when somebody lists it."""
     history = "public.pgbench_history"
     listed = ("  # pgbench_history is", f"  {history}: {{key: [tid]}}\n  # pgbench_history is")
-    catalog = replace(SOURCE, tables={**TABLES, history: table(history, (), column("tid"))})
+    catalog = replace(SOURCE, tables={**SOURCE.tables, history: table(history, (), column("tid"))})
     [finding] = _source(catalog, listed)
     assert (finding.severity, finding.path) == ("missing", f"tables.{history}.key")
     assert finding.message == (
@@ -158,6 +161,16 @@ def test_an_enum_is_text() -> None:
     assert _source(_with(columns=(*TABLES[ACCOUNTS].columns, column("state", "mood", sort="enum")))) == []
 
 
+@pytest.mark.parametrize(("one", "other"), [("a-b", "a_b"), ("1x", "_x"), ("é", "_")])
+def test_columns_that_avro_cannot_tell_apart_stop_every_table(one: str, other: str) -> None:
+    """Also those that no replica copies: the connector writes all columns of a table."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column(one), column(other)))
+    omitted = f"{ACCOUNTS}: {{columns: {{omit: ['{one}', '{other}']}}}}"
+    messages = [f.message for f in _source(catalog, (f"{ACCOUNTS}: {{}}", omitted)) if f.path == f"tables.{ACCOUNTS}"]
+    assert len(messages) == 1
+    assert "Avro cannot tell apart" in messages[0]
+
+
 def test_a_table_that_is_not_there_and_a_column_that_is_not_there() -> None:
     """Both are named at their place in the plan."""
     catalog = replace(SOURCE, tables={name: info for name, info in TABLES.items() if name != ACCOUNTS})
@@ -186,6 +199,7 @@ def test_a_filter_on_inet_is_refused() -> None:
         ({"wal_level": "replica"}, "ALTER SYSTEM SET wal_level"),
         ({"may_replicate": False}, 'ALTER ROLE "app" REPLICATION'),
         ({"may_create": False}, 'GRANT CREATE ON DATABASE "sot" TO "app"'),
+        ({"publications": {"holdtrue_bank": replace(WHOLE, tables=frozenset((ACCOUNTS,)))}}, "may not change it"),
         ({"slots_max": 1, "slots": {"x": SlotInfo("pgoutput", "sot", True)}}, "max_replication_slots"),
         ({"slots": {"holdtrue_bank": SlotInfo("wal2json", "sot", False)}}, "belongs to wal2json"),
         ({"slots": {"holdtrue_bank": SlotInfo("pgoutput", "other", False)}}, "of other"),
@@ -197,9 +211,35 @@ def test_servers_and_roles_that_do_not_fit(changes: dict[str, Any], words: str) 
     assert words in finding.message
 
 
+OTHERS = table(SIGNAL, ("id",), is_owner=False, privileges=frozenset(("SELECT",)))
+USED = table(SIGNAL, ("id",), is_owner=False)
+PUBLISHED = {"publications": {"holdtrue_bank": WHOLE}, "may_create": False}
+
+
+@pytest.mark.parametrize(
+    ("signal", "database", "words"),
+    [
+        (OTHERS, PUBLISHED, 'GRANT USAGE ON SCHEMA holdtrue TO "app"; GRANT DELETE, INSERT, SELECT ON holdtrue.signal'),
+        (USED, {}, "is not owned by the role app"),
+        (None, {**PUBLISHED, "schemas": {"holdtrue": False}}, 'GRANT USAGE, CREATE ON SCHEMA holdtrue TO "app"'),
+        (None, {**PUBLISHED, "schemas": {}}, 'GRANT CREATE ON DATABASE "sot" TO "app"'),
+        (USED, PUBLISHED, ""),
+        (None, {**PUBLISHED, "schemas": {"holdtrue": True}}, ""),
+    ],
+)
+def test_the_signal_table_is_there_to_be_written_or_can_be_made(
+    signal: TableInfo | None, database: dict[str, Any], words: str
+) -> None:
+    """What `connectors apply` would meet, with the statement that settles it."""
+    tables = {**TABLES, **({SIGNAL: signal} if signal else {})}
+    found = _source(replace(SOURCE, database=replace(DATABASE, **database), tables=tables))
+    assert [finding.path for finding in found] == ["source.signal_table"] * bool(words)
+    assert all(words in finding.message for finding in found)
+
+
 def test_what_exists_needs_no_permission_to_create() -> None:
     """With its publication there, the role needs neither CREATE nor ownership."""
-    database = replace(DATABASE, may_create=False, publications=frozenset(("holdtrue_bank",)))
+    database = replace(DATABASE, may_create=False, publications={"holdtrue_bank": WHOLE})
     assert _source(replace(_with(is_owner=False), database=database)) == []
 
 

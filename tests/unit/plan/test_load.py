@@ -64,8 +64,9 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """More than a plan can need is refused before it is parsed."""
     path = tmp_path / "p.yaml"
     path.write_text("# " + "x" * FILE_BYTES_MAX)
-    with pytest.raises(UnreadablePlanError, match="larger than 2048 KiB"):
+    with pytest.raises(UnreadablePlanError, match="larger than 2048 KiB") as caught:
         read_document(path)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfea: 1"])
@@ -74,8 +75,9 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path, content: bytes | N
     path = tmp_path / "p.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UnreadablePlanError, match=r"p\.yaml"):
+    with pytest.raises(UnreadablePlanError, match=r"p\.yaml") as caught:
         read_document(path)
+    assert caught.value.hint
 
 
 def test_values_are_what_they_look_like() -> None:

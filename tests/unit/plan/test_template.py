@@ -51,11 +51,3 @@ def test_the_glob_matches_names_and_escapes_literals() -> None:
     assert KeyTemplate.parse("x*:{a}").glob() == r"x\*:*"
     template = KeyTemplate.parse("acc:{a}:{b}")
     assert fnmatch.fnmatchcase(template.name(["a", "b"], ["1", "2"]), template.glob())
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "meet"), [("a:{x}", "b:{x}", False), ("a:{x}", "a:b:{x}", True), ("{x}", "b:{x}", True)]
-)
-def test_templates_that_may_meet(one: str, other: str, meet: bool) -> None:
-    """Only different beginnings prove that two templates never give the same name."""
-    assert KeyTemplate.parse(one).may_meet(KeyTemplate.parse(other)) is meet

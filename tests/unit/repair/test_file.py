@@ -15,7 +15,7 @@ from streams.repair.file import RepairFileBroken, planned, read
 def row(drift: str, key: bytes | None, kind: str = "missing", replica: str = "reports") -> dict[str, Any]:
     """A drift as the control database has it."""
     return {"id": drift, "replica": replica, "table": "public.t", "key_bytes": key, "key": {"id": "1"}, "kind": kind,
-            "replica_token": None}  # fmt: skip
+            "cause": "unknown", "replica_token": None}  # fmt: skip
 
 
 def test_a_key_is_repaired_once_however_many_drifts_tell_of_it() -> None:

@@ -19,6 +19,12 @@ def test_a_repair_is_the_next_refresh_of_what_is_there() -> None:
     assert repaired(entry(5), None, ROW, DIGEST, fenced_end=-1, epoch=1).entry.token == Token(1, 5, 1)
 
 
+def test_what_is_repaired_is_no_longer_refused() -> None:
+    """The store has taken it."""
+    refused = entry(5)._replace(refused=True)
+    assert not repaired(refused, Token(1, 4, 0), ROW, DIGEST, fenced_end=-1, epoch=1).entry.refused
+
+
 def test_a_stored_token_within_the_fence_is_followed() -> None:
     """It may be a zombie's, and then it is of a record that has been applied here."""
     fix = repaired(entry(5), Token(1, 7, 2), ROW, DIGEST, fenced_end=8, epoch=1)

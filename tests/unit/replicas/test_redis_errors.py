@@ -40,7 +40,16 @@ def test_every_error_is_a_store_that_cannot_serve_now(error: Exception, words: s
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("url", ["redis://:hunter2@host:port/0", "http://:hunter2@host", "redis://:hunter2@[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@host:port/0",
+        "http://:hunter2@host",
+        "redis://:hunter2@[::1",
+        "redis://host:1/0?foo=hunter2",
+        "redis://host:1/0?protocol=hunter2",
+    ],
+)
 def test_an_unreadable_url_is_refused_without_its_password(url: str) -> None:
     """The driver's own message may quote it."""
     with pytest.raises(Refused) as caught:

@@ -33,5 +33,6 @@ def test_stale_by_a_record_is_a_suspicion() -> None:
 
 
 def test_what_is_refused_stays_what_the_replica_must_hold() -> None:
-    """So that checks go on naming the difference."""
-    assert settle(STORE, Result(Outcome.refused, None, "too long")) == Unapplied(ENTRY, "too long")
+    """So that checks go on naming the difference, and know that nobody else made it."""
+    refused = ENTRY._replace(refused=True)
+    assert settle(STORE, Result(Outcome.refused, None, "too long")) == Unapplied(refused, "too long")

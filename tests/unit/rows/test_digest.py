@@ -51,3 +51,12 @@ def test_a_bucket_digest_does_not_depend_on_the_order(digests: list[bytes], chan
 def test_replacing_is_removing_and_adding(total: bytes, old: bytes, new: bytes) -> None:
     """One step or two."""
     assert shift(total, old, new) == shift(shift(total, old, None), None, new)
+
+
+def test_a_version_says_which_digests_can_be_compared() -> None:
+    """Those of one mapping and one key; without a key it is the mapping's."""
+    made = [Digester("m"), Digester("m", b"a"), Digester("m", b"b"), Digester("n", b"a"), Digester("m", b"a")]
+    versions = [digester.version for digester in made]
+    assert versions[0] == "m"
+    assert len(set(versions)) == 4
+    assert versions[1] == versions[4]

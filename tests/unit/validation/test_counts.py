@@ -18,14 +18,14 @@ class Owners:
         self._said = list(said)
         self._asked: list[dict[str, Any]] = []
 
-    def ask(self, partition: int, request: dict[str, Any], within_seconds: float) -> None:
+    def ask(self, partition: int, request: dict[str, Any]) -> None:
         """Remember the round."""
         self._asked.append(request)
 
     def flush(self) -> None:
         """Nothing is kept back."""
 
-    def answers(self, identity: str, deadline: float, on_silence: Any) -> Iterator[dict[str, Any]]:
+    def answers(self, identity: str, within_seconds: float, on_silence: Any) -> Iterator[dict[str, Any]]:
         """The next answer."""
         rows, turnover = self._said.pop(0)
         yield {"round": self._asked[-1]["round"], "incomplete": None, "partition": 0, "entry_rows": rows,
@@ -34,7 +34,8 @@ class Owners:
 
 def counted(sot_rows: int, replica_rows: int, *said: tuple[int, int]) -> Report:
     target: Any = SimpleNamespace(
-        replica="reports", table="public.t", partitions=1, exchange=Owners(*said), on_silence=lambda: None,
+        replica="reports", table="public.t", partitions=1, exchange=Owners(*said),
+        on_silence=lambda: None, silence_seconds=1.0,
         ends=lambda: [0], deadline=lambda: float("inf"),
         fence=SimpleNamespace(passed=lambda deadline: "0/1"),
         sot=SimpleNamespace(count=lambda: sot_rows), store=SimpleNamespace(count=lambda: replica_rows),
@@ -59,3 +60,9 @@ def test_an_owner_that_began_anew_between_two_counts_is_counted_again() -> None:
     """Its turnover begins at 0: a negative one explains nothing, and is no drift."""
     report = counted(5, 5, (8, 7), (5, 3), (5, 3), (5, 3))
     assert (report.verified, report.count_differs) == (5, 0)
+
+
+def test_counts_that_never_hold_still_decide_nothing() -> None:
+    """Each row that was counted is one that was not checked."""
+    report = counted(5, 5, (5, 0), (5, 3), (5, 3), (5, 6), (5, 6), (5, 9))
+    assert (report.outcome, report.verified, report.failed) == ("incomplete", 0, 5)

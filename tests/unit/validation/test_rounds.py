@@ -1,19 +1,24 @@
-"""A table that differs everywhere is told as a count, and never after one look alone."""
+"""Every key of a table that differs everywhere is in the coverage, and none is drift after one look alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.checks.request import Depth
+from streams.replicas.base import Held
+from streams.rows.canonical import encode
 from streams.rows.digest import Digester
 from streams.sot.reader import SotRead
 from streams.validation import rounds
 from streams.validation.report import Drifted, Report
-from streams.validation.rounds import Open, Rounds
+from streams.validation.rounds import Rounds
 from tests.support.shapes import make_shape
 
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
@@ -21,21 +26,32 @@ KEYS = [b"%d" % number for number in range(5)]
 
 
 class _Owner:
-    """The owner of one partition: in the second look, every key still differs, or none does."""
+    """The owner of one partition: in every look of its keys they differ still, or none does; moves: in another way.
 
-    def __init__(self, *, still: bool) -> None:
+    first: an answer of the first look names all of KEYS.
+    """
+
+    def __init__(self, *, still: bool, moves: bool = False) -> None:
         self._still = still
+        self._moves = moves
+        self._looks = 0
         self._asked: list[dict[str, Any]] = []
+        self._suspects: list[bytes] = []
         self.looked_at: set[bytes] = set()
 
-    def ask(self, partition: int, request: dict[str, Any], within_seconds: float) -> None:
+    def first(self, keys: list[bytes]) -> None:
+        """The first look has been asked for: all of these differ in it."""
+        self._suspects = keys
+        self._asked.append({"depth": Depth.checksums, "keys": [], "round": 1, "chunk": 1})
+
+    def ask(self, partition: int, request: dict[str, Any]) -> None:
         """Remember the request."""
         self._asked.append(request)
 
     def flush(self) -> None:
         """Nothing is kept back."""
 
-    def answers(self, identity: str, deadline: float, on_silence: Any) -> Iterator[dict[str, Any]]:
+    def answers(self, identity: str, within_seconds: float, on_silence: Any) -> Iterator[dict[str, Any]]:
         """An answer to each request."""
         while self._asked:
             yield self._answer(self._asked.pop(0))
@@ -43,18 +59,14 @@ class _Owner:
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         keys = asked["keys"] if asked["depth"] is Depth.checksums else []
         self.looked_at.update(keys)
+        self._looks += 1
+        token = b"%d" % (self._looks if self._moves else 0)
+        named, self._suspects = (self._suspects or (keys if self._still else [])), []
         suspected = [
-            {
-                "key": key,
-                "kind": "stale",
-                "entry_digest": b"e",
-                "other_digest": b"o",
-                "token": b"t",
-                "other_token": b"t",
-            }
-            for key in keys
-            if self._still
-        ]
+            {"key": key, "kind": "stale", "entry_digest": b"e", "other_digest": b"o", "token": token,
+             "other_token": b"t"}
+            for key in named
+        ]  # fmt: skip
         return {
             "partition": 0, "round": asked["round"], "chunk": asked["chunk"], "incomplete": None, "skipped": 0,
             "verified": 0 if self._still else len(keys), "undecided": [], "suspected": suspected,
@@ -62,30 +74,79 @@ class _Owner:
 
 
 def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch) -> Report:
-    monkeypatch.setattr(rounds, "SUSPECTS_MAX", 4)
+    monkeypatch.setattr(rounds, "SUSPECTS_MAX", 3)
     monkeypatch.setattr(rounds, "AGAIN_KEYS", 2)
     target: Any = SimpleNamespace(
-        replica="reports", table="public.t", partitions=1, exchange=owner, on_silence=lambda: None, round_seconds=1.0,
+        replica="reports", table="public.t", partitions=1, exchange=owner, on_silence=lambda: None, silence_seconds=1.0,
         ends=lambda: [9], deadline=lambda: float("inf"), shape=SHAPE, digester=Digester(SHAPE.mapping_version),
         fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=lambda key: 0),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
-    report = Report("run", "reports", "public.t", Depth.checksums)
-    seen = {key: Drifted(key, "stale", b"e", b"o", b"t", b"t") for key in KEYS}
-    Rounds(target, report)._again(Open(suspected=seen))
+    report = Report("run", "reports", "public.t", Depth.checksums, sot_rows=len(KEYS))
+    owner.first(KEYS)
+    run = Rounds(target, report)
+    run._expected.add((0, 1, 1))
+    run._again(run._collect())
     return report
 
 
-def test_a_table_that_differs_everywhere_is_told_as_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more suspects than can be looked at twice, some are; those are drift, and all are counted."""
+def _covered(report: Report) -> int:
+    return report.verified + report.drift_found + report.superseded + report.skipped + report.failed
+
+
+def test_of_a_table_that_differs_everywhere_every_key_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there is room for are looked at twice, and named; the others are not decided, and counted."""
     owner = _Owner(still=True)
     report = _run(owner, monkeypatch)
-    assert {drifted.key for drifted in report.drift} == owner.looked_at == set(KEYS[:2])
-    assert (report.count_differs, report.outcome) == (5, "drifted")
+    assert {drifted.key for drifted in report.drift} == owner.looked_at == set(KEYS[:3])
+    assert (report.drift_found, report.failed, report.outcome) == (3, 2, "drifted")
+    assert _covered(report) == len(KEYS)
+    assert "2 keys differ or moved beyond" in report.reason
 
 
 def test_suspects_that_a_second_look_does_not_confirm_are_no_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     """A TRUNCATE may have been on its way: the run is incomplete, and says so."""
     report = _run(_Owner(still=False), monkeypatch)
-    assert (report.drift, report.count_differs, report.failed, report.outcome) == ([], 0, 5, "incomplete")
+    assert (report.drift, report.verified, report.failed, report.outcome) == ([], 3, 2, "incomplete")
     assert "run it again" in report.reason
+
+
+def test_a_run_that_ends_early_counts_what_it_did_not_decide() -> None:
+    """As failed: coverage adds up whatever becomes of the run."""
+    report = Report("run", "reports", "public.t", Depth.checksums, sot_rows=5, verified=2, superseded=1)
+    report.end_early("no answer")
+    assert (report.failed, report.outcome, report.reason) == (2, "incomplete", "no answer")
+    assert _covered(report) == 5
+
+
+def test_drift_names_the_columns_that_differ_and_the_cause() -> None:
+    """Where both sides have the row; whose fault it is depends on what the version table holds."""
+    digester = Digester(SHAPE.mapping_version)
+    wanted, held = ("1", "right"), ("1", "wrong")
+    digest = digester.digest(KEYS[1], encode(wanted))
+    target: Any = SimpleNamespace(shape=SHAPE, digester=digester)
+    run = Rounds(target, Report("run", "reports", "public.t", Depth.checksums))
+    known = Drifted(KEYS[1], "mismatch", entry_digest=digest)
+    named = run._explained(known, wanted, Held(None, held))
+    assert (named.columns, named.cause) == (("value",), "rogue write")
+    assert run._explained(known, wanted, None).columns == ()
+    missed = run._explained(Drifted(KEYS[1], "stale", entry_digest=b"older"), wanted, Held(None, held))
+    assert missed.cause == "missed change"
+
+
+def test_keys_that_move_in_every_round_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a repair knows which of its keys are not proven."""
+    report = _run(_Owner(still=True, moves=True), monkeypatch)
+    assert (report.moving, report.superseded, report.drift) == (set(KEYS[:3]), 3, [])
+    assert _covered(report) == len(KEYS)
+
+
+@given(st.lists(st.binary(max_size=9)), st.integers(1, 5))
+def test_portions_hold_every_key_in_order_and_fit_a_request(keys: list[bytes], most: int) -> None:
+    """And none is smaller than it must be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "REQUEST_BYTES", 12)
+        found = list(rounds.portions(keys, most))
+    assert [key for portion in found for key in portion] == keys
+    assert all(0 < len(portion) <= most and sum(map(len, portion)) <= 12 for portion in found)
+    assert all(len(one) == most or sum(map(len, one)) + len(after[0]) > 12 for one, after in pairwise(found))

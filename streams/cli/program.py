@@ -1,0 +1,92 @@
+"""`holdtrue`: the composition of all verbs, and the global options."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.context import Context
+from streams.cli.output import Format, Output
+
+# Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
+# `holdtrue --help` and `holdtrue plan check` start quickly.
+VERBS = (
+    "stack",
+    "doctor",
+    "plan",
+    "connectors",
+    "topics",
+    "schemas",
+    "worker",
+    "validate",
+    "demo",
+    "repair",
+    "bench",
+    "status",
+    "drift",
+    "dlq",
+    "audit",
+)
+
+# Global options that take a value.
+WITH_VALUE = frozenset(("--plan", "--format"))
+
+app = typer.Typer(
+    name="holdtrue",
+    help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"holdtrue {version('holdtrue')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    plan: Annotated[
+        Path, typer.Option("--plan", envvar="HOLDTRUE_PLAN", show_envvar=True, help="The Data Consistency Plan.")
+    ] = Path("consistency.yaml"),
+    fmt: Annotated[
+        Format, typer.Option("--format", envvar="HOLDTRUE_FORMAT", show_envvar=True, help="How data is written.")
+    ] = Format.table,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is, and end.")
+    ] = False,
+) -> None:
+    """Exit codes: 0 done and clean, 1 error, 2 usage or incomplete plan, 3 drift found or not ready."""
+    ctx.obj = Context(plan_path=plan, out=Output(fmt, quiet=quiet))
+
+
+for _verb in VERBS:
+    importlib.import_module(f"streams.cli.{_verb}").register(app)
+
+
+def hoisted(words: list[str]) -> list[str]:
+    """The command's words with the global options first, wherever they were typed: `demo --format json` works too."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*first, *rest, word, *left]
+        name, given, _ = word.partition("=")
+        if name in WITH_VALUE and not given:
+            first += [word, *([value] if (value := next(left, None)) is not None else [])]
+        elif name in WITH_VALUE or word == "--quiet":
+            first.append(word)
+        else:
+            rest.append(word)
+    return [*first, *rest]

@@ -1,0 +1,11 @@
+"""The mutants: what each weakens, how, and the named test that notices."""
+
+from __future__ import annotations
+
+from tests.simulation.mutated.guard import THE_GUARD
+from tests.simulation.mutated.ordering import ORDERING
+from tests.simulation.mutated.proof import PROOF
+from tests.simulation.mutated.state import KEPT
+from tests.simulation.mutated.truncate import TRUNCATE
+
+MUTANTS = (*TRUNCATE, *ORDERING, *THE_GUARD, *KEPT, *PROOF)

@@ -1,0 +1,59 @@
+"""What the demo says while its servers start, and what it leaves when they do not."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli.program import app
+from streams.local.errors import StackError
+from streams.local.progress import Reporter
+from streams.local.stack import Stack
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the demo makes its folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def failing(logs: bool) -> object:
+    """An `up` that tells of a download, and fails; `logs`: after a server has written its log."""
+
+    def up(stack: Stack, progress: Reporter) -> None:
+        (stack.data / "logs").mkdir(parents=True)
+        (stack.data / "holdtrue-stack").touch()
+        if logs:
+            (stack.data / "logs" / "sot.log").touch()
+        with progress.downloading(3, 270_000_000):
+            raise StackError("It is broken.", "Mend it.")
+
+    return up
+
+
+@pytest.mark.parametrize(("words", "said"), [((), True), (("--format", "json"), True), (("--quiet",), False)])
+def test_downloads_and_servers_are_told_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: bool
+) -> None:
+    """Minutes of silence would look like standing still; stdout is for the answer."""
+    monkeypatch.setattr(Stack, "up", failing(logs=False))
+    result = CliRunner().invoke(app, [*words, "demo"])
+    assert isinstance(result.exception, StackError)
+    assert ("fetching 3 files, 270 MB" in result.stderr) is said
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_a_demo_that_started_no_server_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path, logs: bool
+) -> None:
+    """Where one was started, its log stays and is named."""
+    monkeypatch.setattr(Stack, "up", failing(logs))
+    result = CliRunner().invoke(app, ["demo"])
+    left = list(temporary.glob("holdtrue-demo-*"))
+    assert bool(left) is logs
+    assert ("are left in" in result.stderr) is logs

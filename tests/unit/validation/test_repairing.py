@@ -1,0 +1,126 @@
+"""Resolved is only what the check after a repair has found right."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.repair.file import Item
+from streams.validation import repairing
+from streams.validation.open import Pair
+from streams.validation.repairing import Order, Outcome, _proven, _repair_pair
+from streams.validation.report import Drifted, Report
+
+KEYS = [b"1", b"2", b"3"]
+
+
+def checked(**found: Any) -> Report:
+    """The check after a repair of KEYS."""
+    return Report("run", "public.t", "cache", "keys", **found)
+
+
+def test_what_is_found_right_is_proven() -> None:
+    """All of it."""
+    assert _proven(KEYS, checked(verified=3)) == KEYS
+
+
+def test_a_key_that_is_wrong_or_moving_is_not_proven_and_the_others_are() -> None:
+    """One busy key says nothing of the others."""
+    assert _proven(KEYS, checked(verified=2, drift=[Drifted(b"2", "stale")])) == [b"1", b"3"]
+    assert _proven(KEYS, checked(verified=2, superseded=1, moving={b"3"})) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("found", [{"reason": "no answer"}, {"failed": 1}, {"skipped": 1}])
+def test_a_check_without_a_verdict_proves_nothing(found: dict[str, Any]) -> None:
+    """Nor does one that was never made."""
+    assert _proven(KEYS, checked(verified=2, **found)) == []
+    assert _proven(KEYS, None) == []
+
+
+def test_only_proven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of keys that their owner repaired: one is right, one is wrong again, one keeps changing."""
+    said: list[tuple[str, list[bytes], set[str]]] = []
+    report = checked(verified=1, drift=[Drifted(b"2", "stale", cause="rogue write")], superseded=1, moving={b"3"})
+    answers = {key: {"outcome": "repaired", "reason": None} for key in KEYS}
+    monkeypatch.setattr(repairing, "_right_already", lambda *_: set())
+    monkeypatch.setattr(repairing, "_ask_owners", lambda *_: answers)
+    monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
+    monkeypatch.setattr(
+        repairing,
+        "_publish",
+        lambda o, p, drift, state, *_, **more: said.append(
+            (state, [each.key for each in drift], {each.cause for each in drift})
+        ),
+    )
+    partitioner = SimpleNamespace(partition=lambda key: 0)
+    opener: Any = SimpleNamespace(target=lambda pair: nullcontext(SimpleNamespace(partitioner=partitioner)))
+    items = [
+        Item(f"d{key!r}", "cache", "public.t", key.hex(), {"id": key.decode()}, "stale", "missed change", "")
+        for key in KEYS
+    ]
+    done = _repair_pair(opener, Pair("cache", "public.t"), items, Order("me", "", ""))
+    # A step says why as the file does; the check after the repair has looked itself.
+    known = {"missed change"}
+    assert said == [
+        ("repairing", KEYS, known),
+        ("repaired", KEYS, known),
+        ("resolved", [b"1"], known),
+        ("open", [b"2"], {"rogue write"}),
+    ]
+    assert (done.repaired, done.resolved, done.failed) == (3, 1, 0)
+    why = {failure.key["id"]: failure.reason for failure in done.failures}
+    assert why["2"] == "found wrong again after the repair"
+    assert "it kept changing" in why["3"]
+
+
+class Drifts:
+    """A control database that knows these drifts."""
+
+    def __init__(self, **states: str) -> None:
+        self._states = states
+
+    def rows(self, name: str, values: dict[str, list[str]]) -> list[dict[str, str]]:
+        """Of those that are asked for."""
+        return [{"id": drift, "state": state} for drift, state in self._states.items() if drift in values["ids"]]
+
+
+def applied(monkeypatch: pytest.MonkeyPatch, control: Drifts | None, report: Report) -> tuple[Outcome, list[bytes]]:
+    """A repair of KEYS, whose checks find what the report says; the outcome, and what was ordered."""
+    ordered: list[bytes] = []
+
+    def ask(o: Any, t: Any, p: Any, r: Any, grouped: dict[int, list[Item]], order: Any) -> dict[bytes, Any]:
+        ordered.extend(bytes.fromhex(item.key) for mine in grouped.values() for item in mine)
+        return {key: {"outcome": "repaired", "reason": None} for key in ordered}
+
+    monkeypatch.setattr(repairing, "opened", lambda plan: nullcontext(control))
+    monkeypatch.setattr(repairing, "_ask_owners", ask)
+    monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
+    monkeypatch.setattr(repairing, "_publish", lambda *_, **more: None)
+    target = SimpleNamespace(partitioner=SimpleNamespace(partition=lambda key: 0))
+    opener: Any = SimpleNamespace(target=lambda pair: nullcontext(target), plan=None)
+    items = [
+        Item(key.decode(), "cache", "public.t", key.hex(), {"id": key.decode()}, "stale", "missed change", "")
+        for key in KEYS
+    ]
+    return _repair_pair(opener, Pair("cache", "public.t"), items, Order("me", "", "")), ordered
+
+
+def test_a_key_whose_drift_has_ended_and_that_is_right_is_not_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to repair of a file that was applied before."""
+    done, ordered = applied(monkeypatch, Drifts(**{"1": "resolved", "2": "superseded", "3": "resolved"}), checked())
+    assert (done.ordered, done.unchanged, done.repaired, done.resolved, done.failed) == (3, 3, 0, 0, 0)
+    assert ordered == []
+
+
+def test_a_key_that_is_wrong_again_or_still_open_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever control knows of it: a look decides, and one that comes to no verdict spares nobody."""
+    control = Drifts(**{"1": "resolved", "2": "resolved", "3": "open"})
+    done, ordered = applied(monkeypatch, control, checked(drift=[Drifted(b"2", "stale")]))
+    assert (done.unchanged, done.repaired, ordered) == (1, 2, [b"2", b"3"])
+    done, ordered = applied(monkeypatch, control, checked(reason="no answer"))
+    assert (done.unchanged, ordered) == (0, KEYS)
+    done, ordered = applied(monkeypatch, None, checked())
+    assert (done.unchanged, ordered) == (0, KEYS)
