@@ -6,6 +6,7 @@ arguments: one pytest with these.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,37 +30,42 @@ SERVERS = (
 )
 
 
-class Group:
-    """One pytest in the background, and what it said."""
+class Pytest:
+    """One pytest; what it says is shown at once, or kept for its end."""
 
-    def __init__(self, places: Sequence[str]) -> None:
-        self._places = places
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the group
-        self._process = subprocess.Popen((*PYTEST, *places), stdout=self._said, stderr=subprocess.STDOUT)
+    def __init__(self, words: Sequence[str], *, kept: bool = False) -> None:
+        self._words = words
+        self._said = tempfile.TemporaryFile("w+") if kept else None  # noqa: SIM115 - closed with the rest
+        self._process = subprocess.Popen((*PYTEST, *words), stdout=self._said, stderr=self._said and subprocess.STDOUT)
 
     def end(self) -> int:
-        """Wait for it, and show what it said; its exit code."""
+        """Wait for it, and show what was kept; its exit code."""
         code = self._process.wait()
-        self._said.seek(0)
-        print(f"\n{' '.join(self._places)}, meanwhile:\n{self._said.read()}")
+        if self._said is not None:
+            self._said.seek(0)
+            print(f"\n{' '.join(self._words)}, meanwhile:\n{self._said.read()}")
         return code
 
     def close(self) -> None:
-        """Not before it has cleaned up after itself, if it is not done."""
+        """Not before it has cleaned up after itself, if it is not done: its servers are no children of ours."""
         self._process.terminate()
         self._process.wait()
-        self._said.close()
+        if self._said is not None:
+            self._said.close()
 
 
 def main(words: list[str]) -> int:
     """The exit code: 0 when everything passed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if words:
         return subprocess.call((*PYTEST, *words))
     started = time.monotonic()
     with ExitStack() as stack:
-        computing = Group(COMPUTING)
+        computing = Pytest(COMPUTING, kept=True)
         stack.callback(computing.close)
-        codes = [subprocess.call((*PYTEST, *SERVERS)), computing.end()]
+        servers = Pytest(SERVERS)
+        stack.callback(servers.close)
+        codes = [servers.end(), computing.end()]
     print(f"all tests took {time.monotonic() - started:.0f} s")
     # A process that a signal has ended has a negative code.
     return int(any(codes))

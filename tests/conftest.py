@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,15 @@ settings.load_profile("holdtrue")
 FIRST_START_SECONDS = 900
 # A stack that already runs can be given, so that one test can be tried again and again.
 GIVEN = "HOLDTRUE_TEST_STACK_DIR"
+
+
+def pytest_configure() -> None:
+    """Terminated is as good as interrupted: servers that fixtures have started are stopped."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

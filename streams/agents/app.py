@@ -129,10 +129,10 @@ def _requests(
     tables = plan.replicas[replica].tables
     changes = {checks_topic(plan, replica, table): plan.change_topic(table) for table in tables}
     decoder = Decoder("check-request", registry)
-    checks = Checks(worker.owner, worker.commit, decoder, threads, events, changes, crash)
+    checks = Checks(worker.owner, worker.commit, worker, decoder, threads, events, changes, crash)
     changes = {repairs_topic(plan, replica, table): plan.change_topic(table) for table in tables}
     decoder = Decoder("repair-request", registry)
-    repairs = Repairs(worker.owner, worker.commit, decoder, threads, events, changes, crash)
+    repairs = Repairs(worker.owner, worker.commit, worker, decoder, threads, events, changes, crash)
     return checks, repairs
 
 
@@ -190,14 +190,14 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
         """Answer what a partition holds, compared with what the SOT has."""
         async for batch in batches:
             if not app.should_stop:
-                await app.checks.handle(batch)
+                app.checks.offer(batch)
 
     @app.agent(repairs, name="repair")  # type: ignore[untyped-decorator]
     async def repair(batches: Any) -> None:
         """Make drifted keys right."""
         async for batch in batches:
             if not app.should_stop:
-                await app.repairs.handle(batch)
+                app.repairs.offer(batch)
 
     @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def recovered(*_: Any, **__: Any) -> None:

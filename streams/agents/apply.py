@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from streams.agents.decode import Decoded, decode_batch, schema_id
 from streams.agents.failures import Failures, Unwritable
 from streams.agents.retry import until_available
-from streams.agents.table import SOT_READ_KEYS_MAX, Held, TableWork
+from streams.agents.table import BEFORE_THE_NEXT, SOT_READ_KEYS_MAX, Held, TableWork
 from streams.changes.envelope import WIRE_HEADER_BYTES
 from streams.changes.keys import key_of
 from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.visibility import Looks
-from streams.kafka.registry import UnknownSchema
+from streams.kafka.registry import NotAvro, RegistryRefused, UnknownSchema
 from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
@@ -67,23 +68,32 @@ class Applier:
         # 3. Ask the SOT and write to the store until every key is settled.
         await self._write_all(work)
         # 4. What could not be written becomes a record somebody will see.
-        unwritable = [await self._named(letter) for letter in decoded.unwritable]
+        unwritable = await self._named(decoded.unwritable)
         await self._failures.publish(unwritable, work.refused, decoded.keyed, records, state.partition)
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
 
-    async def _named(self, letter: Unwritable) -> Unwritable:
-        """With the key, where that can be read: the row it is about can then be checked and repaired."""
-        table, framed = self._table, letter.raw.key or b""
-        known = schema_id(framed)
-        if known is None:
-            return letter
+    async def _named(self, letters: Sequence[Unwritable]) -> list[Unwritable]:
+        """With their keys, where those can be read: the rows they are about can then be checked and repaired."""
+        schemas: dict[int, Any] = {}
+        named = []
+        for letter in letters:
+            framed = letter.raw.key or b""
+            known = schema_id(framed)
+            if known is not None and known not in schemas:
+                schemas[known] = await self._key_schema(known)
+            schema = schemas.get(known) if known is not None else None
+            named.append(letter if schema is None else letter._replace(key=key_of(framed, schema, self._table.shape)))
+        return named
+
+    async def _key_schema(self, known: int) -> Any:
+        """None where the registry gives none: a key that nobody can read names no row."""
+        table = self._table
         try:
-            schema = await until_available("registry", lambda: table.threads.run(table.schemas.schema, known))
-        except UnknownSchema:
-            return letter
-        return letter._replace(key=key_of(framed, schema, table.shape))
+            return await until_available("registry", lambda: table.threads.run(table.schemas.schema, known))
+        except (UnknownSchema, NotAvro, RegistryRefused):
+            return None
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""
@@ -100,7 +110,11 @@ class Applier:
             if entry is not None and entry.digest is not None
         }
         if work.asks:
-            await self._write_all(work)
+            try:
+                await self._write_all(work)
+            except Held as held:
+                # It is about a record that was applied long ago.
+                raise Held(BEFORE_THE_NEXT, held.reason) from None
             await self._record(state, work, state.input_offset)
 
     async def note(self, state: PartitionState, passed: int = -1) -> None:
@@ -162,8 +176,11 @@ class Applier:
                     self._settle(work, key, store, result)
             if not work.asks:
                 return
-        raise Held(-1, f"{len(work.asks)} keys were answered as conflicts {ROUNDS_MAX} times: does anything else write "
-                   "rows with our tokens into the replica?")  # fmt: skip
+        raise Held(
+            BEFORE_THE_NEXT,
+            f"{len(work.asks)} keys were answered as conflicts {ROUNDS_MAX} times: does anything else write rows with "
+            "our tokens into the replica?",
+        )
 
     async def _ask(self, work: Work) -> None:
         """Turn questions into writes; a read that cannot see a transaction it must see is made again."""

@@ -148,7 +148,7 @@ class App(faust.App):  # type: ignore[misc]
         Faust's own way out can wait for ever on the part that failed; a supervisor starts the worker again.
         """
         if isinstance(reason, HoldtrueError):
-            sys.stderr.write(f"error: {reason.what}\n  {reason.hint}\n")
+            sys.stderr.write(reason.told)
         else:
             log.critical("the worker of %s ends: %r", self.conf.id, reason, exc_info=reason)
         logging.shutdown()

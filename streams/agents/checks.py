@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
+from faust.types import TP
+
 from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
@@ -17,7 +19,7 @@ from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
 from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
-from streams.errors import HoldtrueError
+from streams.errors import HoldtrueError, NotReady
 from streams.metrics import KEYS_CHECKED
 from streams.repair.rule import counts
 from streams.replicas.base import Held
@@ -33,6 +35,9 @@ NAMED_BYTES_MAX = 4 * 1024 * 1024
 # How often and at what distance it is looked whether others see a key's last changes.
 LOOKS_MAX = 4
 LOOK_SECONDS = 0.05
+# How long a partition that is behind is waited for; less than whoever asked waits for any answer.
+REACH_SECONDS = 100.0
+REACH_AGAIN_SECONDS = 0.1
 OTHER_MAPPING = (
     "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
     "new columns out (columns.omit), or undo the change, and restart the worker"
@@ -50,6 +55,11 @@ class Seen(NamedTuple):
 
 class Checks(Requests):
     """Answers check requests."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # The last run that a partition could not keep up with.
+        self._behind: dict[TP, str] = {}
 
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Compare, count or watch, as the request's depth says."""
@@ -89,8 +99,7 @@ class Checks(Requests):
                 owner.watch.end(request["run"])
                 return _result(owner, request)
             case Depth.counts:
-                await owner.passed(request["o2"] - 1)
-                await owner.swept()
+                await self._reached(owner, request)
                 return _result(owner, request, entry_rows=owner.state.live, turnover=owner.state.turnover)
             case Depth.sweep:
                 return await self._sweep(owner, request)
@@ -100,6 +109,21 @@ class Checks(Requests):
     def published(self) -> None:
         """The answers are with those who asked."""
         reached(Step.check_answered)
+
+    async def _reached(self, owner: Owner, request: dict[str, Any]) -> bool:
+        """Whether everything before the fence is applied, and swept where need be; False when the table is held.
+
+        Waited for no longer than the run waits for a sign of life: what else was asked of the partition stands behind
+        it. Raises NotReady then, and soon for what the run asks next.
+        """
+        run = request["run"]
+        seconds = REACH_AGAIN_SECONDS if self._behind.get(owner.tp) == run else REACH_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                return await owner.passed(request["o2"] - 1) and await owner.swept()
+        except TimeoutError:
+            self._behind[owner.tp] = run
+            raise NotReady(_is_behind(owner)) from None
 
     async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]
@@ -111,7 +135,7 @@ class Checks(Requests):
     async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
         # The fence: everything the SOT had committed by its snapshot has been applied here.
         # A held table is not looked at, however far its other partitions are: the run says why.
-        if owner.work.held is not None or not (await owner.passed(request["o2"] - 1) and await owner.swept()):
+        if owner.work.held is not None or not await self._reached(owner, request):
             return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
@@ -147,7 +171,7 @@ class Checks(Requests):
 
     async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
         """The replica was seen to hold these keys: which of them must it not?"""
-        if not await owner.swept():
+        if not await self._reached(owner, request):
             return _result(owner, request)
         async with owner.lock:
             entries = owner.state.entries(request["keys"])
@@ -170,6 +194,12 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _is_behind(owner: Owner) -> str:
+    swept = " or is being swept after a TRUNCATE" if owner.state.sweep.pending else ""
+    place = f"{owner.tp.topic}[{owner.tp.partition}]"
+    return f"{place} is behind{swept}: it did not reach the fence within {REACH_SECONDS:.0f} s"
 
 
 def _without_open_questions(owner: Owner, seen: Sequence[Seen], findings: list[Finding]) -> list[Finding]:

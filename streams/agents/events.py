@@ -42,6 +42,7 @@ class Events:
         self._prefix = prefix
         self._waiting: list[_Waiting] = []
         self._lock = asyncio.Lock()
+        self._flushes: set[asyncio.Task[None]] = set()
 
     def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
         """Keep one event until the next `flush`."""
@@ -53,11 +54,24 @@ class Events:
         self._waiting.append(_Waiting(f"{self._prefix}.{topic}", request["run"], "check-request", record, partition))
 
     async def flush(self) -> None:
-        """Return when Kafka has every event kept so far; tried again while it has not."""
+        """Return when Kafka has every event kept so far; tried again while it has not.
+
+        It goes on without whoever is cancelled here: events of others are in its hands.
+        """
+        task = asyncio.create_task(self._flush(), name="events")
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+        await asyncio.shield(task)
+
+    async def _flush(self) -> None:
         async with self._lock:
             waiting, self._waiting = self._waiting, []
-            if waiting:
-                await until_available("events", lambda: self._threads.run(self._write, waiting))
+            try:
+                if waiting:
+                    await until_available("events", lambda: self._threads.run(self._write, waiting))
+            except BaseException:
+                self._waiting[:0] = waiting
+                raise
 
     def _write(self, waiting: list[_Waiting]) -> None:
         for topic, key, schema, record, partition in waiting:

@@ -18,7 +18,7 @@ from faust.types import TP
 
 from streams.agents.apply import Applier, seconds_since
 from streams.agents.observe import observe_all
-from streams.agents.table import Held, TableWork
+from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
@@ -95,7 +95,8 @@ class Owner:
         """Take a fetch in; never blocks. The partition is paused while more waits than can be worked on soon."""
         self._waiting.append(batch.records)
         self._waiting_records += len(batch.records)
-        if self._waiting_records >= WAITING_RECORDS_MAX and not self._paused:
+        if self._waiting_records >= WAITING_RECORDS_MAX:
+            # Each time: after a rebalance Faust resumes what was paused before it.
             self._paused = True
             self._flow.pause(self.tp)
         self._arrived.set()
@@ -144,11 +145,8 @@ class Owner:
 
     async def hold_table(self, reason: str) -> None:
         """Stop the table before the next record, and say so now: there may be none for long."""
-        self.work.held = Held(self.state.input_offset + 1, reason)
-        HELD.labels(*self.work.labels).set(1)
-        async with self._moved:
-            self._moved.notify_all()
-        await self._on_held(self.tp, self.work.held)
+        self.work.held = self._placed(Held(BEFORE_THE_NEXT, reason))
+        await self._tell_held(self.work.held)
 
     async def order_log(self, epoch: int, floor: int) -> None:
         """From `floor` on, count records to another log of the SOT. Durable on return.
@@ -211,7 +209,8 @@ class Owner:
 
     async def _handle(self, records: list[KafkaRecord]) -> None:
         if self.work.held is not None:
-            raise self.work.held
+            # Another partition's hold names a record of its own.
+            raise Held(records[0].offset, self.work.held.reason)
         if self.work.unprepared:
             raise Held(records[0].offset, self.work.unprepared)
         started = time.monotonic()
@@ -224,13 +223,15 @@ class Owner:
             reached(Step.offset_committed)
         self._done(records, decoded.last_offset)
         self._measure(started, len(records), decoded.committed_ms)
-        async with self._moved:
-            self._moved.notify_all()
+        await self._tell_moved()
         if decoded.truncate is not None:
             await self._on_truncate(self.tp, decoded.truncate.txid)
             self._sweep_ordered = decoded.truncate.offset
         if decoded.held is not None:
             raise decoded.held
+        if self.work.held is not None:
+            # Held while this batch was in hand: what it stops before is behind it.
+            raise Held(BEFORE_THE_NEXT, self.work.held.reason)
 
     @property
     def _loss_due(self) -> bool:
@@ -244,8 +245,7 @@ class Owner:
             await self._applier.note(self.state, last)
         reached(Step.loss_recorded)
         await self._flow.commit(self.tp, last)
-        async with self._moved:
-            self._moved.notify_all()
+        await self._tell_moved()
 
     @property
     def _sweep_due(self) -> bool:
@@ -264,8 +264,7 @@ class Owner:
         async with self.lock:
             self.state.sweep = self.state.sweep._replace(done=ordered)
             await self._applier.note(self.state)
-        async with self._moved:
-            self._moved.notify_all()
+        await self._tell_moved()
 
     def _note(self, keyed: Mapping[bytes, Sequence[Record]]) -> None:
         """Remember every digest that watched keys had in this batch, also of changes that were reduced away."""
@@ -301,11 +300,23 @@ class Owner:
         """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""
         self._flow.pause(self.tp)
         self._paused = True
+        held = self._placed(held)
         if self.work.held is None:
             self.work.held = held
             log.error("%s is held in %s: %s", self.work.table, self.work.replica, held.reason)
+        await self._tell_held(held)
+        await asyncio.Event().wait()
+
+    def _placed(self, held: Held) -> Held:
+        """With the record that this partition stops before, where the reason names none."""
+        return held if held.offset != BEFORE_THE_NEXT else Held(self.state.input_offset + 1, held.reason)
+
+    async def _tell_held(self, held: Held) -> None:
         HELD.labels(*self.work.labels).set(1)
+        await self._tell_moved()
+        await self._on_held(self.tp, held)
+
+    async def _tell_moved(self) -> None:
+        """Have those who wait for this partition look again."""
         async with self._moved:
             self._moved.notify_all()
-        await self._on_held(self.tp, held)
-        await asyncio.Event().wait()

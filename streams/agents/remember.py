@@ -12,7 +12,7 @@ from typing import Any
 from faust.types import TP
 
 from streams.agents.keeper import Keeper
-from streams.agents.retry import until_available
+from streams.agents.retry import SchemaNotThere, until_available
 from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
 from streams.connectors.source import connect, published, slot
@@ -39,10 +39,6 @@ log = logging.getLogger(__name__)
 
 # One thread each for taking in, publishing, measuring and the connector: none waits for another.
 THREADS = 4
-
-
-class SchemaNotThere(StoreUnavailable):
-    """The registry does not know the schema of a record on our own topics (yet): waited for, never skipped."""
 
 
 class Control:

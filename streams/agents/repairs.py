@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
 from streams.drift.identity import drift_id
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
 from streams.metrics import REPAIRS
 from streams.repair.rule import Repaired, counts, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, Result, Write
@@ -21,6 +22,8 @@ from streams.rows.canonical import Row, decode, encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry, Token
 from streams.versions.state import Move
+
+log = logging.getLogger(__name__)
 
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
@@ -48,6 +51,14 @@ class Repairs(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys, one after the other; each gets its own result."""
         reached(Step.repair_received)
+        try:
+            return await self._answers(owner, request)
+        except HoldtrueError as error:
+            # Whoever ordered it sees that no answer came, and can order it again.
+            log.warning("a repair of %s in %s was not carried out: %s", owner.work.table, owner.work.replica, error)
+            return []
+
+    async def _answers(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         fence = await self._fence(owner, [item["key"] for item in request["items"]])
         said: list[Event] = []
         for item in request["items"]:

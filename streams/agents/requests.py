@@ -7,25 +7,36 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from faust.types import TP
 
 from streams.agents.events import Event, Events
 from streams.agents.owner import Owner
+from streams.agents.retry import SchemaNotThere, until_available
 from streams.agents.table import Threads
-from streams.errors import HoldtrueError
-from streams.kafka.wire import Decoder
+from streams.kafka.registry import RegistryRefused, UnknownSchema
+from streams.kafka.wire import Decoder, NotOurFormat
 from streams.transport.batches import Batch, KafkaRecord
 
 log = logging.getLogger(__name__)
 
-# Requests that may wait for one partition; the agent takes no more while so many do.
+# Requests that may wait for one partition before no more are fetched of it.
 WAITING_MAX = 200
 # Requests whose answers are acknowledged and committed together.
 GROUP_MAX = 20
 # Nor does an answer wait for longer than this for others to join it: who asked must hear that work goes on.
 GROUP_SECONDS = 1.0
+
+
+class Flow(Protocol):
+    """What is needed of the consumer."""
+
+    def pause(self, tp: TP) -> None:
+        """Fetch no more of this partition."""
+
+    def resume(self, tp: TP) -> None:
+        """Fetch it again."""
 
 
 class Requests(ABC):
@@ -38,6 +49,7 @@ class Requests(ABC):
         self,
         owner_of: Callable[[TP], Owner],
         commit: Callable[[TP, int], Any],
+        flow: Flow,
         decoder: Decoder,
         threads: Threads,
         events: Events,
@@ -46,6 +58,7 @@ class Requests(ABC):
     ) -> None:
         self._owner_of = owner_of
         self._commit = commit
+        self._flow = flow
         self._decoder = decoder
         self._threads = threads
         self._events = events
@@ -53,29 +66,37 @@ class Requests(ABC):
         self._crash = crash
         self._queues: dict[TP, asyncio.Queue[KafkaRecord]] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
+        self._paused: set[TP] = set()
 
     @abstractmethod
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
-        """Do what the request asks; what is to be said about it. Raises HoldtrueError when it cannot be answered."""
+        """Do what the request asks; what is to be said about it. What it raises ends the worker: nothing is dropped."""
 
     def change_partition(self, tp: TP) -> TP:
         """The change topic's partition that a request topic's partition belongs to: they are co-partitioned."""
         return TP(self._changes[tp.topic], tp.partition)
 
-    async def handle(self, batch: Batch) -> None:
-        """Queue a fetch of requests; waits while too many are queued."""
+    def offer(self, batch: Batch) -> None:
+        """Queue a fetch of requests; never blocks. Who delivers it delivers changes, too, which a request may wait for.
+
+        While too many are queued the partition is paused.
+        """
         tp = batch.tp
         if tp not in self._queues:
-            self._queues[tp] = asyncio.Queue(WAITING_MAX)
+            self._queues[tp] = asyncio.Queue()
             self._tasks[tp] = asyncio.create_task(self._run(tp), name=f"requests {tp.topic}[{tp.partition}]")
         for record in batch.records:
-            await self._queues[tp].put(record)
+            self._queues[tp].put_nowait(record)
+        if self._queues[tp].qsize() >= WAITING_MAX:
+            self._paused.add(tp)
+            self._flow.pause(tp)
 
     async def stop(self) -> None:
         """Drop what is queued: it will be read again by the partition's next owner."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
         self._queues.clear()
+        self._paused.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -92,21 +113,16 @@ class Requests(ABC):
         while True:
             record = await queue.get()
             ends = loop.time() + GROUP_SECONDS
-            said, answered = await self._answered(tp, record), 1
+            said, answered = await self._one(tp, record), 1
             while answered < GROUP_MAX and loop.time() < ends and not queue.empty():
                 record = queue.get_nowait()
-                said += await self._answered(tp, record)
+                said += await self._one(tp, record)
                 answered += 1
             await self._publish(self.change_partition(tp), said)
             await self._commit(tp, record.offset)
-
-    async def _answered(self, tp: TP, record: KafkaRecord) -> list[Event]:
-        try:
-            return await self._one(tp, record)
-        except HoldtrueError as error:
-            # Whoever asked sees that no answer came by the deadline: the run counts it as not covered.
-            log.warning("a request at %s[%d]@%d was not answered: %s", tp.topic, tp.partition, record.offset, error)
-            return []
+            if tp in self._paused and queue.qsize() < WAITING_MAX:
+                self._paused.discard(tp)
+                self._flow.resume(tp)
 
     async def _publish(self, tp: TP, said: list[Event]) -> None:
         # A zombie's entries are old. Only who can still commit the partition's offset may speak for it.
@@ -123,7 +139,11 @@ class Requests(ABC):
     async def _one(self, tp: TP, record: KafkaRecord) -> list[Event]:
         if record.value is None:
             return []
-        request = await self._threads.run(self._decoder.decode, record.value)
+        try:
+            request = await self._decoded(record.value)
+        except NotOurFormat as error:
+            log.warning("what is no request at %s[%d]@%d: %s", tp.topic, tp.partition, record.offset, error)
+            return []
         remaining = (request["deadline"] - datetime.now(UTC)).total_seconds()
         if remaining <= 0:
             log.info("a request of %s is past its deadline", request.get("run") or request.get("repair"))
@@ -134,3 +154,13 @@ class Requests(ABC):
         except TimeoutError:
             log.warning("a request at %s[%d]@%d was not done by its deadline", tp.topic, tp.partition, record.offset)
             return []
+
+    async def _decoded(self, value: bytes) -> dict[str, Any]:
+        """The request. The registry is waited for: an order that was skipped would be carried out by nobody."""
+        return await until_available("registry", lambda: self._threads.run(self._decode, value))
+
+    def _decode(self, value: bytes) -> dict[str, Any]:
+        try:
+            return self._decoder.decode(value)
+        except (UnknownSchema, RegistryRefused) as error:
+            raise SchemaNotThere(error.what, error.hint) from None

@@ -18,6 +18,10 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 10.0
 
 
+class SchemaNotThere(StoreUnavailable):
+    """The registry does not give the schema of a record on our own topics (yet): waited for, never skipped."""
+
+
 async def until_available(what: str, work: Callable[[], Awaitable[T]]) -> T:
     """The result of `work`, tried again for as long as it raises StoreUnavailable; cancelled with its task.
 

@@ -8,14 +8,13 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from streams.checks.request import RUN_SECONDS_MAX
 from streams.control.database import Database
 from streams.control.schedule import Due, due
 from streams.plan.model import Plan
 
 log = logging.getLogger(__name__)
 
-# As long as owners answer what a run has asked; a run that hangs must not stop the schedule.
-RUN_SECONDS_MAX = 6 * 3600.0
 EXIT_CORRECT, EXIT_NOT_VALIDATED = 0, 3
 
 

@@ -15,7 +15,7 @@ from streams.changes.decode import Decoder
 from streams.changes.envelope import NotAnEnvelope
 from streams.changes.visibility import Looks, Snapshot
 from streams.errors import NotReady, StoreUnavailable
-from streams.kafka.registry import UnknownSchema
+from streams.kafka.registry import NotAvro, UnknownSchema
 from streams.metrics import SOT_READS
 from streams.plan.mapping import Shape
 from streams.plan.model import TableMapping
@@ -34,6 +34,10 @@ SOT_READ_KEYS_MAX = 2_000
 # How long one try may take to pass a fence: while the connector is away, others need the thread.
 FENCE_SECONDS = 2.0
 VISIBLE_POLL_SECONDS = 0.1
+
+
+# Of a hold that is not about one record: the partition stops before the next one, whichever that is.
+BEFORE_THE_NEXT = -1
 
 
 class Held(Exception):
@@ -123,10 +127,9 @@ class TableWork:
         """
         for schema_id in schema_ids:
             if schema_id not in self.decoders:
-                schema = await self._schema(schema_id, offset)
                 try:
-                    self.decoders[schema_id] = Decoder(schema, self.shape)
-                except NotAnEnvelope:
+                    self.decoders[schema_id] = Decoder(await self._schema(schema_id, offset), self.shape)
+                except (NotAnEnvelope, NotAvro):
                     self.decoders[schema_id] = None
 
     async def _schema(self, schema_id: int, offset: int) -> Any:

@@ -172,6 +172,8 @@ class ReplicaWorker:
             tp, applied + 1, f"{tp.topic}[{tp.partition}] was made anew or has lost its end: it had been applied up to "
             f"offset {applied}; what came after that and was in it before may be lost"
         )  # fmt: skip
+        # A record of the topic that is gone holds nothing any more; its offset may be far behind the new end.
+        await self._signal(tp, "table-released", {"reason": f"{tp.topic}[{tp.partition}] begins anew"})
         state.begin_topic(life)
         await self._appliers[tp.topic].note(state)
 
@@ -340,13 +342,15 @@ class ReplicaWorker:
         await self._events.flush()
 
     async def _announce_held(self, tp: TP, held: Held) -> None:
+        await self._signal(tp, "table-held", {"reason": held.reason, "offset": str(held.offset)})
+
+    async def _signal(self, tp: TP, kind: str, detail: Mapping[str, str]) -> None:
         work = self._tables[tp.topic]
         self._events.send(
             "signals", f"{work.replica}/{work.table}", "signal",
             {
-                "id": str(uuid4()), "type": "table-held", "replica": work.replica, "table": work.table,
-                "detail": {"reason": held.reason, "partition": str(tp.partition), "offset": str(held.offset)},
-                "at": datetime.now(UTC),
+                "id": str(uuid4()), "type": kind, "replica": work.replica, "table": work.table,
+                "detail": {**detail, "partition": str(tp.partition)}, "at": datetime.now(UTC),
             },
         )  # fmt: skip
         await self._events.flush()

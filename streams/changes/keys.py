@@ -22,7 +22,10 @@ def key_of(framed: bytes, schema: Mapping[str, Any], shape: Shape) -> bytes | No
         encoded = io.BytesIO(framed[WIRE_HEADER_BYTES:])
         found: Any = fastavro.schemaless_reader(encoded, fastavro.parse_schema(bare(dict(schema))), None)
         texts = [converter(column, types[column.name])(found[column.name]) for column in columns]
-    except (UnknownType, KeyError, TypeError, ValueError, IndexError, EOFError, OverflowError, AttributeError):
+    except (
+        UnknownType, KeyError, TypeError, ValueError, IndexError, EOFError, OverflowError, AttributeError,
+        fastavro.schema.SchemaParseException,
+    ):  # fmt: skip
         return None
     key = encode(texts)
     return None if b"\0" in key else key

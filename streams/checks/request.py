@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+# As long as a run may take, and with it whatever reads a whole table for it, or waits its turn among its requests.
+RUN_SECONDS_MAX: Final = 6 * 3600
 
 
 class Depth(StrEnum):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from streams.cli.context import Context, context
 from streams.cli.output import Format
-from streams.errors import HoldtrueError, NotReady
+from streams.errors import NotReady
 
 if TYPE_CHECKING:
     from streams.connectors.source import Prepared, Slot
@@ -163,16 +165,26 @@ def _prepare(call: Context, plan: Plan, dsn: str, connectors: Connect) -> None:
     from streams.connectors.render import connector_name
     from streams.connectors.source import connect, prepare, unpublished
 
-    with connect(dsn) as connection:
-        stopped = bool(unpublished(connection, plan)) and connectors.stop(connector_name(plan))
-        try:
-            prepared = prepare(connection, plan)
-        except HoldtrueError:
-            if stopped:
-                connectors.resume(connector_name(plan))
-            raise
+    with connect(dsn) as connection, ExitStack() as stack:
+        if unpublished(connection, plan):
+            stack.enter_context(_stopped(connectors, connector_name(plan)))
+        prepared = prepare(connection, plan)
     for line in _said(plan, prepared):
         call.out.note(line)
+
+
+@contextmanager
+def _stopped(connectors: Connect, name: str) -> Iterator[None]:
+    """The connector, if there is one, does not run meanwhile; it runs again whatever ends this before its time."""
+    there = connectors.state(name) is not None
+    try:
+        if there:
+            connectors.stop(name)
+        yield
+    except BaseException:
+        if there:
+            connectors.resume(name)
+        raise
 
 
 def _said(plan: Plan, prepared: Prepared) -> list[str]:

@@ -34,7 +34,8 @@ class Output:
         self.quiet = quiet
         # In a pipe there is no width to fit: a table is as wide as its content.
         width = None if sys.stdout.isatty() else PIPE_COLUMNS
-        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False, width=width)
+        # Keys and reasons are texts of others: brackets and colons in them are no markup.
+        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False, width=width, markup=False, emoji=False)
         self.progress = Console(file=sys.stderr, soft_wrap=True, highlight=False, quiet=quiet)
 
     def note(self, text: str) -> None:

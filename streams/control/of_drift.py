@@ -11,7 +11,7 @@ from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
-from streams.drift.lifecycle import Seen, State, Step, Verdict, follow
+from streams.drift.lifecycle import ENDED, Seen, State, Step, Verdict, follow
 
 # Steps an auditor asks for. Suspicions and sightings again are in the history only.
 _AUDITED: Final = frozenset({State.open, State.repairing, State.resolved, State.superseded, State.accepted})
@@ -24,7 +24,7 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
     for event in events:
         drift = event.record["id"]
         before = states.get(drift)
-        step = follow(before, _seen(event.record))
+        step = Step(before, Verdict.refused) if _outdated(event, before) else follow(before, _seen(event.record))
         history.append(_history(event, before, step))
         facts.extend(_facts(event, before, step))
         if step.verdict is not Verdict.refused and step.seen is not None:
@@ -34,6 +34,13 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
         cursor.executemany(query("put_drift"), rows)
         cursor.executemany(query("add_drift_event"), history)
     return facts
+
+
+def _outdated(event: Event, before: Seen | None) -> bool:
+    """A run ends the drift of a whole table by when control had seen it last; it may have been behind."""
+    record = event.record
+    ends = record["key_bytes"] is None and record["state"] in ENDED
+    return ends and before is not None and record["last_seen"] < before.last
 
 
 def _states(connection: Connection, ids: list[str]) -> dict[str, Seen]:

@@ -139,6 +139,11 @@ class Offsets:
             if message.error() is not None or len(found[place]) >= EDGE_RECORDS:
                 self._stop_reading(place, open_places, message.error())
         self._consumer.unassign()
+        if open_places:
+            raise KafkaUnavailable(
+                f"Kafka at {self._bootstrap} did not give records of {len(open_places)} partitions in "
+                f"{TIMEOUT_SECONDS:g} s: how old they are is not known.", "Try again."
+            )  # fmt: skip
         return found
 
     def _stop_reading(self, place: Place, open_places: set[Place], error: KafkaError | None) -> None:

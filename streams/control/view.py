@@ -93,8 +93,7 @@ def drift_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def letter_row(topic: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """A dead letter, as JSON shows it: the key as the plan lets it be seen, and where on `topic` its bytes are."""
-    shown = {name: _text(value) for name, value in row.items() if name not in ("key_bytes", "key_hidden")}
-    return {**shown, "key": shown_key(row), "letter_topic": topic}
+    return {**drift_row(row), "letter_topic": topic}
 
 
 def shown_key(row: Mapping[str, Any]) -> Any:

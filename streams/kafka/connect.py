@@ -249,6 +249,8 @@ def remedy(state: ConnectorState) -> str:
         return TOO_LARGE_HINT
     if state.failed:
         return "Correct the cause, then run `holdtrue connectors apply`, which restarts what has failed."
+    if state.connector in ("STOPPED", "PAUSED"):
+        return "Somebody has stopped it. To let it run: holdtrue connectors apply"
     return UNASSIGNED_HINT if state.unassigned else "See the log of Kafka Connect."
 
 

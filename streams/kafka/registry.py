@@ -12,7 +12,7 @@ import requests
 
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.kafka import answers
-from streams.kafka.http import Service, body
+from streams.kafka.http import PASSING, Service, body
 
 T = TypeVar("T")
 
@@ -32,6 +32,10 @@ class UnknownSchema(HoldtrueError):
     """The registry answered, and does not know this schema id."""
 
 
+class NotAvro(HoldtrueError):
+    """The registry has a schema of another kind under this id: whatever is framed with it is no Avro."""
+
+
 class IncompatibleSchema(HoldtrueError):
     """The registry refused a schema under the subject's compatibility rule."""
 
@@ -42,6 +46,7 @@ class RegistryRefused(HoldtrueError):
 
 class _Schema(msgspec.Struct):
     schema: str
+    schemaType: str = "AVRO"  # noqa: N815 - the registry's own name
 
 
 class _Registered(msgspec.Struct):
@@ -71,7 +76,12 @@ class Registry:
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, *, tries: int = 4) -> None:
         accept = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
         self._http = Service(
-            "The schema registry", url, RegistryUnavailable, headers={**accept, **(headers or {})}, tries=tries
+            "The schema registry",
+            url,
+            RegistryUnavailable,
+            headers={**accept, **(headers or {})},
+            passing=PASSING | {500},
+            tries=tries,
         )
         self._schemas: dict[int, str] = {}
 
@@ -81,7 +91,7 @@ class Registry:
         return self._http.shown
 
     def schema(self, schema_id: int) -> Any:
-        """The Avro schema with this id, as parsed JSON. Raises UnknownSchema; unknown ids are asked for again."""
+        """The Avro schema with this id, as parsed JSON. Raises NotAvro, and UnknownSchema: it is asked for again."""
         text = self._schemas.get(schema_id)
         if text is None:
             text = self._fetch(schema_id)
@@ -97,7 +107,13 @@ class Registry:
                 f"The schema registry at {self.url} does not know schema id {schema_id}.",
                 "Restore the registry that wrote it; the change is kept and tried again.",
             )
-        return self._expect(response, "look up a schema", _Schema).schema
+        found = self._expect(response, "look up a schema", _Schema)
+        if found.schemaType != "AVRO":
+            raise NotAvro(
+                f"Schema id {schema_id} in the registry at {self.url} is {found.schemaType[:40]}, not Avro.",
+                "See who writes such records to this topic.",
+            )
+        return found.schema
 
     def subjects(self) -> list[Subject]:
         """All subjects, sorted."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 import fastavro
 
 from streams.errors import HoldtrueError
+from streams.kafka.registry import NotAvro
 from streams.kafka.schemas import schema
 
 _FRAME: Final = struct.Struct(">BI")
@@ -86,14 +87,14 @@ class Decoder:
     def decode(self, value: bytes) -> dict[str, Any]:
         """The record. Raises NotOurFormat, and what the registry raises (UnknownSchema, RegistryUnavailable)."""
         schema_id, encoded = unframe(value)
-        writer = self._writers.get(schema_id)
-        if writer is None:
-            writer = self._writers[schema_id] = fastavro.parse_schema(self._schemas.schema(schema_id))
         try:
+            writer = self._writers.get(schema_id)
+            if writer is None:
+                writer = self._writers[schema_id] = fastavro.parse_schema(self._schemas.schema(schema_id))
             record = fastavro.schemaless_reader(io.BytesIO(encoded), writer, self._reader)
         except (EOFError, ValueError, IndexError, TypeError, fastavro.schema.SchemaParseException) as error:
             raise self._undecodable(schema_id, error) from None
-        except fastavro.read.SchemaResolutionError as error:
+        except (fastavro.read.SchemaResolutionError, NotAvro) as error:
             raise self._undecodable(schema_id, error) from None
         return dict(record)
 

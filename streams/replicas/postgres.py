@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 from psycopg.sql import Composed
 
+from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
 from streams.replicas.postgres_prepare import prepare
-from streams.replicas.postgres_session import WHOLE_TABLE_SECONDS_MAX, Session, Sessions
+from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
 from streams.rows.canonical import decode
 from streams.versions.entry import Token
@@ -112,7 +113,7 @@ class PostgresTable:
         """For a statement that takes as long as the table is large."""
         with self._sessions.session() as session, session.connection.transaction():
             cursor = session.connection.cursor()
-            cursor.execute(f"SET LOCAL statement_timeout = '{WHOLE_TABLE_SECONDS_MAX}s'".encode())
+            cursor.execute(f"SET LOCAL statement_timeout = '{RUN_SECONDS_MAX}s'".encode())
             yield cursor
 
     def forget_tombstones(self, older_than: timedelta) -> int:

@@ -17,8 +17,6 @@ from streams.rows.canonical import SESSION
 CONNECTIONS_MAX = 8
 WAIT_SECONDS_MAX = 60
 CONNECT_SECONDS_MAX = 10
-# Of what reads a whole table: as long as a validation may take.
-WHOLE_TABLE_SECONDS_MAX = 6 * 3600
 # A peer that vanished without closing is noticed after this, not after the kernel's two hours.
 SILENT_MS_MAX = 30_000
 

@@ -132,8 +132,8 @@ def _empty(connection: psycopg.Connection[DictRow], table: str) -> bool:
     query = sql.SQL("SELECT NOT EXISTS (SELECT FROM {}) AS empty").format(sql.Identifier(*table.split(".", 1)))
     try:
         row = connection.execute(query).fetchone()
-    except psycopg.ProgrammingError:
-        return False
+    except (psycopg.ProgrammingError, psycopg.errors.QueryCanceled):
+        return False  # not there, not ours to read, or locked
     return bool(row and row["empty"])
 
 

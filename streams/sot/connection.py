@@ -10,8 +10,6 @@ from streams.rows.canonical import SESSION
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 300
-# Of what reads a whole table, which takes as long as the table is large: as long as a run may take.
-WHOLE_TABLE_SECONDS = 6 * 3600
 # A scan's snapshot stays open while a run waits for its fence, which is longer than one round may take.
 IDLE_SECONDS = 180
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 
 import psycopg
 
@@ -69,12 +70,17 @@ def mark(dsn: str, application: str) -> int:
     """
     try:
         with connect(dsn, application=application) as connection:
-            row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetchone()
+            row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
             _emit(connection)
     except psycopg.Error as error:
         raise unavailable(dsn, error) from None
     assert row is not None
-    return int(str(row[0]))
+    return milliseconds(Decimal(str(row[0])))
+
+
+def milliseconds(seconds: Decimal) -> int:
+    """Cut off, not rounded: so does Debezium with the time of a commit, which would come before a rounded mark."""
+    return int(seconds * 1000)
 
 
 def _emit(connection: psycopg.Connection[tuple[object, ...]]) -> str:

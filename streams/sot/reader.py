@@ -10,10 +10,11 @@ from typing import NamedTuple
 import psycopg
 
 from streams.changes.visibility import Snapshot
+from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
-from streams.sot.connection import WHOLE_TABLE_SECONDS, SotChanged, connect, unavailable
+from streams.sot.connection import SotChanged, connect, unavailable
 
 
 class SotRead(NamedTuple):
@@ -181,7 +182,7 @@ def _copy(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Generator[b
 
 def _take_your_time(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     """A whole table takes as long as it is large."""
-    cursor.execute(f"SET LOCAL statement_timeout = '{WHOLE_TABLE_SECONDS}s'".encode())
+    cursor.execute(f"SET LOCAL statement_timeout = '{RUN_SECONDS_MAX}s'".encode())
 
 
 def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import StoreUnavailable
 from streams.kafka.events import EventWriter
 from streams.kafka.wire import Decoder, cloud_event
@@ -18,10 +19,6 @@ from streams.kafka.wire import Decoder, cloud_event
 POLL_SECONDS = 0.2
 KAFKA_SECONDS = 15.0
 SILENCE_SECONDS = 5.0
-# A request waits its turn behind others, of this run and of others: as long as a run may take. What a run that was
-# killed has asked is answered until then, to nobody.
-REQUEST_SECONDS = 6 * 3600.0
-
 Answer = dict[str, Any]
 
 
@@ -96,8 +93,12 @@ class Exchange:
                 f"Kafka did not tell the ends of {topic}: {type(error).__name__}.", "See whether it is up."
             ) from None
 
-    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = REQUEST_SECONDS) -> None:
-        """Queue one request for the owner of a partition; it may answer for so long."""
+    def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = RUN_SECONDS_MAX) -> None:
+        """Queue one request for the owner of a partition; it may answer for so long.
+
+        It waits its turn behind others, of this run and of others. What a run that was killed has asked is answered
+        until then, to nobody.
+        """
         deadline = datetime.now(UTC) + timedelta(seconds=within_seconds)
         self._writer.send(
             self._channel.requests,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -43,13 +43,13 @@ def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, stil
     # Without a key of its own: closed by a run that found every key right.
     if row["kind"] not in ("continuity", "unapplied") or report.outcome != "correct":
         return None
-    now = datetime.now(UTC)
     # What was lost after the run began may be what it did not see.
-    if row["last_seen"] > now - timedelta(seconds=report.seconds):
+    if row["last_seen"] > report.began:
         return None
     return {
         "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": row["kind"], "cause": row["cause"],
-        "state": state, "first_seen": row["first_seen"], "last_seen": now, "run": report.run, "at": now,
+        "state": state, "first_seen": row["first_seen"], "last_seen": row["last_seen"], "run": report.run,
+        "at": datetime.now(UTC),
     }  # fmt: skip
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from streams.control.view import opened
 from streams.drift.lifecycle import ENDED
-from streams.errors import NotReady, StoreUnavailable, UsageError
+from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
 from streams.validation.open import Opener, Pair, repair_channel
@@ -20,8 +21,11 @@ from streams.validation.run import validate_keys
 from streams.validation.target import Target
 
 REQUEST_ITEMS = 100
+# An owner answers a request when it is done with all of it, within the worker's budget: long before anybody gives up.
+ANSWER_SECONDS = 30
 # Times the requests of this repair up to it, whose turn comes first: what nobody waits for is not done hours later.
 REQUEST_SECONDS = 120.0
+NO_REASONS: Mapping[bytes, str] = MappingProxyType({})
 WRONG_AGAIN = "found wrong again after the repair"
 
 
@@ -76,7 +80,7 @@ def apply_plan(
     for pair, items in groups:
         try:
             yield _repair_pair(opener, pair, items, order)
-        except (NotReady, StoreUnavailable, UsageError) as error:
+        except HoldtrueError as error:
             # The others are repaired all the same; what was begun here stays `repairing`, and can be ordered again.
             told = tuple(Failure(item.shown, f"{error.what} {error.hint}".rstrip()) for item in items)
             yield Outcome("", pair.replica, pair.table, len(items), 0, 0, len(items), failures=told)
@@ -98,18 +102,20 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     repair = f"repair-{uuid4()}"
     with opener.target(pair) as target:
         grouped = _by_partition(target, items)
-        right = _right_already(opener, target, items)
+        ended = _ended(opener, items)
+        right = set(_proven(ended, validate_keys(target, ended))) if ended else set()
         known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
         if not known:
             return Outcome("", pair.replica, pair.table, len(items), 0, 0, 0, len(right))
+        # What had ended and is wrong again begins a new life: no repair follows from an end.
+        _publish(opener, pair, _as_known(known, [key for key in ended if key in known]), "open", repair)
         left = {n: [item for item in mine if bytes.fromhex(item.key) in known] for n, mine in grouped.items()}
         _publish(opener, pair, _as_known(known, known), "repairing", repair, reason=order.reason or None)
         answers = _ask_owners(opener, target, pair, repair, left, order)
         done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
         _publish(opener, pair, _as_known(known, done), "repaired", repair)
         failures = _failures(answers)
-        for key, reason in failures.items():
-            _publish(opener, pair, _as_known(known, [key]), "open", repair, reason=reason)
+        _publish(opener, pair, _as_known(known, failures), "open", repair, reasons=failures)
         report = validate_keys(target, done) if done else None
     wrong = {drifted.key: drifted for drifted in report.drift} if report else {}
     proven = _proven(done, report)
@@ -123,13 +129,12 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     return Outcome(repair, pair.replica, pair.table, *counts, told)
 
 
-def _right_already(opener: Opener, target: Target, items: Sequence[Item]) -> set[bytes]:
-    """The keys whose drift has ended since the file was made, as far as control knows, and that a look finds right."""
+def _ended(opener: Opener, items: Sequence[Item]) -> list[bytes]:
+    """The keys whose drift has ended since the file was made, as far as control knows."""
     with opened(opener.plan) as database:
         rows = database.rows("drift_states", {"ids": [item.drift for item in items]}) if database is not None else []
     ended = {row["id"] for row in rows if row["state"] in ENDED}
-    keys = [bytes.fromhex(item.key) for item in items if item.drift in ended]
-    return set(_proven(keys, validate_keys(target, keys))) if keys else set()
+    return [bytes.fromhex(item.key) for item in items if item.drift in ended]
 
 
 def _proven(done: Sequence[bytes], report: Report | None) -> list[bytes]:
@@ -152,12 +157,13 @@ def _ask_owners(
 ) -> dict[bytes, Answer]:
     """The owners' answers by key. Raises NotReady when one does not come in time: what was done stays `repairing`."""
     exchange = opener.exchange(repair_channel(opener.plan, pair))
+    size = _request_items(opener, pair)
     wanted = sum(len(mine) for mine in grouped.values())
     try:
         parts = [
-            (partition, mine[start : start + REQUEST_ITEMS])
+            (partition, mine[start : start + size])
             for partition, mine in grouped.items()
-            for start in range(0, len(mine), REQUEST_ITEMS)
+            for start in range(0, len(mine), size)
         ]
         for number, (partition, part) in enumerate(parts, start=1):
             exchange.ask(partition, _request(pair, repair, part, order), REQUEST_SECONDS * number)
@@ -173,6 +179,12 @@ def _ask_owners(
         f"Only {len(answers)} of {wanted} keys of {pair.table} were answered by the workers of {pair.replica}.",
         f"Is `holdtrue worker --replica {pair.replica}` running? Apply the file again: repairing twice is safe.",
     )
+
+
+def _request_items(opener: Opener, pair: Pair) -> int:
+    """Keys of one request: as many as are repaired within ANSWER_SECONDS while every partition has its share."""
+    per_second = opener.plan.replicas[pair.replica].tables[pair.table].repair.rows_per_second
+    return max(1, min(REQUEST_ITEMS, per_second * ANSWER_SECONDS // opener.plan.tables[pair.table].partitions))
 
 
 def _by_partition(target: Target, items: Sequence[Item]) -> dict[int, list[Item]]:
@@ -223,7 +235,19 @@ def _as_known(known: Mapping[bytes, Item], keys: Iterable[bytes]) -> list[Drifte
     return [Drifted(key, known[key].kind, cause=known[key].cause) for key in keys]
 
 
-def _publish(opener: Opener, pair: Pair, drift: Iterable[Drifted], state: str, repair: str, **more: Any) -> None:
+def _publish(
+    opener: Opener,
+    pair: Pair,
+    drift: Iterable[Drifted],
+    state: str,
+    repair: str,
+    *,
+    run: str | None = None,
+    reason: str | None = None,
+    reasons: Mapping[bytes, str] = NO_REASONS,
+) -> None:
+    """One event a key, `reasons` by key before the one `reason` of all; returns when Kafka has them."""
     for drifted in drift:
-        send_event(opener, "drift", drift_event(opener, pair, drifted, state, repair=repair, **more))
+        why = reasons.get(drifted.key, reason)
+        send_event(opener, "drift", drift_event(opener, pair, drifted, state, repair=repair, run=run, reason=why))
     opener.writer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from streams.drift.cause import UNKNOWN
@@ -26,7 +27,7 @@ class Drifted:
 class Report:
     """One run of one table × replica. Correct, drifted and could-not-check are three results.
 
-    sot_rows, replica_rows: None until they are counted.
+    sot_rows, replica_rows: None until they are counted. began: when it was made, before anything was looked at.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Report:
     # The superseded ones: they moved in every round.
     moving: set[bytes] = field(default_factory=set)
     reason: str = ""
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
     # Depth `counts`: by how many rows the sides differ, of which no key is known.
     count_differs: int = 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from streams.checks.request import Depth
-from streams.errors import NotReady, StoreUnavailable
+from streams.errors import HoldtrueError
 from streams.validation.counts import counts
 from streams.validation.report import Report
 from streams.validation.rounds import Rounds
@@ -27,14 +27,25 @@ def validate_keys(target: Target, keys: list[bytes]) -> Report:
 
 
 def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
-    report = Report(f"run-{uuid4()}", target.table, target.replica, str(depth))
-    started, began = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    report = _empty(target.replica, target.table, str(depth))
+    started = time.monotonic()
     try:
         work(report)
-    except (NotReady, StoreUnavailable) as error:
+    except HoldtrueError as error:
         report.end_early(str(error))
     report.seconds = time.monotonic() - started
     if report.outcome == "correct" and report.covers_all:
         # Only content of every key moves the mark, and only to where the run began: later changes were not looked at.
-        report.verified_through = f"{report.fence_lsn} at {began}"
+        report.verified_through = f"{report.fence_lsn} at {report.began:%Y-%m-%dT%H:%M:%SZ}"
     return report
+
+
+def not_begun(replica: str, table: str, depth: Depth, error: HoldtrueError) -> Report:
+    """The report of a run for which nothing could be opened: `incomplete`, and nothing was counted."""
+    report = _empty(replica, table, str(depth))
+    report.end_early(str(error))
+    return report
+
+
+def _empty(replica: str, table: str, depth: str) -> Report:
+    return Report(f"run-{uuid4()}", table, replica, depth)

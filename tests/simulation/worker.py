@@ -91,7 +91,7 @@ class Process:
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
         applier = Applier(self.work, Failures(events, REPLICA, TABLE, CHANGES, ["id"]))
         self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events, threads, world.topic_lives)  # type: ignore[arg-type]
-        same = (self.replica.owner, self.replica.commit, _Requests(world), threads, events)
+        same = (self.replica.owner, self.replica.commit, self.replica, _Requests(world), threads, events)
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.spawn(self._settle_suspicions())
@@ -248,12 +248,12 @@ class Process:
         self._world.started(self, partition, start, committed)
         # Faust has owners made by their first batch or request; here that is at once.
         self.replica.owner(tp)
-        for name, handle in ((CHECKS, self.checks.handle), (REPAIRS, self.repairs.handle)):
+        for name, offer in ((CHECKS, self.checks.offer), (REPAIRS, self.repairs.offer)):
             place = TP(name, partition)
             offset = self._world.group.committed.get(place, 0)
             source = requests[name][partition]
-            self._fetching.append(self.spawn(self._fetch(place, lambda s=source: s, offset, handle)))  # type: ignore[misc]
-        await self._fetch(tp, lambda: topic.partitions[partition], start or 0, self._offer)
+            self._fetching.append(self.spawn(self._fetch(place, lambda s=source: s, offset, offer)))  # type: ignore[misc]
+        await self._fetch(tp, lambda: topic.partitions[partition], start or 0, self.replica.offer)
 
     async def _recover(self, partition: int) -> None:
         state = self.versions.state(partition)
@@ -263,11 +263,8 @@ class Process:
             state.recover(((key, value) for _, key, value in some), some[-1][0])
             self.reached(Step.recovery_batch)
 
-    async def _offer(self, batch: Batch) -> None:
-        self.replica.offer(batch)
-
     async def _fetch(
-        self, tp: TP, source: Callable[[], Partition], offset: int, handle: Callable[[Batch], Any]
+        self, tp: TP, source: Callable[[], Partition], offset: int, offer: Callable[[Batch], None]
     ) -> None:
         while True:
             await source().more_than(offset)
@@ -280,7 +277,7 @@ class Process:
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:
-                await handle(Batch(tp, records))
+                offer(Batch(tp, records))
                 offset = records[-1].offset + 1
 
     async def _begun_anew(self, tp: TP, offset: int) -> None:

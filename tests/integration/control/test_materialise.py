@@ -104,6 +104,18 @@ def test_a_step_that_does_not_follow_is_kept_and_never_applied(materialiser: Mat
     assert audited(database) == [("drift.open", "d1"), ("drift.refused", "d1")]
 
 
+def test_a_run_ends_the_drift_of_a_table_only_as_far_as_control_knew(
+    materialiser: Materialiser, database: Database
+) -> None:
+    """A loss that control heard of after the run had looked is none that the run has closed."""
+    table: dict[str, Any] = {"kind": "continuity", "key": None, "key_bytes": None}
+    materialiser.apply(DRIFT, 0, [drift(0, "open", **table), drift(5, "open", **table)])
+    materialiser.apply(DRIFT, 0, [drift(6, "superseded", **table | {"last_seen": at(0)})])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
+    materialiser.apply(DRIFT, 0, [drift(7, "superseded", **table | {"last_seen": at(5)})])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "superseded"
+
+
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:
     """A repair does not know the tokens and columns that the check saw."""
     found = drift(0, "open", entry_token=b"e" * 16, columns=["a"], run="r1", cause="rogue write")

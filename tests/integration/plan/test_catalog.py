@@ -18,7 +18,8 @@ from streams.connectors import source as prepare
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import PublicationInfo
 from streams.plan.check import load_plan
-from streams.sot.catalog import connected, read_catalog
+from streams.sot import catalog
+from streams.sot.catalog import connected, not_empty, read_catalog
 from tests.support.postgres_server import _free_port as free_port
 from tests.unit.plan.plans import EXAMPLE
 
@@ -139,6 +140,20 @@ def test_a_session_of_the_check_cannot_write(sot: str) -> None:
     """`plan check --live` changes nothing, whatever the role may do."""
     with connected(sot, "the database") as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("CREATE TABLE x (a int)")
+
+
+def test_a_locked_table_is_not_seen_to_be_empty(sot: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status` goes on: nothing of the others depends on it."""
+    monkeypatch.setattr(catalog, "STATEMENT_TIMEOUT", "200ms")
+    with psycopg.connect(sot) as locking:
+        locking.execute("CREATE TABLE IF NOT EXISTS locked (id int PRIMARY KEY)")
+        locking.commit()
+        locking.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        with connected(sot, "the source of truth") as connection:
+            assert not_empty(connection, ["public.locked"]) == {"public.locked"}
+        locking.rollback()
+        with connected(sot, "the source of truth") as connection:
+            assert not_empty(connection, ["public.locked"]) == set()
 
 
 def test_a_fitting_plan_is_clean(tmp_path: Path, sot: str, replica: str) -> None:

@@ -89,7 +89,7 @@ def owner(tmp_path: Path) -> Any:
 @pytest.fixture
 def repairs() -> Repairs:
     nothing: Any = None
-    return Repairs(nothing, nothing, nothing, nothing, nothing, {}, nothing)
+    return Repairs(nothing, nothing, nothing, nothing, nothing, nothing, {}, nothing)
 
 
 async def test_a_zombies_read_is_not_written_over_the_next_owners_repair(owner: _Owner, repairs: Repairs) -> None:

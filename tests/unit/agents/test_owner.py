@@ -13,7 +13,8 @@ import pytest
 from faust.types import TP
 
 from streams.agents.decode import Decoded
-from streams.agents.owner import BATCH_RECORDS_MAX, Owner
+from streams.agents.owner import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX, Owner
+from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.changes.decode import TableLevel
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
@@ -35,10 +36,19 @@ class Said:
 
     def __init__(self, truncates: Sequence[int] = ()) -> None:
         self.done: list[Any] = []
+        self.refuses: Held | None = None
+        self.is_held = asyncio.Event()
+        self.in_hand = asyncio.Event()
+        self.waits: asyncio.Event | None = None  # until it is set, a batch stays in hand
         self._truncates = truncates
 
     async def handle(self, state: PartitionState, records: Sequence[Raw], swept: int) -> Decoded:
         """Every record changes the one key."""
+        self.in_hand.set()
+        if self.waits is not None:
+            await self.waits.wait()
+        if self.refuses is not None:
+            raise self.refuses
         met = [raw.offset for raw in records if raw.offset in self._truncates and raw.offset > swept]
         last = met[0] - 1 if met else records[-1].offset
         entry = Entry(Token(1, last, 0), Position(1, last), 1, (), b"d" * 16)
@@ -61,9 +71,11 @@ class Consumer:
     """The consumer, as far as an owner needs it; remembers what was committed last."""
 
     committed = -1
+    pauses = 0
 
     def pause(self, tp: TP) -> None:
-        """Never needed here."""
+        """Only counted."""
+        self.pauses += 1
 
     def resume(self, tp: TP) -> None:
         """Never needed here."""
@@ -82,17 +94,29 @@ class Consumer:
         return True
 
 
+def table() -> Any:
+    """What the owners of a table share, as far as it matters here."""
+    return SimpleNamespace(
+        table="public.t", replica="reports", held=None, unprepared="", labels=("public.t", "reports")
+    )
+
+
 @asynccontextmanager
-async def running(folder: Path, said: Said, consumer: Consumer | None = None) -> AsyncIterator[Owner]:
-    """An owner at work. Every TRUNCATE it meets is noted among what was done."""
+async def running(
+    folder: Path, said: Said, consumer: Consumer | None = None, work: Any = None, partition: int = 0
+) -> AsyncIterator[Owner]:
+    """An owner at work. Every TRUNCATE it meets, and every hold, is noted among what was done."""
 
     async def ordered(tp: TP, txid: int) -> None:
         said.done.append(("ordered", txid))
 
-    work: Any = SimpleNamespace(held=None, unprepared="", labels=("public.t", "reports"))
-    state = PartitionState(folder / "0", 0)
-    flow = consumer or Consumer()
-    owner = Owner(CHANGES, work, said, state, flow, lambda tp, held: asyncio.sleep(0), ordered)  # type: ignore[arg-type, return-value]
+    async def held(tp: TP, hold: Held) -> None:
+        said.done.append(("held", tp.partition, hold.offset))
+        said.is_held.set()
+
+    state = PartitionState(folder / str(partition), partition)
+    tp = CHANGES._replace(partition=partition)
+    owner = Owner(tp, work or table(), said, state, consumer or Consumer(), held, ordered)  # type: ignore[arg-type]
     task = asyncio.create_task(owner.run())
     try:
         yield owner
@@ -217,3 +241,60 @@ async def test_a_loss_does_not_reach_into_the_next_life_of_a_topic(tmp_path: Pat
         assert await owner.swept()
         assert said.done == [("passed", 9), ("handled", 0), ("swept", [KEY])]
         assert owner.state.input_offset == 0
+
+
+@pytest.mark.asyncio
+async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path) -> None:
+    """Another partition's offset would have people delete records that nothing is wrong with."""
+    work, first, second = table(), Said(), Said()
+    first.refuses, second.refuses = Held(12, "odd"), None
+    async with (
+        running(tmp_path, first, work=work, partition=2) as odd,
+        running(tmp_path, second, work=work, partition=0) as other,
+    ):
+        odd.offer(batch(12))
+        await asyncio.wait_for(first.is_held.wait(), 10)
+        other.offer(batch(40, 41))
+        await asyncio.wait_for(second.is_held.wait(), 10)
+    assert first.done == [("held", 2, 12)]
+    assert second.done == [("held", 0, 40)]
+
+
+@pytest.mark.asyncio
+async def test_a_hold_without_a_record_stops_before_the_next_one(tmp_path: Path) -> None:
+    """It ends, like any other, when the group has committed past it."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0, 1, 2))
+        assert await owner.passed(2)
+        said.refuses = Held(BEFORE_THE_NEXT, "odd")
+        owner.offer(batch(3))
+        await asyncio.wait_for(said.is_held.wait(), 10)
+    assert said.done[-1] == ("held", 0, 3)
+
+
+@pytest.mark.asyncio
+async def test_a_table_that_is_held_names_the_record_behind_the_batch_in_hand(tmp_path: Path) -> None:
+    """A hold before a record that is then applied would be taken for one that is over."""
+    said = Said()
+    said.waits = asyncio.Event()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0, 1))
+        await asyncio.wait_for(said.in_hand.wait(), 10)
+        await owner.hold_table("odd")
+        assert said.done == [("held", 0, 0)]
+        said.is_held.clear()
+        said.waits.set()
+        await asyncio.wait_for(said.is_held.wait(), 10)
+    assert said.done[1:] == [("handled", 1), ("held", 0, 2)]
+
+
+@pytest.mark.asyncio
+async def test_a_partition_that_was_resumed_is_paused_again(tmp_path: Path) -> None:
+    """Faust resumes, after a rebalance, what its owner had paused at its start: nothing else would bound what waits."""
+    work, consumer = table(), Consumer()
+    work.held = Held(0, "odd")
+    async with running(tmp_path, Said(), consumer, work) as owner:
+        for start in range(0, 3 * WAITING_RECORDS_MAX, WAITING_RECORDS_MAX):
+            owner.offer(batch(*range(start, start + WAITING_RECORDS_MAX)))
+    assert consumer.pauses >= 3

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
 
-from streams.agents import checks, requests
+from streams.agents import checks, requests, retry
 from streams.agents.events import Event
 from streams.agents.requests import Requests
+from streams.errors import HoldtrueError, NotReady
+from streams.kafka.registry import RegistryRefused, RegistryUnavailable, UnknownSchema
+from streams.kafka.wire import NotOurFormat
 from streams.transport.batches import KafkaRecord
 
 AT = TP("requests", 0)
@@ -22,9 +27,19 @@ class _Slow(Requests):
 
     def __init__(self, committed: asyncio.Event) -> None:
         nothing: Any = None
-        super().__init__(nothing, self._committed, nothing, nothing, nothing, {AT.topic: "changes"}, nothing)
+        self.paused: list[TP] = []
+        self.resumed: list[TP] = []
+        super().__init__(nothing, self._committed, self, nothing, nothing, nothing, {AT.topic: "changes"}, nothing)
         self.published_at_once: list[int] = []
         self._event = committed
+
+    def pause(self, tp: TP) -> None:
+        """Of the consumer."""
+        self.paused.append(tp)
+
+    def resume(self, tp: TP) -> None:
+        """Of the consumer."""
+        self.resumed.append(tp)
 
     async def _committed(self, tp: TP, offset: int) -> None:
         if offset == 2:
@@ -54,10 +69,95 @@ async def test_answers_do_not_wait_long_for_others(
     committed = asyncio.Event()
     slow = _Slow(committed)
     batch: Any = SimpleNamespace(tp=AT, records=[SimpleNamespace(offset=offset) for offset in range(3)])
-    await slow.handle(batch)
+    slow.offer(batch)
     await asyncio.wait_for(committed.wait(), 5)
     await slow.stop()
     assert slow.published_at_once == together
+
+
+async def test_more_requests_than_may_wait_pause_their_partition_and_block_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who delivers requests delivers the changes, too, that they may be waiting for; and a rebalance ends the wait."""
+    monkeypatch.setattr(requests, "WAITING_MAX", 2)
+    committed = asyncio.Event()
+    slow = _Slow(committed)
+    records = [SimpleNamespace(offset=offset) for offset in range(3)]
+    slow.offer(SimpleNamespace(tp=AT, records=records))  # type: ignore[arg-type]
+    assert (slow.paused, slow.resumed) == ([AT], [])
+    await asyncio.wait_for(committed.wait(), 5)
+    await asyncio.sleep(0)
+    assert slow.resumed == [AT]
+    slow.offer(SimpleNamespace(tp=AT, records=records))  # type: ignore[arg-type]
+    await slow.stop()
+    assert slow.paused == [AT, AT]
+
+
+class _Registry:
+    """Away for the first calls; then a decoder that knows the schema."""
+
+    def __init__(self, *errors: HoldtrueError) -> None:
+        self._errors = list(errors)
+
+    def decode(self, value: bytes) -> dict[str, Any]:
+        """A request without end."""
+        if self._errors:
+            raise self._errors.pop(0)
+        return {"deadline": datetime(9999, 1, 1, tzinfo=UTC)}
+
+
+class _Inline:
+    """Threads that are none."""
+
+    async def run(self, work: Any, *args: Any) -> Any:
+        """At once."""
+        return work(*args)
+
+
+class _Told(Requests):
+    """Remembers what it was asked."""
+
+    def __init__(self, *errors: HoldtrueError) -> None:
+        nothing: Any = None
+        decoder, threads = _Registry(*errors), _Inline()
+        super().__init__(
+            lambda tp: nothing, nothing, nothing, decoder, threads, nothing, {AT.topic: "changes"}, nothing
+        )  # type: ignore[arg-type]
+        self.asked: list[dict[str, Any]] = []
+
+    async def answer(self, owner: Any, request: dict[str, Any]) -> list[Event]:
+        """Nothing to say."""
+        self.asked.append(request)
+        return []
+
+    def published(self) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize("error", [RegistryUnavailable("away"), UnknownSchema("not known"), RegistryRefused("not now")])
+async def test_an_order_is_not_dropped_while_the_registry_does_not_tell_its_schema(
+    monkeypatch: pytest.MonkeyPatch, error: HoldtrueError
+) -> None:
+    """A TRUNCATE that an owner never heard of would leave its rows for good, and nobody would say so."""
+    monkeypatch.setattr(retry, "FIRST_SECONDS", 0.001)
+    told = _Told(error, error)
+    assert await told._one(AT, SimpleNamespace(offset=0, value=b"order")) == []  # type: ignore[arg-type]
+    assert len(told.asked) == 1
+
+
+async def test_what_is_no_request_is_passed_over() -> None:
+    """Anybody can write to a topic."""
+    told = _Told(NotOurFormat("no Avro"))
+    assert await told._one(AT, SimpleNamespace(offset=0, value=b"rubbish")) == []  # type: ignore[arg-type]
+    assert told.asked == []
+
+
+async def test_an_order_that_cannot_be_taken_in_ends_the_worker_and_is_not_committed() -> None:
+    """It is read again after the restart."""
+    told = _Told()
+    told.answer = AsyncMock(side_effect=NotReady("not ours"))  # type: ignore[method-assign]
+    with pytest.raises(NotReady):
+        await told._one(AT, SimpleNamespace(offset=0, value=b"order"))  # type: ignore[arg-type]
 
 
 def test_an_answer_names_what_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

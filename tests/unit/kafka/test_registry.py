@@ -5,12 +5,14 @@ import requests
 
 from streams.kafka.registry import (
     IncompatibleSchema,
+    NotAvro,
     Registry,
     RegistryRefused,
     RegistryUnavailable,
     Subject,
     UnknownSchema,
 )
+from streams.kafka.wire import Decoder, NotOurFormat
 from tests.unit.kafka.answers import Server, answer
 
 URL = "http://me:geheim@registry:8080/apis/ccompat/v7/"
@@ -26,6 +28,15 @@ def test_schema_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_schema_of_another_kind_is_named_and_is_no_fault_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text is no JSON; a record that is framed with it is no Avro, and must not end anybody."""
+    Server(answer(200, {"schema": 'syntax = "proto3";', "schemaType": "PROTOBUF"})).put_in_place(monkeypatch)
+    with pytest.raises(NotAvro, match="PROTOBUF"):
+        Registry(URL).schema(7)
+    with pytest.raises(NotOurFormat):
+        Decoder("drift", Registry(URL)).decode(b"\x00\x00\x00\x00\x07rest")
+
+
 def test_unknown_id_is_an_answer_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """404 means that the registry does not know the id (yet): no retry here, and nothing is remembered."""
     server = Server(answer(404, {"error_code": 40403}), answer(200, {"schema": '"long"'})).put_in_place(monkeypatch)
@@ -36,7 +47,9 @@ def test_unknown_id_is_an_answer_and_is_asked_again(monkeypatch: pytest.MonkeyPa
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("failure", [requests.ConnectionError("geheim"), requests.Timeout("geheim"), answer(503)])
+@pytest.mark.parametrize(
+    "failure", [requests.ConnectionError("geheim"), requests.Timeout("geheim"), answer(503), answer(500)]
+)
 def test_registry_that_is_down_says_nothing_about_the_schema(
     monkeypatch: pytest.MonkeyPatch, failure: Exception | requests.Response
 ) -> None:

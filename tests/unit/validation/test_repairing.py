@@ -11,7 +11,7 @@ import pytest
 from streams.repair.file import Item
 from streams.validation import repairing
 from streams.validation.open import Pair
-from streams.validation.repairing import Order, Outcome, _proven, _repair_pair
+from streams.validation.repairing import Order, Outcome, _proven, _repair_pair, _request_items
 from streams.validation.report import Drifted, Report
 
 KEYS = [b"1", b"2", b"3"]
@@ -45,7 +45,7 @@ def test_only_proven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[str, list[bytes], set[str]]] = []
     report = checked(verified=1, drift=[Drifted(b"2", "stale", cause="rogue write")], superseded=1, moving={b"3"})
     answers = {key: {"outcome": "repaired", "reason": None} for key in KEYS}
-    monkeypatch.setattr(repairing, "_right_already", lambda *_: set())
+    monkeypatch.setattr(repairing, "_ended", lambda *_: [])
     monkeypatch.setattr(repairing, "_ask_owners", lambda *_: answers)
     monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
     monkeypatch.setattr(
@@ -65,8 +65,10 @@ def test_only_proven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     # A step says why as the file does; the check after the repair has looked itself.
     known = {"missed change"}
     assert said == [
+        ("open", [], set()),
         ("repairing", KEYS, known),
         ("repaired", KEYS, known),
+        ("open", [], set()),
         ("resolved", [b"1"], known),
         ("open", [b"2"], {"rogue write"}),
     ]
@@ -87,8 +89,18 @@ class Drifts:
         return [{"id": drift, "state": state} for drift, state in self._states.items() if drift in values["ids"]]
 
 
-def applied(monkeypatch: pytest.MonkeyPatch, control: Drifts | None, report: Report) -> tuple[Outcome, list[bytes]]:
-    """A repair of KEYS, whose checks find what the report says; the outcome, and what was ordered."""
+def applied(
+    monkeypatch: pytest.MonkeyPatch, control: Drifts | None, report: Report, said: list[Any] | None = None
+) -> tuple[Outcome, list[bytes]]:
+    """A repair of KEYS, whose checks find what the report says; the outcome, and what was ordered.
+
+    said: gets each state that is published, with its keys.
+    """
+
+    def publish(o: Any, p: Any, drift: Any, state: str, *_: Any, **more: Any) -> None:
+        if said is not None:
+            said.append((state, [each.key for each in drift]))
+
     ordered: list[bytes] = []
 
     def ask(o: Any, t: Any, p: Any, r: Any, grouped: dict[int, list[Item]], order: Any) -> dict[bytes, Any]:
@@ -98,7 +110,7 @@ def applied(monkeypatch: pytest.MonkeyPatch, control: Drifts | None, report: Rep
     monkeypatch.setattr(repairing, "opened", lambda plan: nullcontext(control))
     monkeypatch.setattr(repairing, "_ask_owners", ask)
     monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
-    monkeypatch.setattr(repairing, "_publish", lambda *_, **more: None)
+    monkeypatch.setattr(repairing, "_publish", publish)
     target = SimpleNamespace(partitioner=SimpleNamespace(partition=lambda key: 0))
     opener: Any = SimpleNamespace(target=lambda pair: nullcontext(target), plan=None)
     items = [
@@ -124,3 +136,26 @@ def test_a_key_that_is_wrong_again_or_still_open_is_ordered(monkeypatch: pytest.
     assert (done.unchanged, ordered) == (0, KEYS)
     done, ordered = applied(monkeypatch, None, checked())
     assert (done.unchanged, ordered) == (0, KEYS)
+
+
+def test_a_key_that_is_wrong_again_begins_a_new_life_before_it_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an ended drift no repair follows: the trail would refuse every step of it."""
+    said: list[Any] = []
+    control = Drifts(**{"1": "resolved", "2": "resolved", "3": "open"})
+    applied(monkeypatch, control, checked(drift=[Drifted(b"2", "stale")]), said)
+    assert said[:2] == [("open", [b"2"]), ("repairing", [b"2", b"3"])]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "partitions", "size"),
+    [(500, 4, 100), (3, 4, 22), (1, 4, 7), (1, 1000, 1)],
+)
+def test_a_request_is_as_large_as_its_budget_answers_soon(per_second: int, partitions: int, size: int) -> None:
+    """At 3 a second, four requests of 100 would be answered after everybody had given up."""
+    policy = SimpleNamespace(repair=SimpleNamespace(rows_per_second=per_second))
+    plan = SimpleNamespace(
+        replicas={"cache": SimpleNamespace(tables={"public.t": policy})},
+        tables={"public.t": SimpleNamespace(partitions=partitions)},
+    )
+    opener: Any = SimpleNamespace(plan=plan)
+    assert _request_items(opener, Pair("cache", "public.t")) == size

@@ -1,0 +1,84 @@
+"""A partition that is behind is waited for, but not by everything else that is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.agents import checks
+from streams.agents.checks import Checks
+from streams.checks.request import Depth, request
+
+
+class _Behind:
+    """An owner that has not reached the fence, and does not."""
+
+    tp = TP("bank.public.t", 2)
+
+    def __init__(self) -> None:
+        self.waits = 0
+        self.log: tuple[int, int] | None = None
+        self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False))
+        self.work = SimpleNamespace(unprepared="", held=None, digester=SimpleNamespace(version="1"))
+
+    async def passed(self, offset: int) -> bool:
+        """Not in this life."""
+        self.waits += 1
+        await asyncio.Event().wait()
+        return True
+
+    async def order_log(self, epoch: int, floor: int) -> None:
+        """Taken in."""
+        self.log = (epoch, floor)
+
+
+def asked(depth: Depth, run: str = "run-1") -> dict[str, Any]:
+    """A request of a run, as an owner gets it."""
+    return {
+        **request(run, "cache", "public.t", depth, between=(5, 9), epoch=3),
+        "partition": 2,
+        "round": 0,
+        "last": False,
+    }
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    """It waits for a moment only."""
+    monkeypatch.setattr(checks, "REACH_SECONDS", 0.05)
+    monkeypatch.setattr(checks, "REACH_AGAIN_SECONDS", 0.0)
+    nothing: Any = None
+    return Checks(nothing, nothing, nothing, nothing, nothing, nothing, {}, nothing)
+
+
+@pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])
+async def test_a_partition_that_is_behind_says_so_before_the_run_gives_up(agent: Checks, depth: Depth) -> None:
+    """The run is incomplete, and knows why."""
+    owner: Any = _Behind()
+    ((_, _, _, answer),) = await agent.answer(owner, asked(depth))
+    assert answer["incomplete"].startswith("bank.public.t[2] is behind: it did not reach the fence")
+    assert owner.waits == 1
+
+
+async def test_what_the_run_asks_next_waits_no_longer(agent: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred requests, each waited for in vain, would hold up an order for hours."""
+    owner: Any = _Behind()
+    await agent.answer(owner, asked(Depth.checksums))
+    monkeypatch.setattr(checks, "REACH_SECONDS", 60.0)
+    await asyncio.wait_for(agent.answer(owner, asked(Depth.checksums)), 5)
+    assert await agent.answer(owner, asked(Depth.log)) == []
+    assert owner.log == (3, 9)
+
+
+async def test_another_run_is_waited_for_anew(agent: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have come much later."""
+    owner: Any = _Behind()
+    await agent.answer(owner, asked(Depth.checksums))
+    monkeypatch.setattr(checks, "REACH_SECONDS", 60.0)
+    waiting = asyncio.create_task(agent.answer(owner, asked(Depth.checksums, "run-2")))
+    assert await asyncio.wait({waiting}, timeout=0.05) == (set(), {waiting})
+    waiting.cancel()
