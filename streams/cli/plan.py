@@ -89,7 +89,7 @@ def _live(plan: Plan, document: Document) -> Iterator[Finding]:
 def _store(plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisReplica) -> Iterator[Finding]:
     from streams.plan.live_replicas import dynamo_findings
     from streams.replicas.probe import dynamo_keys
-    from streams.replicas.redis import ping
+    from streams.replicas.redis_client import ping
 
     if isinstance(replica, RedisReplica):
         ping(replica.url.resolve())

@@ -32,7 +32,8 @@ def _postgres(replica: PostgresReplica, shapes: Mapping[str, Shape]) -> dict[str
 
 
 def _redis(plan: Plan, replica: RedisReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
-    from streams.replicas.redis import RedisTable, connect
+    from streams.replicas.redis import RedisTable
+    from streams.replicas.redis_client import connect
 
     client = connect(replica.url.resolve())
     return {

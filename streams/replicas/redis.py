@@ -10,111 +10,46 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from hashlib import sha1
-from importlib.resources import files
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
-
-from streams.errors import StoreUnavailable
 from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.foreign import foreign_row
-from streams.replicas.redis_errors import code, translated, unavailable
+from streams.replicas.redis_client import Client
+from streams.replicas.redis_errors import configuring
 from streams.replicas.redis_json import RowJson
 from streams.replicas.redis_keys import RedisKeys, UnusableKey
+from streams.replicas.redis_script import GUARD, READ, Script, call
 from streams.versions.entry import Token
 
-KEYS_PER_CALL: Final = 400  # 1,600 words for one MSET; Lua's unpack ends at 8,000, and others wait while a script runs
-CONNECT_SECONDS: Final = 3.0
-ANSWER_SECONDS: Final = 10.0
-_CONNECTIONS_MAX: Final = 8
 _BY_ORDER: Final = b"-"
 _IS_TOKEN: Final = re.compile(rb"[0-9a-f]{32}").fullmatch
-# A socket's path is a file; of a server's address it can only be the number of a database.
-_NUMBERED: Final = re.compile(r"unix://.*|rediss?://[^/?]*(/\d{0,5})?(\?.*)?").fullmatch
-_SETUP: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "CROSSSLOT"})
-
-
-class _Script:
-    def __init__(self, file: str) -> None:
-        self.text = files("streams.replicas").joinpath(file).read_text()
-        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_GUARD = _Script("redis_guard.lua")
-_READ = _Script("redis_read.lua")
-
-
-def connect(url: str) -> redis.Redis:
-    """A client with bounded connections and waits that never sends anything twice; opens nothing yet."""
-    try:
-        if not _NUMBERED(url):
-            raise ValueError("redis-py would take a database that is no number for 0")
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS_MAX,
-            timeout=ANSWER_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
-        )
-        # Options it does not know are refused when the first connection is made, and that opens nothing.
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, RedisError):
-        # Its message may quote the password.
-        raise Refused(
-            "The URL of the Redis replica cannot be read.",
-            "Write redis://[user:password@]host:port/0, with no options but redis-py's.",
-        ) from None
-    return redis.Redis(connection_pool=pool)
-
-
-def ping(url: str) -> None:
-    """Ask for a sign of life. Raises Refused for an unreadable URL and StoreUnavailable, neither with the URL in it."""
-    client = connect(url)
-    with client, translated(_address(client)):
-        client.ping()
 
 
 class RedisTable:
-    """One table in one Redis database (the contract is `replicas.base.ReplicaTable`).
+    """One table in one Redis database or cluster (the contract is `replicas.base.ReplicaTable`).
 
     template: key template over the SOT's key columns, None for `<table>:{key}:…`.
     tombstone_retention: how long a deleted row's token stays, at least the topic's retention and the longest pause.
-    client: from `connect`; may serve several tables, and `close` closes it.
+    client: from `redis_client.connect`; may serve several tables, and `close` closes it.
     """
 
     def __init__(
-        self, shape: Shape, client: redis.Redis, *, template: str | None = None, tombstone_retention: timedelta
+        self, shape: Shape, client: Client, *, template: str | None = None, tombstone_retention: timedelta
     ) -> None:
         if tombstone_retention < timedelta(seconds=1):
             raise Refused("A Redis replica needs a tombstone retention of a second or more.", "Set it in the plan.")
         self.shape = shape
         self._client = client
-        self._where = _address(client)
         self.names = RedisKeys(shape, template)
         self.json = RowJson(shape.target_columns, [column.type for column in shape.source_columns])
         self._retention = b"%d" % (tombstone_retention // timedelta(milliseconds=1))
 
     def prepare(self) -> None:
-        """Check that the server lets us in and is one we can write to; Redis needs nothing created."""
-        try:
-            with translated(self._where):
-                clustered = self._client.info("cluster").get("cluster_enabled")
-                for script in (_GUARD, _READ):
-                    self._client.script_load(script.text)
-        except StoreUnavailable as error:
-            if isinstance(error.__cause__, RedisError) and code(error.__cause__) in _SETUP:
-                raise Refused(error.what, error.hint) from error
-            raise
-        if clustered:
-            raise Refused(f"Redis at {self._where} is a cluster, which is not built yet.", "Use one that is not.")
+        """Check that the servers let us in and can be written to; Redis needs nothing created."""
+        with configuring(self._client.where):
+            self._client.servers.check((GUARD, READ))
 
     def apply(self, writes: Sequence[Write]) -> list[Result]:
         """Guarded writes; a key that cannot be a Redis key is refused alone."""
@@ -160,14 +95,13 @@ class RedisTable:
 
     def close(self) -> None:
         """Give back the client's connections."""
-        with suppress(RedisError, OSError):
-            self._client.close()
+        self._client.close()
 
     def _guarded(self, writes: Sequence[Write], expected: bytes) -> list[Result]:
         results = [APPLIED] * len(writes)
         sent: list[int] = []
-        names: list[str] = []
-        words: list[bytes] = []
+        pairs: list[tuple[str, str]] = []
+        words: list[tuple[bytes, bytes]] = []
         for number, write in enumerate(writes):
             try:
                 pair = self.names.pair(write.key)
@@ -180,51 +114,33 @@ class RedisTable:
                 results[number] = Result(Outcome.refused, None, "A value is not of the type its column had.")
                 continue
             sent.append(number)
-            names += pair
-            words += (write.token.encode().hex().encode(), content)
-        for first, answer in self._calls(_GUARD, names, words, (self._retention, expected)):
+            pairs.append(pair)
+            words.append((write.token.encode().hex().encode(), content))
+        for group, answer in self._calls(GUARD, pairs, words, (self._retention, expected)):
             for place, outcome, token in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
                 stored = Token.decode(bytes.fromhex(token.decode())) if token else None
-                results[sent[first + place - 1]] = Result(Outcome(outcome.decode()), stored)
+                results[sent[group[place - 1]]] = Result(Outcome(outcome.decode()), stored)
         return results
 
     def _calls(
-        self, script: _Script, names: list[str], words: Sequence[bytes] = (), before: Sequence[bytes] = ()
-    ) -> Iterator[tuple[int, list[Any]]]:
-        """Run a script over all key pairs, a few hundred a call, in one round trip: (first pair, answer) each."""
-        step = 2 * KEYS_PER_CALL
-        calls = []
-        for at in range(0, len(names), step):
-            keys = names[at : at + step]
-            calls.append((script.sha, len(keys), *keys, *before, *words[at : at + step]))
-        with translated(self._where):
-            answers = self._pipelined(script, calls)
-        return ((number * KEYS_PER_CALL, answer) for number, answer in enumerate(answers))
-
-    def _pipelined(self, script: _Script, calls: list[tuple[Any, ...]]) -> list[Any]:
-        answers = self._send(calls)
-        forgotten = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if forgotten:  # the server was restarted, or its script cache flushed: tell it again, and only once
-            self._client.script_load(script.text)
-            for number, answer in zip(forgotten, self._send([calls[number] for number in forgotten]), strict=True):
-                answers[number] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise unavailable(self._where, answer) from answer
-        return answers
-
-    def _send(self, calls: list[tuple[Any, ...]]) -> list[Any]:
-        if not calls:
-            return []
-        with self._client.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.evalsha(*call)
-            return pipeline.execute(raise_on_error=False)
+        self,
+        script: Script,
+        pairs: Sequence[tuple[str, str]],
+        words: Sequence[tuple[bytes, bytes]] = (),
+        before: tuple[bytes, ...] = (),
+    ) -> Iterator[tuple[list[int], list[Any]]]:
+        """Run a script over all key pairs: the numbers of some of them, and the answer for these, together all."""
+        servers = self._client.servers
+        groups = servers.groups([name for name, _ in pairs])
+        answers = servers.run(script, [call(group, pairs, words, before) for group in groups])
+        return zip(groups, answers, strict=True)
 
     def _held(self, pairs: dict[bytes, tuple[str, str]]) -> Iterator[tuple[bytes, Held]]:
-        names = [name for pair in pairs.values() for name in pair]
-        found = [item for _, answer in self._calls(_READ, names) for item in answer]
-        for key, value, token in zip(pairs, found[::2], found[1::2], strict=True):
+        found: list[Any] = [None] * len(pairs)
+        for group, answer in self._calls(READ, list(pairs.values())):
+            for number, value, token in zip(group, answer[::2], answer[1::2], strict=True):
+                found[number] = (value, token)
+        for key, (value, token) in zip(pairs, found, strict=True):
             held = Held(_token(token), None if value is None else self._row(value))
             if held != (None, None):
                 yield key, held
@@ -241,12 +157,9 @@ class RedisTable:
 
     def _scan_keys(self, chunk: int) -> Iterator[bytes]:
         given: set[bytes] = set()
-        cursor: int | None = None
-        while cursor != 0:
-            with translated(self._where):
-                cursor, names = self._client.scan(cursor or 0, match=self.names.glob, count=chunk)
+        for names in self._client.servers.scan(self.names.glob, chunk):
             for name in names:  # SCAN may give a key twice while the server grows or shrinks its table
-                key = self.names.row_key(cast(bytes, name))
+                key = self.names.row_key(name)
                 if key is not None and key not in given:
                     given.add(key)
                     yield key
@@ -261,8 +174,3 @@ def _token(found: bytes | list[bytes] | None) -> Token | None:
     if not isinstance(found, bytes) or not _IS_TOKEN(found):
         return None
     return Token.decode(bytes.fromhex(found.decode()))
-
-
-def _address(client: redis.Redis) -> str:
-    known = client.connection_pool.connection_kwargs
-    return str(known.get("path") or f"{known.get('host', 'localhost')}:{known.get('port', 6379)}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from redis import TimeoutError as NoAnswerInTime
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from streams.errors import StoreUnavailable
+from streams.replicas.base import Refused
 
 _REASONS = {
     "OOM": ("is out of memory", "Raise maxmemory or free some; writes go on by themselves."),
@@ -26,9 +28,13 @@ _REASONS = {
         "does not allow this user what is needed",
         "Allow GET, MGET, SET, MSET, UNLINK, TYPE, PTTL, SCAN, EVALSHA.",
     ),
-    "MOVED": ("is a Redis Cluster, which is not built yet", "Use a Redis that is not clustered."),
-    "CROSSSLOT": ("is a Redis Cluster, which is not built yet", "Use a Redis that is not clustered."),
-}
+    "MOVED": ("moves slots faster than it can be asked", "It will serve when that is done. If it has only now become "
+              "a cluster, start the worker again."),
+    "ASK": ("is moving a slot", "It will serve when that is done."),
+    "CLUSTERDOWN": ("is a cluster that does not serve all slots", "Look at CLUSTER INFO and CLUSTER NODES."),
+    "SELECT": ("is a cluster, which has no database but 0", "End the URL in /0."),
+}  # fmt: skip
+_SETUP = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "SELECT"})
 
 
 @contextmanager
@@ -36,10 +42,31 @@ def translated(where: str) -> Iterator[None]:
     """Turn every Redis error into StoreUnavailable; `where` is host:port, without user or password."""
     try:
         yield
-    except RedisError as error:
-        raise unavailable(where, error) from error
+    except (RedisError, RedisClusterException) as error:
+        told = _of_a_node(error)
+        raise unavailable(where, told) from told
     except OSError as error:
         raise StoreUnavailable(f"Redis at {where} cannot be reached.", "Is it running?") from error
+
+
+def _of_a_node(error: BaseException) -> Exception:
+    """Of a cluster none of whose nodes could be asked, what the last of them answered says more."""
+    inner: BaseException | None = error
+    while isinstance(inner, RedisClusterException):
+        inner = inner.__cause__ or inner.__context__
+    return inner if isinstance(inner, RedisError) else cast(Exception, error)
+
+
+@contextmanager
+def configuring(where: str) -> Iterator[None]:
+    """`translated`, but what waiting cannot mend is Refused: a password, a permission, the number of a database."""
+    try:
+        with translated(where):
+            yield
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, RedisError) and code(error.__cause__) in _SETUP:
+            raise Refused(error.what, error.hint) from error
+        raise
 
 
 def unavailable(where: str, error: Exception) -> StoreUnavailable:
@@ -65,8 +92,11 @@ _BY_CLASS = {
     "NoScriptError": "NOSCRIPT",
     "MasterDownError": "MASTERDOWN",
     "MovedError": "MOVED",
+    "AskError": "ASK",
     "TryAgainError": "TRYAGAIN",
-    "ClusterCrossSlotError": "CROSSSLOT",
+    "ClusterDownError": "CLUSTERDOWN",
+    "RedisClusterException": "CLUSTERDOWN",
+    "SlotNotCoveredError": "CLUSTERDOWN",
     "AuthenticationError": "WRONGPASS",
     "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
 }

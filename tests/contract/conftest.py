@@ -7,7 +7,7 @@ import pytest
 from tests.contract.fix_dynamodb import dynamodb_harness, dynamodb_server
 from tests.contract.fix_memory import memory_harness
 from tests.contract.fix_postgres import postgres_harness, postgres_server
-from tests.contract.fix_redis import redis_harness, redis_server
+from tests.contract.fix_redis import redis_cluster, redis_cluster_harness, redis_harness, redis_server
 from tests.contract.harness import Harness, MakeTable
 
 __all__ = [
@@ -16,11 +16,13 @@ __all__ = [
     "memory_harness",
     "postgres_harness",
     "postgres_server",
+    "redis_cluster",
+    "redis_cluster_harness",
     "redis_harness",
     "redis_server",
 ]
 
-STORES = ["memory", "postgres", "redis", "dynamodb"]
+STORES = ["memory", "postgres", "redis", "redis_cluster", "dynamodb"]
 
 
 @pytest.fixture(params=STORES)

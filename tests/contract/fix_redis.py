@@ -1,4 +1,4 @@
-"""A real Redis under the contract."""
+"""A real Redis under the contract, and a real Redis Cluster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 import redis
 
 from streams.replicas.base import ReplicaTable
-from streams.replicas.redis import RedisTable, connect
+from streams.replicas.redis import RedisTable
+from streams.replicas.redis_client import Client, connect
 from streams.rows.canonical import Row
+from tests.support.redis_cluster import private_cluster
 from tests.support.redis_server import redis_url
 
 _numbers = count(1)
@@ -23,8 +25,9 @@ RETENTION = timedelta(hours=1)
 class RedisHarness:
     """Each table lies under a name of its own, so that a server given from outside keeps its other keys."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, raw: redis.Redis | redis.RedisCluster) -> None:
         self.url = url
+        self.raw = raw
         self.client = connect(url)
         self.made: list[ReplicaTable] = []
 
@@ -39,24 +42,25 @@ class RedisHarness:
         assert isinstance(table, RedisTable)
         name, _ = table.names.pair(key)
         if row is None:
-            self.client.delete(name)
+            self.raw.delete(name)
         else:
-            self.client.set(name, table.json.encode(row))
+            self.raw.set(name, table.json.encode(row))
 
     def close(self) -> None:
         for table in self.made:
-            _forget(self.client, table.shape.table)
+            _forget(self.raw, table.shape.table)
             table.close()
         self.client.close()
+        self.raw.close()
 
-    def _open(self, shape: Any, client: redis.Redis) -> ReplicaTable:
+    def _open(self, shape: Any, client: Client) -> ReplicaTable:
         table = RedisTable(shape, client, tombstone_retention=RETENTION)
         table.prepare()
         self.made.append(table)
         return table
 
 
-def _forget(client: redis.Redis, table: str) -> None:
+def _forget(client: redis.Redis | redis.RedisCluster, table: str) -> None:
     for pattern in (f"{table}:*", f"holdtrue:{table}:*"):
         for name in client.scan_iter(match=pattern, count=1000):
             client.unlink(name)
@@ -72,6 +76,23 @@ def redis_server() -> Iterator[str]:
 @pytest.fixture
 def redis_harness(redis_server: str) -> Iterator[RedisHarness]:
     """Tables in Redis."""
-    harness = RedisHarness(redis_server)
+    harness = RedisHarness(redis_server, redis.Redis.from_url(redis_server))
     yield harness
     harness.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[str]:
+    """The URL of one of three primaries for this test run."""
+    with private_cluster() as urls:
+        yield urls[0]
+
+
+@pytest.fixture
+def redis_cluster_harness(redis_cluster: str) -> Iterator[RedisHarness]:
+    """Tables in Redis Cluster."""
+    raw = redis.RedisCluster.from_url(redis_cluster)
+    harness = RedisHarness(redis_cluster, raw)
+    yield harness
+    harness.close()
+    raw.disconnect_connection_pools()

@@ -7,7 +7,7 @@ import redis
 
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.probe import dynamo_keys
-from streams.replicas.redis import ping
+from streams.replicas.redis_client import ping
 from tests.support.redis_server import private_redis
 
 pytestmark = pytest.mark.stack

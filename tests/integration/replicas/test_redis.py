@@ -12,7 +12,8 @@ import redis
 from streams.errors import StoreUnavailable
 from streams.replicas.base import Held, Outcome, Refused
 from streams.replicas.foreign import is_foreign
-from streams.replicas.redis import RedisTable, connect
+from streams.replicas.redis import RedisTable
+from streams.replicas.redis_client import connect
 from streams.versions.entry import Token
 from tests.support.redis_server import free_port, private_redis
 from tests.support.writes import bury, put, token
@@ -215,20 +216,6 @@ def test_a_wrong_password_is_refused_without_being_shown() -> None:
                 table.apply([put(SHAPE, ROW, token(1))])
             assert "hunter2" not in str(refused.value) + str(away.value)
             table.close()
-
-
-def _cluster_port() -> int:
-    """A node's second port is 10,000 higher."""
-    return next(port for port in iter(free_port, None) if port < 55_000)
-
-
-def test_a_cluster_is_refused_by_name() -> None:
-    """It is not built yet; writing to one node would lose rows."""
-    with private_redis("--cluster-enabled", "yes", port=_cluster_port()) as url:
-        table = open_table(url)
-        with pytest.raises(Refused, match="not built yet"):
-            table.prepare()
-        table.close()
 
 
 def test_a_retention_of_nothing_is_refused(url: str) -> None:

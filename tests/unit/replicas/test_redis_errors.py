@@ -7,7 +7,7 @@ from redis import exceptions
 
 from streams.errors import StoreUnavailable
 from streams.replicas.base import Refused
-from streams.replicas.redis import connect
+from streams.replicas.redis_client import connect
 from streams.replicas.redis_errors import translated
 
 
@@ -27,7 +27,12 @@ from streams.replicas.redis_errors import translated
         (exceptions.ConnectionError("Error 111 connecting"), "cannot be reached"),
         (exceptions.TimeoutError("Timeout reading"), "in time"),
         (exceptions.AuthenticationError("invalid username-password pair"), "password"),
-        (exceptions.ResponseError("MOVED 3999 127.0.0.1:6381"), "not built yet"),
+        (exceptions.MovedError("3999 127.0.0.1:6381"), "moves slots"),
+        (exceptions.AskError("3999 127.0.0.1:6381"), "moving a slot"),
+        (exceptions.TryAgainError("Multiple keys request during rehashing of slot"), "moving a slot"),
+        (exceptions.ClusterDownError("The cluster is down"), "does not serve all slots"),
+        (exceptions.SlotNotCoveredError('Slot "1" not covered by the cluster.'), "does not serve all slots"),
+        (exceptions.RedisClusterException("All slots are not covered"), "does not serve all slots"),
         (ConnectionResetError(), "cannot be reached"),
     ],
 )
@@ -38,6 +43,20 @@ def test_every_error_is_a_store_that_cannot_serve_now(error: Exception, words: s
     assert words in caught.value.what
     assert "127.0.0.1:6379" in caught.value.what
     assert caught.value.hint
+
+
+def test_of_a_cluster_what_its_node_answered_is_said() -> None:
+    """The client wraps it, once or twice, in words of its own."""
+    try:
+        try:
+            raise exceptions.NoPermissionError("this user has no permissions")
+        except exceptions.ResponseError:
+            raise exceptions.RedisClusterException("Cluster mode is not enabled")  # noqa: B904 - as the client does
+    except exceptions.RedisClusterException as error:
+        wrapped = exceptions.RedisClusterException("cannot be connected")
+        wrapped.__cause__ = error
+    with pytest.raises(StoreUnavailable, match="does not allow this user"), translated("127.0.0.1:6379"):
+        raise wrapped
 
 
 @pytest.mark.parametrize(
