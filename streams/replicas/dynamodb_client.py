@@ -35,7 +35,10 @@ _REASONS = {
     "RequestLimitExceeded": _THROTTLED,
     "TransactionConflictException": ("had another writer on the same keys", "Sending the batch again decides it."),
     "TransactionInProgressException": ("is still busy with this transaction", "Send the batch again."),
-    "ResourceNotFoundException": ("does not have the table", "Run the worker's preparation again."),
+    "ResourceNotFoundException": (
+        "does not have the table",
+        "Start the worker again, which makes it; then validate, and repair what is missing.",
+    ),
     "AccessDeniedException": ("does not allow these credentials what is needed", "Look at the role's permissions."),
     "UnrecognizedClientException": ("does not know these credentials", "Look at the AWS credentials of this process."),
     "InvalidSignatureException": ("refused the signature", "Look at the AWS secret key and this machine's clock."),
