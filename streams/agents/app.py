@@ -167,7 +167,7 @@ def _table_work(
     fence = Fence(dsn, plan.source.slot, f"holdtrue {plan.name} {replica}")
     return TableWork(
         replica, table, mapping, shape, digester, store, registry, sot, fence, plan.tables[table].partitions, versions,
-        threads, budget, repairs,
+        threads, budget, repairs, absent_allowed=plan.replicas[replica].absent_allowed,
     )  # fmt: skip
 
 

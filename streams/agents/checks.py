@@ -142,8 +142,9 @@ class Checks(Requests):
         run, begin, end = request["run"], request["o1"], request["o2"]
         fenced, watch = (owner.state.epoch, begin), owner.watch
         findings = [
-            compare(s.sot, s.entry, s.content, fenced=fenced, seen=watch.seen(run, s.key, begin, end)) for s in seen
-        ]
+            compare(s.sot, s.entry, s.content, fenced=fenced, seen=watch.seen(run, s.key, begin, end),
+                    absent_allowed=owner.work.absent_allowed) for s in seen
+        ]  # fmt: skip
         findings = _without_open_questions(owner, seen, findings)
         return _report(owner, request, seen, await self._visible(owner, seen, findings))
 
@@ -232,6 +233,7 @@ def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], finding
         owner,
         request,
         verified=counted[Verdict.verified],
+        absent=counted[Verdict.absent],
         undecided=undecided[:named],
         suspected=[_suspicion(*pair) for pair in suspected[:explained]],
         # What is not named is not decided: the run is not correct, and says how many keys it is about.

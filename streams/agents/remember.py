@@ -23,6 +23,7 @@ from streams.control.materialise import Applied, Materialiser, progress
 from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
 from streams.control.reach import Reach
+from streams.control.stores import Stores
 from streams.drift.continuity import Source
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.health import stalled
@@ -31,6 +32,7 @@ from streams.kafka.registry import Registry, UnknownSchema
 from streams.kafka.topics import message_topic
 from streams.metrics import PROGRESS_SECONDS, STORE_ERRORS
 from streams.plan.model import Plan
+from streams.replicas.open import open_servers
 from streams.sot.fence import Fence, mark
 from streams.sot.identity import identity
 from streams.transport.batches import Batch
@@ -72,6 +74,7 @@ class Control:
         ends = Offsets(bootstrap, self._registry)
         events = EventWriter(bootstrap, self._registry, client_id=f"holdtrue-control-{instance}-source")
         self._continuity = Continuity(plan, watch, ends, events, self._read_source, fence.passed)
+        self._stores = Stores(plan, watch, events, partial(open_servers, plan))
         self._slot_refused = False
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
@@ -123,9 +126,11 @@ class Control:
             self._moved()
 
     async def keep_connector(self) -> None:
-        """Start the connector again if it has failed; say so if the source does not go on from what it was."""
+        """Start the connector again if it has failed; say so if source or stores do not go on from what they were."""
         await self._threads.run(_once, self._look_at_connector)
         await self._threads.run(_once, self._look_at_source)
+        for replica in self._stores.replicas:
+            await self._threads.run(_once, partial(self._stores.look, replica))
 
     def _look_at_connector(self) -> None:
         self._slot_refused = self._keeper.look()

@@ -32,7 +32,8 @@ class Schedule:
         rows = await asyncio.to_thread(self._database.rows, "last_runs")
         finished = {(row["replica"], row["table"], row["depth"]): row["finished"] for row in rows}
         known = {key: max(finished.get(key, moment), moment) for key, moment in self._tried.items()}
-        for run in list(due(self._plan, {**finished, **known}, self._started, datetime.now(UTC))):
+        lost = {row["replica"]: row["lost_at"] for row in await asyncio.to_thread(self._database.rows, "lost_stores")}
+        for run in list(due(self._plan, {**finished, **known}, self._started, datetime.now(UTC), lost)):
             self._tried[run] = datetime.now(UTC)
             await self._run(run)
 

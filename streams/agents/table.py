@@ -103,6 +103,8 @@ class TableWork:
     repairs: Budget
     decoders: dict[int, Decoder | None] = field(default_factory=dict)
     held: Held | None = None
+    # The plan allows the store to lose rows.
+    absent_allowed: bool = False
     # Why the store refused this table at the start; its owners hold it.
     unprepared: str = ""
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

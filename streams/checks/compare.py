@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     """What is known of a key after one look."""
 
     verified = "verified"
+    absent = "absent"  # gone from the store, which the plan allows; the version table has what the SOT has
     suspected = "suspected"
     undecided = "undecided"
 
@@ -40,26 +41,36 @@ class Finding(NamedTuple):
 
 
 VERIFIED = Finding(Verdict.verified)
+ABSENT = Finding(Verdict.absent)
 UNDECIDED = Finding(Verdict.undecided)
 
 
 def compare(
-    sot: bytes | None, entry: Entry | None, content: Content, *, fenced: tuple[int, int], seen: Collection[bytes | None]
+    sot: bytes | None,
+    entry: Entry | None,
+    content: Content,
+    *,
+    fenced: tuple[int, int],
+    seen: Collection[bytes | None],
+    absent_allowed: bool = False,
 ) -> Finding:
     """What is to be thought of a key.
 
     sot: digest of the SOT's row at the snapshot, None for no row. fenced: (epoch, O1). seen: digests this key had
-    between the fences, as far as it was watched; among them those that were reduced away.
+    between the fences, as far as it was watched; among them those that were reduced away. absent_allowed: the store may
+    lose what was written, so that only what is there must be right.
     """
     expected = entry.digest if entry is not None else None
-    if content.digest != expected:
+    lost = absent_allowed and content.digest is None and entry is not None and not entry.refused
+    right = ABSENT if lost and expected is not None else VERIFIED
+    if content.digest != expected and not lost:
         # Whatever the SOT says: the replica is not what its owner left there.
         return Finding(Verdict.suspected, kind_of(expected, entry, content))
     if expected == sot:
-        return VERIFIED
+        return right
     if entry is not None and entry.token.record >= fenced:
         # Only a change since O1 explains that the SOT was read before it: what the key was earlier explains nothing.
-        return VERIFIED if sot in seen else UNDECIDED
+        return right if sot in seen else UNDECIDED
     return Finding(Verdict.suspected, kind_of(sot, entry, content))
 
 

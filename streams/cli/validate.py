@@ -11,8 +11,8 @@ from streams.cli.context import context
 from streams.errors import UsageError
 
 _COLUMNS = (
-    "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "superseded", "skipped", "failed",
-    "drift_found", "seconds",
+    "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "absent", "superseded", "skipped",
+    "failed", "drift_found", "seconds",
 )  # fmt: skip
 _BUILT = (Depth.counts, Depth.checksums)
 _UNBUILT = ("sample", "full")

@@ -259,3 +259,20 @@ UPDATE holdtrue.source SET cause = NULL, reason = NULL, tables = NULL WHERE reas
 
 -- name: ordered_source
 UPDATE holdtrue.source SET ordered = true WHERE epoch = %(epoch)s
+
+-- name: add_store
+INSERT INTO holdtrue.stores (replica, histories) VALUES (%(replica)s, %(histories)s) ON CONFLICT DO NOTHING
+
+-- name: lock_store
+SELECT histories, told FROM holdtrue.stores WHERE replica = %(replica)s FOR UPDATE
+
+-- name: move_store
+UPDATE holdtrue.stores SET histories = %(histories)s, told = told AND NOT %(lost)s,
+       lost_at = CASE WHEN %(lost)s THEN now() ELSE lost_at END
+ WHERE replica = %(replica)s
+
+-- name: told_store
+UPDATE holdtrue.stores SET told = true WHERE replica = %(replica)s RETURNING replica
+
+-- name: lost_stores
+SELECT replica, lost_at FROM holdtrue.stores WHERE lost_at IS NOT NULL

@@ -37,6 +37,11 @@ class _Replica(Part):
     defaults: Annotated[Mapping[str, Any], _SchemaOfPolicies()] = Field(default_factory=dict, repr=False)
     tables: Annotated[dict[TableName, Annotated[TableMapping, _OneOrSeveral()]], Field(min_length=1)]
 
+    @property
+    def absent_allowed(self) -> bool:
+        """Whether a row that the store no longer has is no drift."""
+        return False
+
 
 class PostgresReplica(_Replica):
     """Tables in another Postgres database; `token_schema` holds the version rows beside them."""
@@ -55,10 +60,19 @@ class DynamoReplica(_Replica):
 
 
 class RedisReplica(_Replica):
-    """Hashes in a Redis database, one per row, under the key template of each table."""
+    """JSON objects in a Redis database or cluster, one per row, under the key template of each table.
+
+    `absent` says what a row counts as that Redis no longer has, because it was evicted or has expired.
+    """
 
     kind: Literal["redis"]
     url: Secret
+    absent: Literal["drift", "allowed"] = "drift"
+
+    @property
+    def absent_allowed(self) -> bool:
+        """Whether a row that Redis has evicted or let expire is no drift."""
+        return self.absent == "allowed"
 
 
 Replica = Annotated[PostgresReplica | DynamoReplica | RedisReplica, Field(discriminator="kind")]

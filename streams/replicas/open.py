@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from streams.plan.mapping import Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, RedisReplica
 from streams.replicas.base import ReplicaTable
+
+if TYPE_CHECKING:
+    from streams.replicas.redis_client import Client
 
 
 def open_replica(plan: Plan, replica: str, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
@@ -18,6 +22,15 @@ def open_replica(plan: Plan, replica: str, shapes: Mapping[str, Shape]) -> dict[
             return _redis(plan, redis, shapes)
         case DynamoReplica() as dynamo:
             return _dynamo(plan, dynamo, shapes)
+
+
+def open_servers(plan: Plan, replica: str) -> Client:
+    """The servers of a Redis replica, without its tables. Connects to nothing yet."""
+    from streams.replicas.redis_client import connect
+
+    spec = plan.replicas[replica]
+    assert isinstance(spec, RedisReplica), "another kind has none"
+    return connect(spec.url.resolve())
 
 
 def _postgres(replica: PostgresReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
@@ -38,7 +51,7 @@ def _redis(plan: Plan, replica: RedisReplica, shapes: Mapping[str, Shape]) -> di
     client = connect(replica.url.resolve())
     return {
         table: RedisTable(shape, client, template=replica.tables[table].key,
-                          tombstone_retention=plan.tombstone_retention)
+                          tombstone_retention=plan.tombstone_retention, absent_allowed=replica.absent_allowed)
         for table, shape in shapes.items()
     }  # fmt: skip
 

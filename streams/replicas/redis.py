@@ -32,11 +32,18 @@ class RedisTable:
 
     template: key template over the SOT's key columns, None for `<table>:{key}:…`.
     tombstone_retention: how long a deleted row's token stays, at least the topic's retention and the longest pause.
+    absent_allowed: a row may expire, so that one which will is what was written.
     client: from `redis_client.connect`; may serve several tables, and `close` closes it.
     """
 
     def __init__(
-        self, shape: Shape, client: Client, *, template: str | None = None, tombstone_retention: timedelta
+        self,
+        shape: Shape,
+        client: Client,
+        *,
+        template: str | None = None,
+        tombstone_retention: timedelta,
+        absent_allowed: bool = False,
     ) -> None:
         if tombstone_retention < timedelta(seconds=1):
             raise Refused("A Redis replica needs a tombstone retention of a second or more.", "Set it in the plan.")
@@ -44,6 +51,7 @@ class RedisTable:
         self._client = client
         self.names = RedisKeys(shape, template)
         self.json = RowJson(shape.target_columns, [column.type for column in shape.source_columns])
+        self._expiry_allowed = (b"allowed",) if absent_allowed else (b"",)
         self._retention = b"%d" % (tombstone_retention // timedelta(milliseconds=1))
 
     def prepare(self) -> None:
@@ -137,7 +145,7 @@ class RedisTable:
 
     def _held(self, pairs: dict[bytes, tuple[str, str]]) -> Iterator[tuple[bytes, Held]]:
         found: list[Any] = [None] * len(pairs)
-        for group, answer in self._calls(READ, list(pairs.values())):
+        for group, answer in self._calls(READ, list(pairs.values()), before=self._expiry_allowed):
             for number, value, token in zip(group, answer[::2], answer[1::2], strict=True):
                 found[number] = (value, token)
         for key, (value, token) in zip(pairs, found, strict=True):

@@ -49,6 +49,10 @@ class Client:
                     self._servers = self._cluster() if clustered else self._single
             return self._servers
 
+    def histories(self) -> frozenset[str]:
+        """The history of writes that each server has. Raises StoreUnavailable."""
+        return self.servers.histories()
+
     def close(self) -> None:
         """Give back all connections."""
         for each in (self._servers, self._single):

@@ -18,7 +18,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptErr
 from streams.errors import StoreUnavailable
 from streams.replicas.redis_errors import translated, unavailable
 from streams.replicas.redis_script import Call, Script, portions, whole
-from streams.replicas.redis_single import scanned, send
+from streams.replicas.redis_single import history, scanned, send
 
 # How often a call is sent that no node has carried out: to a slot's owner and to the node that takes it over, each of
 # which may have to be told the script, and once more where the slot has moved meanwhile.
@@ -87,6 +87,16 @@ class Cluster:
                     raise ClusterDownError("it says so itself")
                 for script in scripts:
                     client.script_load(script.text)
+
+    def histories(self) -> frozenset[str]:
+        """Those of all primaries."""
+        self._lost = True
+        self._find_lost()
+        found = set()
+        for node in self._primaries():
+            with self._at(node) as client:
+                found.add(history(client))
+        return frozenset(found)
 
     def close(self) -> None:
         """Close the connections to all nodes."""

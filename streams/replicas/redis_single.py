@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 from streams.replicas.redis_errors import translated
 from streams.replicas.redis_script import Call, Script, portions, whole
@@ -28,6 +28,9 @@ class Servers(Protocol):
 
     def check(self, scripts: Sequence[Script]) -> None:
         """Whether all that is needed is there and lets us in; makes the scripts known."""
+
+    def histories(self) -> frozenset[str]:
+        """The history of writes that each of them has: a server that takes over, or is restarted, begins another."""
 
     def close(self) -> None:
         """Give back the connections."""
@@ -67,6 +70,11 @@ class Single:
             for script in scripts:
                 self._client.script_load(script.text)
 
+    def histories(self) -> frozenset[str]:
+        """The server's own."""
+        with translated(self.where):
+            return frozenset([history(self._client)])
+
     def close(self) -> None:
         """Close its connections."""
         self._client.connection_pool.disconnect()
@@ -82,6 +90,18 @@ def send(client: redis.Redis, script: Script, calls: Sequence[Call], *before: st
                 pipeline.execute_command(word)  # type: ignore[no-untyped-call]
             pipeline.evalsha(script.sha, *call)
         return pipeline.execute(raise_on_error=False)[len(before) :: len(before) + 1]
+
+
+def history(client: redis.Redis) -> str:
+    """What a server's history of writes is known by. Of one that only follows another this says nothing.
+
+    The process, and where it branched off from the one it followed, if it ever did. Its own replication id will not do:
+    a server changes that too when its first replica comes and an hour after its last one has left.
+    """
+    told = {**client.info("replication"), **client.info("server")}
+    if told["role"] != "master":
+        raise ReadOnlyError("it follows another")
+    return "{run_id}:{master_replid2}:{second_repl_offset}".format_map(told)
 
 
 def scanned(client: redis.Redis, where: str, glob: str, count: int) -> Iterator[list[bytes]]:

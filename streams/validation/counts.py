@@ -26,19 +26,19 @@ def counts(target: Target, report: Report) -> None:
         slack = turned_after - turned_before
         if slack < 0:
             continue  # an owner has begun anew meanwhile: how much came and went before it is not known
-        if _differ((sot, replica), before, after, slack):
+        if _differ(sot, before, after, slack) or _differ(replica, before, after, slack, fewer=target.absent_allowed):
             report.count_differs = max(abs(sot - after), abs(replica - after))
             return
         if slack == 0 and before == after:
-            report.verified = after
+            report.verified, report.absent = replica, after - replica
             return
     report.end_early(f"rows came and went during all {TRIES_MAX} counts; use --depth checksums")
 
 
-def _differ(counted: tuple[int, int], before: int, after: int, slack: int) -> bool:
-    """Whether the difference is more than what came and went can explain."""
+def _differ(rows: int, before: int, after: int, slack: int, *, fewer: bool = False) -> bool:
+    """Whether there are more or fewer rows than what came and went can explain. fewer: fewer there may be."""
     low, high = min(before, after) - slack, max(before, after) + slack
-    return not all(low <= rows <= high for rows in counted)
+    return rows > high or (rows < low and not fewer)
 
 
 def _owners(target: Target, report: Report, number: int) -> tuple[int, int]:

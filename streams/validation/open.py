@@ -102,6 +102,7 @@ class Opener:
                 exchange,
                 self._partitioner(pair, shape),
                 on_silence=partial(self._require_worker, pair.replica),
+                absent_allowed=plan.replicas[pair.replica].absent_allowed,
             )
 
     def _require_worker(self, replica: str) -> None:

@@ -37,6 +37,8 @@ class Report:
     sot_rows: int | None = None
     replica_rows: int | None = None
     verified: int = 0
+    # Gone from the store, which the plan allows: looked at, and no drift.
+    absent: int = 0
     superseded: int = 0
     skipped: int = 0
     failed: int = 0
@@ -59,7 +61,7 @@ class Report:
     def end_early(self, reason: str) -> None:
         """What was sent and not decided by now has failed."""
         self.reason = reason
-        decided = self.verified + self.drift_found + self.superseded + self.skipped + self.failed
+        decided = self.verified + self.absent + self.drift_found + self.superseded + self.skipped + self.failed
         self.failed += max(0, (self.sot_rows or 0) - decided)
 
     @property
@@ -79,7 +81,7 @@ class Report:
     @property
     def coverage(self) -> dict[str, int | None]:
         """What became of the keys; all None where the source was not read: none of them was found to be anything."""
-        names = ("verified", "superseded", "skipped", "failed", "drift_found")
+        names = ("verified", "absent", "superseded", "skipped", "failed", "drift_found")
         looked = self.sot_rows is not None
         return {name: getattr(self, name) if looked else None for name in names}
 

@@ -24,7 +24,7 @@ REQUEST_BYTES = 4 * 1024 * 1024
 SUSPECTS_MAX = 100_000
 ROUNDS_MAX = 3
 # What the answers to a look count.
-COUNTED = ("verified", "skipped")
+COUNTED = ("verified", "absent", "skipped")
 
 
 @dataclass(slots=True)
@@ -260,8 +260,8 @@ class Rounds:
     def _take(self, answer: dict[str, Any], found: Open, counted: Sequence[str]) -> None:
         if answer["incomplete"]:
             raise NotReady(answer["incomplete"])
-        for name in counted:
-            setattr(self._report, name, getattr(self._report, name) + answer[name])
+        for name in counted:  # an owner of an older version does not know all of them
+            setattr(self._report, name, getattr(self._report, name) + answer.get(name, 0))
         for key in answer["undecided"]:
             if found.has_room(key):
                 found.undecided.add(key)

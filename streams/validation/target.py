@@ -35,6 +35,8 @@ class Target:
     # How long owners may say nothing, and a fence may take: who is behind by more is reported, not waited for. Not a
     # bound on the run, which is as long as the table is large.
     silence_seconds: float = 120.0
+    # The plan allows the store to lose rows.
+    absent_allowed: bool = False
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 from streams.kafka.groups import has_members
 from streams.local.stack import Stack
 from tests.support.databases import create, drop, environment
-from tests.support.looks import Rows, sot_rows, store_rows
+from tests.support.looks import Rows, redis_rows, sot_rows, store_rows
 from tests.support.plans import Replicas, Tables, plan_document
 from tests.support.processes import Worker, stop_all
 from tests.support.topic import raw, values
@@ -240,8 +240,11 @@ class Bank:
 
     def actual(self, replica: str, table: str) -> Rows:
         """What the replica holds now."""
-        kind = self.document["replicas"][replica]["kind"]
-        return store_rows(kind, self.env, table, self.document["tables"][table]["key"], self.mapping(replica, table))
+        spec = self.document["replicas"][replica]
+        key, mapping = self.document["tables"][table]["key"], self.mapping(replica, table)
+        if spec["kind"] == "redis":
+            return redis_rows(self.env[spec["url"]["env"]], key, mapping)
+        return store_rows(spec["kind"], self.env, table, key, mapping)
 
     def mapping(self, replica: str, table: str) -> Mapping[str, Any]:
         """The mapping as the plan's text has it."""

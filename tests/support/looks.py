@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -30,15 +30,19 @@ def sot_rows(dsn: str, table: str, key: Sequence[str], mapping: Mapping[str, Any
 
 
 def store_rows(kind: str, env: Mapping[str, str], table: str, key: Sequence[str], mapping: Mapping[str, Any]) -> Rows:
-    """The rows a store holds."""
+    """The rows a Postgres or a DynamoDB replica holds."""
+    if kind == "postgres":
+        return _by_key(_select(env["HOLDTRUE_REPLICA_DSN"], mapping.get("to", table), SQL("true")), key, mapping)
+    return _by_key(_dynamodb(env, mapping["to"]), key, mapping)
+
+
+def redis_rows(url: str, key: Sequence[str], mapping: Mapping[str, Any]) -> Rows:
+    """The rows a Redis replica holds."""
+    return _by_key(_redis(url, mapping["key"].partition("{")[0]), key, mapping)
+
+
+def _by_key(found: Iterable[Row], key: Sequence[str], mapping: Mapping[str, Any]) -> Rows:
     names = [mapping.get("columns", {}).get("rename", {}).get(name, name) for name in key]
-    match kind:
-        case "postgres":
-            found: Any = _select(env["HOLDTRUE_REPLICA_DSN"], mapping.get("to", table), SQL("true"))
-        case "redis":
-            found = _redis(env["HOLDTRUE_REDIS_URL"], mapping["key"].partition("{")[0])
-        case _:
-            found = _dynamodb(env, mapping["to"])
     return {tuple(row[name] for name in names): row for row in found}
 
 
@@ -67,11 +71,17 @@ def _condition(condition: Mapping[str, Any]) -> Composable:
 
 def _redis(url: str, prefix: str) -> Iterator[Row]:
     with redis.Redis.from_url(url) as client:
-        names = list(client.scan_iter(match=f"{prefix}*", count=5000))
+        clustered = client.info("cluster")["cluster_enabled"]
+    found: Any = redis.RedisCluster.from_url(url) if clustered else redis.Redis.from_url(url)
+    with found:
+        names = list(found.scan_iter(match=f"{prefix}*", count=5000))
         for start in range(0, len(names), 1000):
-            for value in client.mget(names[start : start + 1000]):
+            some = names[start : start + 1000]
+            for value in found.mget_nonatomic(some) if clustered else found.mget(some):
                 if value is not None:
                     yield {name: _text(each) for name, each in json.loads(value).items()}
+        if clustered:
+            found.disconnect_connection_pools()
 
 
 def _text(value: Any) -> str | None:

@@ -19,6 +19,7 @@ POLICIES: dict[str, Any] = {
 STORES: dict[str, dict[str, Any]] = {
     "reports": {"kind": "postgres", "dsn": {"env": "HOLDTRUE_REPLICA_DSN"}},
     "cache": {"kind": "redis", "url": {"env": "HOLDTRUE_REDIS_URL"}},
+    "shards": {"kind": "redis", "url": {"env": "HOLDTRUE_SHARDS_URL"}},
     "lookup": {"kind": "dynamodb", "endpoint": {"env": "HOLDTRUE_DYNAMODB"}, "region": "local"},
 }
 
@@ -50,7 +51,7 @@ def _replica(name: str, store: str, tables: Tables, mappings: Mapping[str, Mappi
 
 def _placed(name: str, store: str, table: str, key: Sequence[str], mapping: Mapping[str, Any]) -> dict[str, Any]:
     short = table.partition(".")[2]
-    if store == "cache":
+    if STORES[store]["kind"] == "redis":
         return {"key": ":".join((name, short, *(f"{{{column}}}" for column in key))), **mapping}
     if store == "lookup":
         return {"to": f"{name}_{short}", "tombstones": "attribute", **mapping}

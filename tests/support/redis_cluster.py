@@ -126,3 +126,12 @@ def restored_slot(slot: int, source: str, target: str) -> Iterator[None]:
 def _at(url: str, *words: object) -> Any:
     with redis.Redis.from_url(url, decode_responses=True) as node:
         return command(node, *words)
+
+
+def follow(replica: str, primary: str, others: Sequence[str]) -> None:
+    """Make a node the replica of a primary, known to all, with all that its primary has."""
+    meet(primary, replica)
+    wait_until(lambda: all(know_each_other(url, replica) for url in {primary, *others}), "all to know the replica")
+    _at(replica, "CLUSTER REPLICATE", node_id(primary))
+    with redis.Redis.from_url(replica) as node:
+        wait_until(lambda: node.info("replication").get("master_link_status") == "up", "the replica to follow")

@@ -16,6 +16,7 @@ from streams.replicas.redis import RedisTable
 from streams.replicas.redis_client import connect
 from streams.versions.entry import Token
 from tests.support.redis_server import free_port, private_redis
+from tests.support.wait import wait_until
 from tests.support.writes import bury, put, token
 from tests.unit.replicas.shapes import shape_of
 
@@ -79,6 +80,19 @@ def test_a_row_that_somebody_lets_expire_is_not_what_we_wrote(table: RedisTable,
     assert table.overrule(b"1", token(1), put(SHAPE, ROW, token(1, refresh=1))).outcome is Outcome.applied
     assert table.read([b"1"]) == {b"1": Held(token(1, refresh=1), ROW)}
     assert raw.pttl(VALUE) == -1
+
+
+def test_where_rows_may_expire_one_that_will_is_what_was_written(table: RedisTable, url: str, raw: redis.Redis) -> None:
+    """The plan's `absent: allowed`: its content counts, and other content is as wrong as ever."""
+    table.apply([put(SHAPE, ROW, token(1))])
+    raw.expire(VALUE, 3600)
+    allowed = RedisTable(SHAPE, connect(url), tombstone_retention=timedelta(hours=1), absent_allowed=True)
+    assert allowed.read([b"1"]) == {b"1": Held(token(1), ROW)}
+    raw.set(VALUE, "rubbish", ex=3600)
+    row = allowed.read([b"1"])[b"1"].row
+    assert row is not None
+    assert is_foreign(row)
+    allowed.close()
 
 
 def test_a_flushed_script_cache_is_filled_again(table: RedisTable, raw: redis.Redis) -> None:
@@ -186,6 +200,35 @@ def test_a_replica_of_another_server_is_unavailable(table: RedisTable, raw: redi
             table.apply([put(SHAPE, ROW, token(2))])
     finally:
         raw.replicaof("NO", "ONE")
+
+
+def test_a_server_has_another_history_when_it_was_promoted_or_restarted(url: str, raw: redis.Redis) -> None:
+    """And no other while it serves, whatever replicas come and go; while it follows another it tells none."""
+    client = connect(url)
+    before = client.histories()
+    with private_redis() as other, redis.Redis.from_url(other) as replica:
+        known = raw.connection_pool.connection_kwargs
+        replica.replicaof(known["host"], known["port"])
+        wait_until(lambda: raw.info("replication")["connected_slaves"] == 1, "a replica")
+        assert client.histories() == before
+        replica.replicaof("NO", "ONE")
+        raw.set("since", "then")
+        assert client.histories() == before
+        raw.replicaof("127.0.0.1", replica.connection_pool.connection_kwargs["port"])
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            client.histories()
+        wait_until(lambda: raw.info("replication").get("master_link_status") == "up", "it to follow")
+        raw.replicaof("NO", "ONE")
+        promoted = client.histories()
+        assert not promoted & before
+        other_client = connect(other)
+        assert not other_client.histories() & {*promoted, *before}
+        other_client.close()
+    with private_redis(port=replica.connection_pool.connection_kwargs["port"]):
+        restarted = connect(other)
+        assert not restarted.histories() & {*promoted, *before}
+        restarted.close()
+    client.close()
 
 
 def test_a_stopped_server_is_unavailable_until_it_is_back() -> None:

@@ -17,6 +17,7 @@ from streams.replicas.redis_client import connect, ping
 from tests.support.redis_cluster import (
     cluster_node,
     command,
+    follow,
     join,
     know_each_other,
     meet,
@@ -180,14 +181,11 @@ def test_a_primary_that_dies_is_waited_for_and_replaced() -> None:
         with cluster_node() as dying:
             join([*urls, dying])
             replica = nodes.enter_context(cluster_node())
-            meet(replica, dying)
-            wait_until(lambda: all(know_each_other(url, replica) for url in (*urls, dying)), "all to know the replica")
-            with redis.Redis.from_url(replica) as client:
-                wait_until(lambda: _replicates(client, node_id(dying)), "the replica to be one")
-                wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica to follow")
-            table = open_table(urls[0])
+            follow(replica, dying, urls)
+            table, servers = open_table(urls[0]), connect(urls[1])
             table.prepare()
             written(table, 1)
+            before = servers.histories()
             with redis.Redis.from_url(dying) as client:
                 assert client.execute_command("WAIT", 1, 5000) == 1  # type: ignore[no-untyped-call]
         for call in (lambda: table.apply(batch(2)), lambda: list(table.scan(100)), table.prepare):
@@ -198,14 +196,9 @@ def test_a_primary_that_dies_is_waited_for_and_replaced() -> None:
         wait_until(lambda: _applied(table, 3), "the promoted replica to take writes")
         assert_holds(table, 3)
         assert table.count() == len(KEYS)
-        table.close()
-
-
-def _replicates(client: redis.Redis, primary: str) -> bool:
-    try:
-        return bool(command(client, "CLUSTER REPLICATE", primary))
-    except redis.ResponseError:
-        return False
+        assert len(servers.histories() & before) == 2  # of the primaries that have lost nothing
+        for each in (table, servers):
+            each.close()
 
 
 def _applied(table: RedisTable, offset: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.checks.compare import NOTHING, UNDECIDED, VERIFIED, Content, Finding, Verdict, compare
+from streams.checks.compare import ABSENT, NOTHING, UNDECIDED, VERIFIED, Content, Finding, Verdict, compare
 from streams.versions.entry import Entry, Token
 
 A, B = b"a" * 16, b"b" * 16
@@ -49,6 +49,38 @@ def test_a_digest_from_before_explains_nothing_where_the_entry_has_not_moved() -
 def test_content_that_is_not_the_entrys_is_suspected_whatever_the_sot_says(content: Content, kind: str) -> None:
     """A stored digest proves nothing about content."""
     assert compare(A, entry(), content, fenced=(1, 0), seen={A, B}) == suspected(kind)
+
+
+def test_where_the_plan_allows_it_a_row_that_is_gone_is_no_drift() -> None:
+    """Evicted with its token or without it, or expired: looked at, and not called verified."""
+    for content in (NOTHING, Content(TOKEN, None)):
+        assert compare(A, entry(), content, fenced=(1, 9), seen=(), absent_allowed=True) == ABSENT
+        assert compare(B, entry(), content, fenced=(1, 5), seen={B}, absent_allowed=True) == ABSENT
+        assert compare(A, entry(), content, fenced=(1, 9), seen=()) == suspected("missing")
+
+
+@pytest.mark.parametrize(
+    ("sot", "known", "content", "kind"),
+    [
+        (A, entry(), Content(TOKEN, B), "mismatch"),  # what is there must be right
+        (A, entry(), Content(Token(1, 4, 0), B), "stale"),
+        (None, entry(None), Content(None, A), "orphan"),  # and what was deleted must not be
+        (B, entry(), NOTHING, "missing"),  # a change never came through: gone or not, that is no eviction
+        (A, None, NOTHING, "missing"),
+        (A, entry()._replace(refused=True), NOTHING, "unapplied"),
+    ],
+)
+def test_allowed_to_be_gone_is_not_allowed_to_be_wrong(
+    sot: bytes | None, known: Entry | None, content: Content, kind: str
+) -> None:
+    """Everything else stays drift."""
+    assert compare(sot, known, content, fenced=(1, 9), seen=(), absent_allowed=True) == suspected(kind)
+    assert compare(sot, known, content, fenced=(1, 9), seen=()) == suspected(kind)
+
+
+def test_a_deleted_row_that_is_gone_is_verified() -> None:
+    """Nothing else was to be expected of it."""
+    assert compare(None, entry(None), NOTHING, fenced=(1, 9), seen=(), absent_allowed=True) == VERIFIED
 
 
 @pytest.mark.parametrize("content", [NOTHING, Content(TOKEN, B), Content(Token(1, 4, 0), B)])

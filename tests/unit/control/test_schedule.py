@@ -29,6 +29,15 @@ def test_every_depth_of_every_pair_is_due_after_one_period() -> None:
     assert set(due(PLAN, {}, STARTED, STARTED + HOUR)) == EVERYTHING
 
 
+def test_what_a_store_may_have_lost_is_looked_for_at_once() -> None:
+    """Every run of that replica, also one that was never made; and once, until it may have lost more."""
+    of_cache = {each for each in EVERYTHING if each.replica == "cache"}
+    lost = {"cache": STARTED + timedelta(minutes=10)}
+    now = STARTED + timedelta(minutes=11)
+    assert set(due(PLAN, {}, STARTED, now, lost)) == of_cache
+    assert set(due(PLAN, dict.fromkeys(of_cache, now), STARTED, now, lost)) == set()
+
+
 def test_a_run_made_meanwhile_is_not_due_again() -> None:
     """Also one that somebody else made, by hand."""
     made = Due("cache", "public.pgbench_tellers", "counts")
