@@ -202,33 +202,42 @@ def test_a_replica_of_another_server_is_unavailable(table: RedisTable, raw: redi
         raw.replicaof("NO", "ONE")
 
 
-def test_a_server_has_another_history_when_it_was_promoted_or_restarted(url: str, raw: redis.Redis) -> None:
+def test_a_server_has_another_history_when_it_was_promoted_or_restarted() -> None:
     """And no other while it serves, whatever replicas come and go; while it follows another it tells none."""
+    with private_redis() as url, private_redis() as other:
+        with connected(url) as raw, connected(other) as replica:
+            before = histories(url)
+            replica.replicaof("127.0.0.1", port_of(url))
+            wait_until(lambda: raw.info("replication")["connected_slaves"] == 1, "a replica")
+            assert histories(url) == before
+            replica.replicaof("NO", "ONE")
+            raw.set("since", "then")
+            assert histories(url) == before
+            raw.replicaof("127.0.0.1", port_of(other))
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                histories(url)
+            wait_until(lambda: raw.info("replication").get("master_link_status") == "up", "it to follow")
+            raw.replicaof("NO", "ONE")
+        promoted, took_over = histories(url), histories(other)
+        assert len(before | promoted | took_over) == 3
+    with private_redis(port=port_of(other)):
+        assert not histories(other) & (before | promoted | took_over)
+
+
+def connected(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, decode_responses=True)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].removesuffix("/0"))
+
+
+def histories(url: str) -> frozenset[str]:
     client = connect(url)
-    before = client.histories()
-    with private_redis() as other, redis.Redis.from_url(other) as replica:
-        known = raw.connection_pool.connection_kwargs
-        replica.replicaof(known["host"], known["port"])
-        wait_until(lambda: raw.info("replication")["connected_slaves"] == 1, "a replica")
-        assert client.histories() == before
-        replica.replicaof("NO", "ONE")
-        raw.set("since", "then")
-        assert client.histories() == before
-        raw.replicaof("127.0.0.1", replica.connection_pool.connection_kwargs["port"])
-        with pytest.raises(StoreUnavailable, match="read-only"):
-            client.histories()
-        wait_until(lambda: raw.info("replication").get("master_link_status") == "up", "it to follow")
-        raw.replicaof("NO", "ONE")
-        promoted = client.histories()
-        assert not promoted & before
-        other_client = connect(other)
-        assert not other_client.histories() & {*promoted, *before}
-        other_client.close()
-    with private_redis(port=replica.connection_pool.connection_kwargs["port"]):
-        restarted = connect(other)
-        assert not restarted.histories() & {*promoted, *before}
-        restarted.close()
-    client.close()
+    try:
+        return client.histories()
+    finally:
+        client.close()
 
 
 def test_a_stopped_server_is_unavailable_until_it_is_back() -> None:
