@@ -13,6 +13,7 @@ from streams.plan.duration import Duration
 Mode = Literal["replicate", "invalidate", "verify"]
 Trigger = Literal["realtime", "scheduled", "on_demand"]
 Failure = Literal["dead-letter", "hold"]
+Continuity = Literal["continue", "hold"]
 Depth = Literal["counts", "checksums", "sample", "full"]
 DriftKind = Literal["missing", "orphan", "stale", "mismatch"]
 
@@ -87,6 +88,7 @@ class Policies(Part):
     on_failure: Failure
     repair: Repair
     validation: Validation = FILLED_IN_VALIDATION
+    on_continuity: Continuity = "continue"
 
     @property
     def lag_max(self) -> timedelta | None:

@@ -18,6 +18,7 @@ _MEANING: Final = {
     "lag": "the longest time the replica may be behind, such as 2s",
     "conflict": "which row stays when the replica was written by others: source_wins or {last_write_wins: COLUMN}",
     "on_failure": "what happens to a change that cannot be applied: dead-letter or hold",
+    "on_continuity": "whether a table is written while changes of it may be missing: continue or hold",
     "mode": "what holdtrue does with this table: replicate, invalidate or verify",
     "trigger": "when it does it: realtime, scheduled or on_demand",
     "repair": "which drift is repaired without asking: {automatic: []} for none",
@@ -38,7 +39,7 @@ _MEANING: Final = {
     "name": "the plan's name, used in the names of slot, connector and consumer groups",
 }
 _WHO: Final = {
-    **dict.fromkeys(("owner", "approver", "conflict", "on_failure", "repair", "automatic"), OWNER),
+    **dict.fromkeys(("owner", "approver", "conflict", "on_failure", "on_continuity", "repair", "automatic"), OWNER),
     **dict.fromkeys(("consistency", "lag", "mode", "trigger", "tombstones", "validation", "depths", "every"), READERS),
     **dict.fromkeys(
         ("retention", "longest_pause", "tombstone_retention", "dsn", "url", "endpoint", "region"), OPERATOR

@@ -14,6 +14,24 @@ from confluent_kafka import Consumer, TopicPartition
 READ_SECONDS_MAX = 20
 
 
+class Decoder:
+    """Decodes keys and values by their writer's schema, each of which is asked for once."""
+
+    def __init__(self, registry: str) -> None:
+        self._registry = registry
+        self._schemas: dict[int, Any] = {}
+
+    def decoded(self, framed: bytes | None) -> Any:
+        """What is behind byte 0 and the schema id; None stays None."""
+        if framed is None:
+            return None
+        schema_id = int.from_bytes(framed[1:5], "big")
+        if schema_id not in self._schemas:
+            text = requests.get(f"{self._registry}/schemas/ids/{schema_id}", timeout=10).json()["schema"]
+            self._schemas[schema_id] = fastavro.parse_schema(json.loads(text))
+        return fastavro.schemaless_reader(io.BytesIO(framed[5:]), self._schemas[schema_id], None)
+
+
 def raw(consumer: Consumer, topic: str) -> list[Any]:
     """All messages of a topic, partition by partition."""
     found: list[Any] = []
@@ -37,14 +55,5 @@ def raw(consumer: Consumer, topic: str) -> list[Any]:
 
 def values(consumer: Consumer, topic: str, registry: str) -> list[dict[str, Any]]:
     """The values of all messages, by their writer's schema."""
-    schemas: dict[int, Any] = {}
-
-    def decoded(value: bytes) -> dict[str, Any]:
-        schema_id = int.from_bytes(value[1:5], "big")
-        if schema_id not in schemas:
-            text = requests.get(f"{registry}/schemas/ids/{schema_id}", timeout=10).json()["schema"]
-            schemas[schema_id] = fastavro.parse_schema(json.loads(text))
-        record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), schemas[schema_id], None)
-        return dict(record)
-
-    return [decoded(message.value()) for message in raw(consumer, topic) if message.value() is not None]
+    decoder = Decoder(registry)
+    return [dict(decoder.decoded(m.value())) for m in raw(consumer, topic) if m.value() is not None]
