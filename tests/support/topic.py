@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import fastavro
@@ -32,12 +33,13 @@ class Decoder:
         return fastavro.schemaless_reader(io.BytesIO(framed[5:]), self._schemas[schema_id], None)
 
 
-def raw(consumer: Consumer, topic: str) -> list[Any]:
-    """All messages of a topic, partition by partition."""
+def raw(consumer: Consumer, topic: str, since: Mapping[tuple[str, int], int] | None = None) -> list[Any]:
+    """All messages of a topic, partition by partition. since: from these offsets of topic and partition on."""
     found: list[Any] = []
     described = consumer.list_topics(topic, timeout=10).topics[topic]
     for partition in described.partitions:
         low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        low = max(low, (since or {}).get((topic, partition), 0))
         if end <= low:
             continue
         consumer.assign([TopicPartition(topic, partition, low)])

@@ -1,0 +1,1 @@
+"""What the real connector sends where the ordering rule relies on it (docs/debezium.md)."""
