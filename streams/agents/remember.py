@@ -15,7 +15,8 @@ from streams.agents.keeper import Keeper
 from streams.agents.retry import SchemaNotThere, until_available
 from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
-from streams.connectors.source import connect, published, slot
+from streams.connectors.slot import slot
+from streams.connectors.source import connect, published
 from streams.control import gauges, topic, trail
 from streams.control.continuity import Continuity
 from streams.control.database import Database

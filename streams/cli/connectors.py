@@ -13,7 +13,8 @@ from streams.cli.output import Format
 from streams.errors import NotReady
 
 if TYPE_CHECKING:
-    from streams.connectors.source import Prepared, Slot
+    from streams.connectors.slot import Slot
+    from streams.connectors.source import Prepared
     from streams.kafka.connect import Connect, ConnectorState
     from streams.plan.model import Plan
 
@@ -79,17 +80,22 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
 
 def status(ctx: typer.Context) -> None:
     """Show connector, tasks and replication slot. Exit 3 when anything of it does not run."""
+    from streams.connectors.errors import NotPublished, SlotLost
     from streams.connectors.render import connector_name
-    from streams.connectors.source import NotPublished
     from streams.kafka.connect import not_running
 
     call = context(ctx)
     plan = _plan(call)
-    state = _connect(plan).state(connector_name(plan))
+    connect = _connect(plan)
+    state = connect.state(connector_name(plan))
     slot, unpublished = _slot_and_unpublished(plan)
     _show(call, plan, state, slot)
+    # Before what it is the cause of: a connector without a task.
+    if slot is not None and slot.lost:
+        raise SlotLost(plan.source.slot)
     if wrong := not_running(connector_name(plan), state):
         raise wrong
+    _require_log(plan, connect.position(connector_name(plan)))
     if slot is None or not slot.active:
         raise NotReady(
             f"Nobody reads the slot {plan.source.slot} yet.",
@@ -189,6 +195,8 @@ def _stopped(connectors: Connect, name: str) -> Iterator[None]:
 
 def _said(plan: Plan, prepared: Prepared) -> list[str]:
     lines = [f"signal table {plan.source.signal_table}: created"] if prepared.signal_table_created else []
+    if prepared.slot_dropped:
+        lines.append(f"slot {plan.source.slot}: had lost its log, dropped")
     if prepared.publication_created:
         lines.append(f"publication {plan.source.publication}: created")
     else:
@@ -199,17 +207,30 @@ def _said(plan: Plan, prepared: Prepared) -> list[str]:
 
 
 def _slot(plan: Plan, dsn: str) -> Slot | None:
-    from streams.connectors.source import connect, slot
+    from streams.connectors.slot import slot
+    from streams.connectors.source import connect
 
     with connect(dsn) as connection:
         return slot(connection, plan.source.slot)
 
 
 def _slot_and_unpublished(plan: Plan) -> tuple[Slot | None, tuple[str, ...]]:
-    from streams.connectors.source import connect, slot, unpublished
+    from streams.connectors.slot import slot
+    from streams.connectors.source import connect, unpublished
 
     with connect(plan.source.dsn.resolve()) as connection:
         return slot(connection, plan.source.slot), unpublished(connection, plan)
+
+
+def _require_log(plan: Plan, read: int) -> None:
+    """Raises LogBehind when the log ends before what was read of it, which was asked for earlier."""
+    from streams.connectors.errors import LogBehind
+    from streams.drift.continuity import position
+    from streams.sot.identity import identity
+
+    end = identity(plan.source.dsn.resolve(), application="holdtrue-connectors").lsn
+    if read > end:
+        raise LogBehind(position(read), position(end))
 
 
 def _show(call: Context, plan: Plan, state: ConnectorState | None, slot: Slot | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -17,9 +17,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from streams.address import connection_reason, shown
+from streams.address import shown
+from streams.connectors.errors import SourceNotSuitable, SourceUnavailable, reason
 from streams.connectors.render import Endpoints, as_regex
-from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
+from streams.connectors.slot import drop_lost, slot
+from streams.errors import UsageError
 from streams.plan.model import Plan
 
 CONNECT_SECONDS: Final = 10
@@ -44,12 +46,6 @@ SELECT puballtables OR EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pn
   FROM pg_publication p
  WHERE pubname = %s
 """
-_SLOT: Final = """
-SELECT slot_name, plugin, active, restart_lsn::text, confirmed_flush_lsn::text, wal_status, safe_wal_size,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint AS lag_bytes
-  FROM pg_replication_slots
- WHERE slot_name = %s AND database = current_database()
-"""
 # By what the server says (SQLSTATE) while it is prepared.
 _HINTS: Final = {
     "42501": "The user of source.dsn needs CREATE on the database, REPLICATION, and to own the plan's tables "
@@ -58,29 +54,12 @@ _HINTS: Final = {
 }
 
 
-class SourceUnavailable(StoreUnavailable):
-    """The SOT could not be reached, or did not let us in."""
-
-
-class NotPublished(NotReady):
-    """Tables of the plan are not in the publication, or in part: their changes are lost, whatever else runs."""
-
-    def __init__(self, publication: str, tables: Sequence[str]) -> None:
-        super().__init__(
-            f"The publication {publication} does not publish all of {', '.join(tables)}: their changes are lost.",
-            "Were they dropped and made anew? Run `holdtrue connectors apply`, then validate them.",
-        )
-
-
-class SourceNotSuitable(HoldtrueError):
-    """The SOT lacks something the connector cannot work without."""
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What `prepare` did: names of tables newly published and no longer published, and what was made.
 
     asked: those of the added whose rows the connector was asked to copy; one without a slot copies all of its own.
+    slot_dropped: the slot had lost its log; the connector would wait for it, and makes another one.
     """
 
     signal_table_created: bool
@@ -88,24 +67,7 @@ class Prepared:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     asked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The replication slot as the SOT shows it; positions are text X/Y, sizes are bytes (None: not told)."""
-
-    slot_name: str
-    plugin: str
-    active: bool
-    restart_lsn: str | None
-    confirmed_flush_lsn: str | None
-    wal_status: str | None
-    safe_wal_size: int | None
-    lag_bytes: int | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields by name, as the command line prints them."""
-        return asdict(self)
+    slot_dropped: bool = False
 
 
 def endpoints_of(dsn: str, converter_url: str, password: str = "") -> Endpoints:
@@ -147,7 +109,7 @@ def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
         )
     except psycopg.Error as error:
         raise SourceUnavailable(
-            f"The source of truth at {shown(dsn)} did not answer: {_reason(error)}.",
+            f"The source of truth at {shown(dsn)} did not answer: {reason(error)}.",
             "Check that it runs, that source.dsn in the plan names it, and that the password is right.",
         ) from None
 
@@ -173,7 +135,7 @@ def published(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> dic
         state = connection.execute(_PUBLICATION, [plan.source.publication]).fetchone()
         rows = connection.execute(_TABLES, [plan.source.publication]).fetchall()
     except psycopg.Error as error:
-        raise SourceUnavailable(f"The SOT did not show what it publishes: {_reason(error)}.", "Try again.") from None
+        raise SourceUnavailable(f"The SOT did not show what it publishes: {reason(error)}.", "Try again.") from None
     # A publication that leaves out kinds of changes publishes no table whole.
     whole = {row["name"]: row["oid"] for row in rows if state and state["whole"] and not row["partial"]}
     return {table: whole[table] for table in plan.tables if table in whole}
@@ -189,6 +151,7 @@ def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepa
     try:
         with connection.transaction():
             _check_server(connection)
+            dropped = drop_lost(connection, plan.source.slot)
             asked = unpublished(connection, plan)
             signal = _signal_table(connection, plan.source.signal_table)
             created, added, removed = _publication(connection, plan)
@@ -196,19 +159,10 @@ def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepa
                 _ask_for_rows(connection, plan.source.signal_table, asked)
     except psycopg.Error as error:
         raise SourceNotSuitable(
-            f"The SOT could not be prepared: {_reason(error)}.",
+            f"The SOT could not be prepared: {reason(error)}.",
             _HINTS.get(error.sqlstate or "", "`holdtrue plan check --live` says whether the plan fits the SOT."),
         ) from None
-    return Prepared(signal, created, added, removed, asked)
-
-
-def slot(connection: psycopg.Connection[dict[str, Any]], name: str) -> Slot | None:
-    """The slot `name` of this database, or None. Raises SourceUnavailable."""
-    try:
-        row = connection.execute(_SLOT, [name]).fetchone()
-    except psycopg.Error as error:
-        raise SourceUnavailable(f"The SOT did not show its slots: {_reason(error)}.", "Try again.") from None
-    return Slot(**row) if row else None
+    return Prepared(signal, created, added, removed, asked, dropped)
 
 
 def _check_server(connection: psycopg.Connection[dict[str, Any]]) -> None:
@@ -281,8 +235,3 @@ def _publish(verb: LiteralString, connection: psycopg.Connection[dict[str, Any]]
 
 def _quoted(name: str) -> sql.Identifier:
     return sql.Identifier(*name.split(".", 1))
-
-
-def _reason(error: psycopg.Error) -> str:
-    # Statements here hold no values, so that the server's primary message names objects alone.
-    return (error.diag.message_primary or connection_reason(error)).rstrip(".")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from prometheus_client import Gauge
 
-from streams.connectors.source import Slot
+from streams.connectors.slot import Slot
 from streams.control.database import Database, Row
 from streams.control.lag import Lag
 from streams.drift.lifecycle import OPEN
@@ -123,7 +123,7 @@ def from_lags(replica: str, lags: Mapping[str, Lag], source_seconds: float) -> N
 
 def is_whole(found: Slot | None) -> bool:
     """Whether the slot is there and the server still has all that it needs."""
-    return found is not None and found.wal_status != "lost"
+    return found is not None and not found.lost
 
 
 def from_slot(name: str, found: Slot | None) -> None:

@@ -92,6 +92,16 @@ class _Status(msgspec.Struct):
     tasks: list[_Part]
 
 
+class _Place(msgspec.Struct):
+    """What a source connector has kept to go on from; `lsn` is how Debezium's names the position in the log."""
+
+    offset: dict[str, Any] | None = None
+
+
+class _Places(msgspec.Struct):
+    offsets: list[_Place] = []
+
+
 class Connect:
     """Kafka Connect at `url`. `secrets` are texts that no error may contain."""
 
@@ -124,6 +134,18 @@ class Connect:
         trace = next((part.trace for part in (found.connector, *found.tasks) if part.trace), "")
         states = tuple(task.state for task in found.tasks)
         return ConnectorState(name, found.connector.state, states, _cause(self._safe(trace)))
+
+    def position(self, name: str) -> int:
+        """Up to where the connector has read the source's log, as Connect has kept it.
+
+        0: nothing is kept, or Connect is too old to tell (before 3.6).
+        """
+        response = self._http.call("GET", f"{_path(name)}/offsets")
+        if response.status_code == 404:
+            return 0
+        kept = self._expect(response, f"tell the offsets of {name}", _Places).offsets
+        positions = [(place.offset or {}).get("lsn") for place in kept]
+        return max((each for each in positions if isinstance(each, int)), default=0)
 
     def restart(self, name: str) -> None:
         """Restart the connector and its failed tasks."""

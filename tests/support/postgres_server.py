@@ -80,6 +80,25 @@ class Cluster:
         """Make a base backup of a running server. more: options of pg_basebackup."""
         _run(["pg_basebackup", "-D", str(self.home / "data"), "-d", other.dsn, "-c", "fast", *more], self.user)
 
+    def image_of(self, other: Cluster) -> None:
+        """Copy the files of a server that is stopped, its replication slots too, which no base backup has."""
+        subprocess.run(["cp", "-a", str(other.home / "data"), str(self.home)], user=self.user, check=True, cwd="/")
+
+    def dump(self, database: str) -> bytes:
+        """A database as SQL."""
+        words = (str(BINARIES / "pg_dump"), self._dsn_of(database))
+        return subprocess.run(words, check=True, capture_output=True).stdout
+
+    def load(self, database: str, sql: bytes) -> None:
+        """Make a database of what was dumped."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+        words = (str(BINARIES / "psql"), "-q", "-v", "ON_ERROR_STOP=1", self._dsn_of(database))
+        subprocess.run(words, input=sql, check=True, capture_output=True)
+
+    def _dsn_of(self, database: str) -> str:
+        return self.dsn.removesuffix("postgres") + database
+
     def start(self) -> None:
         """Run a server, and wait until it answers."""
         words = [str(BINARIES / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port)]

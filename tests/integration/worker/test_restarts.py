@@ -202,6 +202,26 @@ def test_changes_lost_up_to_the_end_are_told_once_and_can_be_validated(make_bank
     assert [each["state"] for each in told] == ["open", "superseded"]
 
 
+@pytest.mark.long
+def test_changes_lost_under_a_running_worker_are_told(make_bank: MakeBank) -> None:
+    """Its store was away for longer than the topic keeps records: it goes on behind them, and says so."""
+    bank = make_bank("reports", partitions=1)
+    bank.apply()
+    worker = bank.worker("reports")
+    bank.wait_caught_up("reports")
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"]) as away:
+        away.execute("LOCK TABLE person IN ACCESS EXCLUSIVE MODE")
+        for number in range(200):
+            bank.sot.execute("UPDATE person SET name = %s", [f"lost {number}"])
+        bank.wait_published()
+        bank.delete_records(PERSON, bank.ends(PERSON)[bank.topic(PERSON), 0])
+    bank.sot.execute("UPDATE person SET name = 'after the loss' WHERE id = 8")
+    bank.wait_event("drift", kind="continuity", state="open", table=PERSON)
+    bank.wait_caught_up("reports")
+    assert worker.process.poll() is None
+    assert [each["outcome"] for each in bank.validate("--table", PERSON)] == ["drifted"]
+
+
 def test_a_forgotten_group_is_no_loss_of_changes(make_bank: MakeBank) -> None:
     """Kafka forgets a group that has been empty for a week; all that retention took meanwhile had been applied."""
     bank = make_bank("reports", partitions=1)

@@ -17,7 +17,7 @@ from streams.local.stack import Stack
 from tests.integration.worker.conftest import TOWN
 from tests.support.bank import Bank
 from tests.support.postgres_server import Cluster, cluster
-from tests.support.processes import Worker
+from tests.support.processes import Worker, stop_all
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
@@ -38,6 +38,20 @@ class Servers:
         """A base backup of the one that runs."""
         made = self._made.enter_context(cluster(self.now.port, **SERVER))
         made.copy_of(self.now, *options)
+        return made
+
+    def image(self) -> Cluster:
+        """The files of the one that runs, stopped for it, and with its slots, which no base backup has."""
+        made = self._made.enter_context(cluster(self.now.port, **SERVER))
+        self.now.stop()
+        made.image_of(self.now)
+        self.now.start()
+        return made
+
+    def empty(self) -> Cluster:
+        """Another cluster, in which nothing is."""
+        made = self._made.enter_context(cluster(self.now.port, **SERVER))
+        made.initialise()
         return made
 
     def lose(self) -> None:
@@ -155,10 +169,67 @@ def test_a_slot_that_was_dropped(town: Bank) -> None:
     town.sot.execute("DELETE FROM person WHERE id = 300")
     town.sot.execute("UPDATE person SET name = 'in no log' WHERE id = 299")
     continuity(town, "slot was dropped")
+    new_snapshot(town)
+    right_again(town)
+
+
+@pytest.mark.long
+def test_a_slot_that_has_lost_its_log(town: Bank) -> None:
+    """The server has removed WAL that the connector still needed: by `max_slot_wal_keep_size`, while it was away."""
+    seen_by_control(town)
+    known = len(broken(town))
+    connector = f"{town.env['HOLDTRUE_CONNECT']}/connectors/holdtrue-{town.name}"
+    assert requests.put(f"{connector}/stop", timeout=20).ok
+    free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+    wait_until(lambda: town.sot.execute(free, [town.slot]).fetchone() is not None, "the slot to be left")
+    town.change("DELETE FROM person WHERE id = 298", "UPDATE person SET name = 'in removed WAL' WHERE id = 297")
+    keep(town, "1MB")
+    lost = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND wal_status = 'lost'"
+
+    def written_and_lost() -> bool:
+        town.change("SELECT pg_logical_emit_message(false, 'tests', '')", "SELECT pg_switch_wal()", "CHECKPOINT")
+        return town.sot.execute(lost, [town.slot]).fetchone() is not None
+
+    wait_until(written_and_lost, "the slot to be lost")
+    wait_until(lambda: len(broken(town)) > known, "control to say that the slot has lost what it must give")
+    keep(town, "-1")
+    assert requests.put(f"{connector}/resume", timeout=20).ok
+    # The connector runs, and would wait for the slot for half an hour.
+    wait_status(town, "has removed log")
     town.done("connectors", "delete", "--forget", "--yes")
-    town.done("connectors", "apply")
+    assert "had lost its log, dropped" in town.run("connectors", "apply").stderr
     town.wait_caught_up("reports")
     right_again(town)
+
+
+def wait_status(bank: Bank, words: str) -> None:
+    """Until `connectors status` says so, and what to do."""
+    said: list[str] = []
+
+    def told() -> bool:
+        ran = bank.run("connectors", "status")
+        said[:] = [ran.stdout, ran.stderr]
+        return words in ran.stderr and "--forget" in ran.stderr and ran.returncode == 3
+
+    wait_until(told, lambda: f"status to say {words!r}: {said}")
+
+
+def keep(bank: Bank, size: str) -> None:
+    """How much WAL the server keeps for a slot."""
+    bank.change(f"ALTER SYSTEM SET max_slot_wal_keep_size = '{size}'", "SELECT pg_reload_conf()")
+
+
+def broken(bank: Bank) -> list[Any]:
+    """Continuity drift of a slot, as it was opened."""
+    found = [each for each in bank.events("drift") if each["kind"] == "continuity" and each["state"] == "open"]
+    return [each for each in found if "slot was dropped, made anew, or has lost" in each["reason"]]
+
+
+def new_snapshot(bank: Bank) -> None:
+    """What a person does about a slot that is no more."""
+    bank.done("connectors", "delete", "--forget", "--yes")
+    bank.done("connectors", "apply")
+    bank.wait_caught_up("reports")
 
 
 def test_a_restore_to_smaller_positions_and_ids(town: Bank, servers: Servers) -> None:
@@ -187,3 +258,39 @@ def test_a_failover_to_a_standby_that_lacks_the_last_changes(town: Bank, servers
     continuity(town, "is on timeline")
     begun_again(town)
     right_again(town)
+
+
+@pytest.mark.long
+def test_a_restore_that_brings_its_slot_back(town: Bank, servers: Servers) -> None:
+    """The connector runs, and passes over what is before its offset: it is said, and nothing is taken for checked."""
+    town.sot.close()
+    restored = servers.image()
+    town.sot = psycopg.connect(town.env["HOLDTRUE_SOT_DSN"], autocommit=True)
+    town.done("connectors", "apply")
+    town.wait_caught_up("reports")
+    changes_that_will_be_lost(town, servers)
+    servers.take_over(restored)
+    continuity(town, "the source's log ends at")
+    wait_status(town, "passes over every change")
+    begun_again(town)
+    assert town.run("connectors", "status").returncode == 0
+    right_again(town)
+
+
+@pytest.mark.long
+def test_a_move_to_another_cluster_while_control_is_away(town: Bank, servers: Servers) -> None:
+    """By dump and restore, as an upgrade across versions may be: positions and ids begin anew, and nobody looks."""
+    seen_by_control(town)
+    other = servers.empty()
+    dump = servers.now.dump(town.name)
+    assert stop_all(town.workers[:1]) == [0]
+    town.sot.close()
+    servers.lose()
+    servers.take_over(other)
+    other.load(town.name, dump)
+    town.control()
+    continuity(town, "the source is another cluster")
+    begun_again(town)
+    assert [each["outcome"] for each in town.validate("--replica", "reports")] == ["correct"]
+    assert town.difference("reports") == {}
+    wait_until(lambda: town.open_drift("reports") == 0, "the drift to be closed")

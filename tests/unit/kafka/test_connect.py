@@ -131,3 +131,18 @@ def test_another_servers_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch,
         return
     with pytest.raises(ConnectRefused, match="no answer of Kafka Connect"):
         getattr(Connect(URL), ask)("c")
+
+
+@pytest.mark.parametrize(
+    ("said", "position"),
+    [
+        (answer(404, {"message": "HTTP 404 Not Found"}), 0),
+        (answer(200, {"offsets": []}), 0),
+        (answer(200, {"offsets": [{"partition": {"server": "a"}, "offset": {"lsn": 7, "txId": 9}}]}), 7),
+        (answer(200, {"offsets": [{"partition": {"file": "a"}, "offset": {"line": 7}}, {"offset": None}]}), 0),
+    ],
+)
+def test_up_to_where_the_log_was_read(monkeypatch: pytest.MonkeyPatch, said: requests.Response, position: int) -> None:
+    """From the offsets that are kept; nothing is known of an older Connect, a new connector, or another kind."""
+    Server(said).put_in_place(monkeypatch)
+    assert Connect(URL).position("c") == position
