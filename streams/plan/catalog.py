@@ -37,19 +37,37 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class TableInfo:
-    """A table; `privileges` are those the connected role has, `is_owner` whether it has the owner's rights."""
+class PartInfo:
+    """What holds rows of a table: the table itself or, where it is partitioned, one of its partitions at any depth.
+
+    identity_columns: of the index that is its replica identity, where one is.
+    """
 
     name: str
     relkind: str
     logged: bool
     replica_identity: str
+    identity_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table; `privileges` are those the connected role has, `is_owner` whether it has the owner's rights.
+
+    ancestors: the tables it is a partition of. heirs: tables that inherit from it and are no partitions.
+    """
+
+    name: str
+    relkind: str
     row_security: bool
     is_owner: bool
     privileges: frozenset[str]
     columns: tuple[ColumnInfo, ...]
     primary_key: tuple[str, ...]
     key_deferrable: bool
+    parts: tuple[PartInfo, ...] = ()
+    ancestors: tuple[str, ...] = ()
+    heirs: tuple[str, ...] = ()
 
     def column(self, name: str) -> ColumnInfo | None:
         """The column of this name."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from streams.plan.catalog import Catalog, DatabaseInfo, TableInfo
+from streams.plan.catalog import Catalog, DatabaseInfo, PartInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.load import Path_
@@ -18,7 +18,7 @@ from streams.plan.types import KEY_TYPES, askable, refusal
 # Other names Debezium writes with `_` in place of what Avro does not take (`schema.name.adjustment.mode`).
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
 _NOT_AVRO: Final = re.compile(r"^[^A-Za-z_]|[^A-Za-z0-9_]", re.ASCII)
-_RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
+_RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 # Windows of incremental snapshots are rows that Debezium writes and deletes.
 _SIGNAL_PRIVILEGES: Final = frozenset(("SELECT", "INSERT", "DELETE"))
 
@@ -33,7 +33,7 @@ def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Find
             message = "is not in the source of truth, or this role may not see its schema; compare name and database"
             yield draft.finding("missing", path, message)
             continue
-        yield from _table(draft, path, table)
+        yield from _table(plan, draft, path, table)
         yield from _key(draft, path, declared, table)
         yield from _permissions(plan, draft, path, catalog, table)
         yield from _mappings(plan, draft, name, declared, table)
@@ -105,18 +105,22 @@ def _signal_table(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Findin
         yield draft.finding("invalid", path, f'{message}: run GRANT {on} TO "{database.role}"')
 
 
-def _table(draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
-    if table.relkind != "r":
+def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
+    if table.relkind not in ("r", "p"):
         what = _RELKINDS.get(table.relkind, "no table")
-        message = f"is {what}; only ordinary tables are built yet: leave it out of the plan"
+        message = f"is {what}; only tables are built yet: leave it out of the plan"
         yield draft.finding("not_built", path, message)
-    if not table.logged:
-        fix = f"run ALTER TABLE {table.name} SET LOGGED, or leave it out of the plan"
-        yield draft.finding("invalid", path, f"is unlogged, so its changes never reach the log: {fix}")
-    if table.replica_identity in ("n", "i"):
-        found = "NOTHING" if table.replica_identity == "n" else "an index"
-        fix = f"run ALTER TABLE {table.name} REPLICA IDENTITY DEFAULT"
-        yield draft.finding("invalid", path, f"has replica identity {found}, not its primary key: {fix}")
+        return
+    for part in table.parts:
+        what = "" if part.name == table.name else f"has the partition {part.name}, which "
+        for problem in (*_log(part), *_identity(part, table)):
+            yield draft.finding("invalid", path, what + problem)
+    for ancestor in sorted({*table.ancestors} & {*plan.tables}):
+        message = f"is a partition of {ancestor}, under which all its changes arrive: leave one of the two out"
+        yield draft.finding("contradictory", path, message)
+    if table.heirs:
+        message = f"is inherited by {listed(table.heirs)}, whose rows are read with its own and arrive otherwise"
+        yield draft.finding("not_built", path, f"{message}: make them partitions, or leave it out of the plan")
     if table.row_security:
         fix = "give the role BYPASSRLS"
         yield draft.finding("invalid", path, f"has row security, which hides rows from this role: {fix}")
@@ -124,6 +128,28 @@ def _table(draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
         message = f"has the columns {quoted(one)} and {quoted(other)}, which Avro cannot tell apart"
         fix = "rename one in the source of truth, or leave the table out of the plan"
         yield draft.finding("invalid", path, f"{message}, so that the connector fails for every table: {fix}")
+
+
+def _log(part: PartInfo) -> Iterator[str]:
+    """Why changes of rows in `part` are not in the log."""
+    if part.relkind == "f":
+        yield "is a foreign table, so its changes never reach the log: detach it, or leave the table out of the plan"
+    elif not part.logged:
+        fix = f"run ALTER TABLE {part.name} SET LOGGED, or leave the table out of the plan"
+        yield f"is unlogged, so its changes never reach the log: {fix}"
+
+
+def _identity(part: PartInfo, table: TableInfo) -> Iterator[str]:
+    """Why its changes may not be made, or do not say of which row they are."""
+    identity, run = part.replica_identity, f"run ALTER TABLE {part.name} REPLICA IDENTITY"
+    refused = "so that Postgres refuses updates and deletes once it is published"
+    if identity == "n":
+        yield f"has replica identity NOTHING, {refused}: {run} DEFAULT"
+    elif identity == "d" and table.key_deferrable:
+        yield f"has a deferrable primary key and replica identity DEFAULT, {refused}: {run} FULL"
+    elif identity == "i" and not set(table.primary_key) <= set(part.identity_columns):
+        without = "an index without its whole primary key as replica identity"
+        yield f"has {without}, so that deletes do not say which row is gone: {run} DEFAULT"
 
 
 def _same_in_avro(table: TableInfo) -> Iterator[tuple[str, str]]:

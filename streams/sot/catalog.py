@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 
 from streams.address import connection_hint, connection_reason, shown
 from streams.errors import StoreUnavailable
-from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PublicationInfo, SlotInfo, TableInfo
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PartInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.rows.types import BASE_TYPE
 
 __all__ = ["Catalog", "ColumnInfo", "DatabaseInfo", "SlotInfo", "TableInfo", "connected", "read_catalog", "read_tables"]
@@ -53,19 +53,37 @@ SELECT t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) 
 FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE pg_type_is_visible(t.oid) GROUP BY t.oid, t.typname
 """
 _TABLES: Final = """
-SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text, c.relpersistence = 'p' AS logged,
-       c.relreplident::text AS replica_identity, row_security_active(c.oid) AS row_security,
+SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text, row_security_active(c.oid) AS row_security,
        pg_has_role(c.relowner, 'USAGE') AS is_owner,
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
              WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, p)) AS privileges,
        ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
              WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key,
-       coalesce(NOT i.indimmediate, false) AS key_deferrable
+       coalesce(NOT i.indimmediate, false) AS key_deferrable,
+       ARRAY(SELECT p.nspname || '.' || a.relname FROM pg_partition_ancestors(c.oid) t
+             JOIN pg_class a ON a.oid = t.relid JOIN pg_namespace p ON p.oid = a.relnamespace
+             WHERE t.relid <> c.oid) AS ancestors,
+       ARRAY(SELECT p.nspname || '.' || h.relname FROM pg_inherits t
+             JOIN pg_class h ON h.oid = t.inhrelid JOIN pg_namespace p ON p.oid = h.relnamespace
+             WHERE t.inhparent = c.oid AND NOT h.relispartition ORDER BY 1) AS heirs
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE n.nspname || '.' || c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+# Of each table what holds its rows: itself, or its partitions at every depth. They alone have an identity in the log.
+_PARTS: Final = """
+SELECT w.oid AS table_oid, n.nspname || '.' || c.relname AS name, c.relkind::text, c.relpersistence = 'p' AS logged,
+       c.relreplident::text AS replica_identity,
+       ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
+             AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1])
+             WHERE i.indrelid = c.oid AND i.indisreplident ORDER BY 1) AS identity_columns
+FROM unnest(%s::oid[]) w(oid)
+CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(w.oid) WHERE isleaf UNION SELECT w.oid) t
+JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind <> 'p'
+ORDER BY 1, 2
 """
 _COLUMNS: Final = (
     """
@@ -117,10 +135,18 @@ def read_catalog(connection: psycopg.Connection[DictRow], tables: Iterable[str])
 def read_tables(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> dict[str, TableInfo]:
     """Those of `tables` (`schema.table`, exact case) that exist, with columns in the table's order."""
     found = connection.execute(_TABLES, (list(tables),)).fetchall()
-    columns: dict[int, list[ColumnInfo]] = {row["oid"]: [] for row in found}
-    for row in connection.execute(_COLUMNS, (list(columns),)):
-        columns[row.pop("table_oid")].append(ColumnInfo(**row))
-    return {row["name"]: _table(row, columns[row["oid"]]) for row in found}
+    oids = [row["oid"] for row in found]
+    columns, parts = _by_table(connection, _COLUMNS, oids), _by_table(connection, _PARTS, oids)
+    return {row["name"]: _table(row, columns[row["oid"]], parts[row["oid"]]) for row in found}
+
+
+def _by_table(
+    connection: psycopg.Connection[DictRow], query: LiteralString, oids: list[int]
+) -> dict[int, list[dict[str, Any]]]:
+    rows: dict[int, list[dict[str, Any]]] = {oid: [] for oid in oids}
+    for row in connection.execute(query, (oids,)):
+        rows[row.pop("table_oid")].append(row)
+    return rows
 
 
 def not_empty(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> set[str]:
@@ -137,11 +163,15 @@ def _empty(connection: psycopg.Connection[DictRow], table: str) -> bool:
     return bool(row and row["empty"])
 
 
-def _table(row: dict[str, Any], columns: list[ColumnInfo]) -> TableInfo:
+def _table(row: dict[str, Any], columns: list[dict[str, Any]], parts: list[dict[str, Any]]) -> TableInfo:
     known = {name: value for name, value in row.items() if name != "oid"}
     known["privileges"] = frozenset(row["privileges"])
-    known["primary_key"] = tuple(row["primary_key"])
-    return TableInfo(**known, columns=tuple(columns))
+    for name in ("primary_key", "ancestors", "heirs"):
+        known[name] = tuple(row[name])
+    for part in parts:
+        part["identity_columns"] = tuple(part["identity_columns"])
+    known["columns"] = tuple(ColumnInfo(**column) for column in columns)
+    return TableInfo(**known, parts=tuple(PartInfo(**part) for part in parts))
 
 
 def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:

@@ -16,7 +16,7 @@ import pytest
 
 from streams.connectors import source as prepare
 from streams.errors import StoreUnavailable
-from streams.plan.catalog import PublicationInfo
+from streams.plan.catalog import PartInfo, PublicationInfo
 from streams.plan.check import load_plan
 from streams.sot import catalog
 from streams.sot.catalog import connected, not_empty, read_catalog
@@ -105,7 +105,8 @@ def test_a_catalog_is_read_as_it_is(sot: str) -> None:
         )
     odd = catalog.tables["public.odd"]
     assert set(catalog.tables) == {ACCOUNTS, HISTORY, "public.odd", "public.seen"}
-    assert (odd.primary_key, odd.key_deferrable, odd.logged, odd.replica_identity) == (("a", "b"), True, False, "f")
+    assert (odd.primary_key, odd.key_deferrable) == (("a", "b"), True)
+    assert odd.parts == (PartInfo("public.odd", "r", logged=False, replica_identity="f"),)
     assert [(c.name, c.shown, c.nullable, c.generated, c.is_enum) for c in odd.columns] == [
         ("b", "integer", False, False, False),
         ("a", "integer", False, False, False),
@@ -123,6 +124,29 @@ def test_a_catalog_is_read_as_it_is(sot: str) -> None:
         True,
     )
     assert database.system_identifier
+
+
+def test_partitions_are_what_holds_the_rows_of_a_table(sot: str) -> None:
+    """At every depth, each with an identity of its own; a partition knows its ancestors, a table its heirs."""
+    _execute(
+        sot,
+        """CREATE TABLE root (a int, b int NOT NULL, PRIMARY KEY (a)) PARTITION BY RANGE (a);
+        CREATE TABLE low PARTITION OF root FOR VALUES FROM (MINVALUE) TO (0) PARTITION BY LIST (a);
+        CREATE UNLOGGED TABLE lowest PARTITION OF low DEFAULT;
+        CREATE TABLE high PARTITION OF root DEFAULT;
+        CREATE UNIQUE INDEX high_b ON high (b, a) INCLUDE (b); ALTER TABLE high REPLICA IDENTITY USING INDEX high_b;
+        CREATE TABLE heir () INHERITS (pgbench_accounts);""",
+    )
+    with connected(sot, "the database") as connection:
+        found = read_catalog(connection, ["public.root", "public.low", "public.lowest", ACCOUNTS]).tables
+    lowest = PartInfo("public.lowest", "r", logged=False, replica_identity="d")
+    assert found["public.root"].relkind == "p"
+    assert found["public.root"].primary_key == ("a",)
+    assert found["public.root"].parts == (PartInfo("public.high", "r", True, "i", ("a", "b")), lowest)
+    assert found["public.low"].parts == found["public.lowest"].parts == (lowest,)
+    assert set(found["public.lowest"].ancestors) == {"public.root", "public.low"}
+    assert found["public.root"].ancestors == ()
+    assert (found["public.root"].heirs, found[ACCOUNTS].heirs) == ((), ("public.heir",))
 
 
 def test_slots_and_publications_are_seen(sot: str) -> None:

@@ -1,4 +1,4 @@
-"""Keys of several columns, of text and uuid; COPY; several tables in one transaction; messages between changes."""
+"""Keys of several columns, of text and uuid; partitions; COPY; several tables in one transaction; messages."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ CREATE TABLE page (url text PRIMARY KEY, n int);
 INSERT INTO page SELECT (SELECT string_agg(md5(n || '/' || m), '') FROM generate_series(1, 83) m), n
   FROM generate_series(1, 900) n;  -- 2,656 characters that do not compress: an index entry takes 2,704 bytes
 INSERT INTO ticket SELECT gen_random_uuid(), n::text FROM generate_series(1, 50) n;
+CREATE TABLE visit (city text, id int, n int, PRIMARY KEY (city, id)) PARTITION BY LIST (city);
+CREATE TABLE visit_oslo PARTITION OF visit FOR VALUES IN ('Oslo');
+CREATE TABLE visit_rest PARTITION OF visit DEFAULT;
+INSERT INTO visit SELECT c, n, n FROM generate_series(1, 50) n, unnest(ARRAY['Oslo', 'Bergen']) c;
 """
 TABLES = {
     "public.line": ["order_id", "product"],
     "public.word": ["word"],
     "public.ticket": ["id"],
     "public.page": ["url"],
+    "public.visit": ["city", "id"],
 }
 LOADED = 5_000
 
@@ -84,6 +89,21 @@ def test_keys_of_text_and_uuid_change_and_come_back(bank: Bank) -> None:
         )
     bank.all_equal()
     assert {("a:b",), ("A:B",), ("a:b ",), ("a:b:c",)} <= bank.actual("lookup", "public.word").keys()
+
+
+def test_rows_of_partitions_arrive_under_their_root(bank: Bank) -> None:
+    """Also those that move to another partition, and what is changed in a partition by its own name."""
+    bank.change(
+        "UPDATE visit SET city = 'Bergen', id = id + 100 WHERE city = 'Oslo' AND id <= 10",
+        "UPDATE visit_oslo SET n = -n WHERE id > 40",
+        "CREATE TABLE visit_hamar PARTITION OF visit FOR VALUES IN ('Hamar')",
+        "UPDATE visit SET city = 'Hamar' WHERE city = 'Oslo' AND id = 50",
+        "DELETE FROM visit WHERE city = 'Bergen' AND id = 1",
+    )
+    bank.all_equal()
+    visits = bank.actual("cache", "public.visit")
+    assert len(visits) == 99
+    assert (visits["Bergen", "110"]["n"], visits["Hamar", "50"]["n"]) == ("10", "-50")
 
 
 def test_several_tables_in_one_transaction_and_what_it_takes_back(bank: Bank) -> None:
@@ -147,7 +167,7 @@ def test_a_load_by_copy_arrives(bank: Bank) -> None:
 def test_every_row_is_validated(bank: Bank) -> None:
     """To the content, in every store."""
     results = bank.validate("--depth", "checksums")
-    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 11, results
+    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 14, results
 
 
 def test_rows_of_long_keys_are_found_and_repaired(bank: Bank) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PublicationInfo, SlotInfo, TableInfo
+from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PartInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.live import source_findings
@@ -25,9 +25,15 @@ def column(name: str, type_name: str = "int4", **fields: Any) -> ColumnInfo:
     return ColumnInfo(name=name, type=type_name, **{**known, "has_default": False, **fields})
 
 
+def part(name: str, **fields: Any) -> PartInfo:
+    """What holds rows, as the log wants it."""
+    known: dict[str, Any] = {"relkind": "r", "logged": True, "replica_identity": "d"}
+    return PartInfo(name, **{**known, **fields})
+
+
 def table(name: str, key: tuple[str, ...], *columns: ColumnInfo, **fields: Any) -> TableInfo:
     """An ordinary table its reader owns."""
-    known: dict[str, Any] = {"relkind": "r", "logged": True, "replica_identity": "d", "row_security": False}
+    known: dict[str, Any] = {"relkind": "r", "row_security": False, "parts": (part(name),)}
     known |= {
         "is_owner": True,
         "privileges": frozenset(("SELECT", "INSERT", "UPDATE", "DELETE")),
@@ -81,10 +87,9 @@ def test_a_table_without_a_primary_key_says_what_to_do() -> None:
     ("changes", "severity", "words"),
     [
         ({"primary_key": ("aid", "bid")}, "contradictory", "says aid, but the primary key is aid and bid"),
-        ({"relkind": "p"}, "not_built", "a partitioned table"),
         ({"relkind": "v"}, "not_built", "a view"),
-        ({"logged": False}, "invalid", "SET LOGGED"),
-        ({"replica_identity": "n"}, "invalid", "REPLICA IDENTITY DEFAULT"),
+        ({"heirs": ("public.other",)}, "not_built", "is inherited by public.other"),
+        ({"ancestors": ("public.pgbench_tellers",)}, "contradictory", "is a partition of public.pgbench_tellers"),
         ({"row_security": True}, "invalid", "BYPASSRLS"),
         ({"privileges": frozenset()}, "invalid", "GRANT SELECT ON public.pgbench_accounts"),
         ({"is_owner": False}, "invalid", "CREATE PUBLICATION holdtrue_bank"),
@@ -94,6 +99,50 @@ def test_tables_that_do_not_fit(changes: dict[str, Any], severity: str, words: s
     """Each finding names the statement that settles it."""
     [finding] = [f for f in _source(_with(**changes)) if f.path.startswith("tables.")]
     assert (finding.severity, words in finding.message) == (severity, True)
+
+
+OF_ANOTHER_INDEX = {"replica_identity": "i", "identity_columns": ("bid",)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"logged": False}, "is unlogged, so its changes never reach the log: run ALTER TABLE public.one SET LOGGED"),
+        ({"relkind": "f"}, "is a foreign table"),
+        ({"replica_identity": "n"}, "NOTHING, so that Postgres refuses updates and deletes once it is published"),
+        (OF_ANOTHER_INDEX, "do not say which row is gone: run ALTER TABLE public.one REPLICA IDENTITY DEFAULT"),
+    ],
+)
+def test_a_table_and_its_partitions_must_be_in_the_log_under_their_key(wrong: dict[str, Any], words: str) -> None:
+    """What holds for a table holds for each of its partitions, which is named then."""
+    assert [words in f.message for f in _source(_with(parts=(part("public.one", **wrong),)))] == [True]
+    parts = (part(ACCOUNTS), part("public.one", **wrong), part("public.two"))
+    [finding] = _source(_with(relkind="p", parts=parts))
+    assert (finding.path, finding.severity) == (f"tables.{ACCOUNTS}", "invalid")
+    assert finding.message.startswith("has the partition public.one, which ")
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("identity", "fits"),
+    [
+        ({"replica_identity": "d"}, True),
+        ({"replica_identity": "f"}, True),
+        ({"replica_identity": "i", "identity_columns": ("aid", "bid")}, True),
+        (OF_ANOTHER_INDEX, False),
+    ],
+)
+def test_every_identity_that_names_the_whole_key_fits(identity: dict[str, Any], fits: bool) -> None:
+    """An index of more columns does, too."""
+    assert (_source(_with(parts=(part(ACCOUNTS, **identity),))) == []) is fits
+
+
+def test_a_deferrable_key_is_no_replica_identity() -> None:
+    """Updates of a published table that has no other are refused by Postgres."""
+    assert _source(_with(key_deferrable=True, parts=(part(ACCOUNTS, replica_identity="f"),))) == []
+    [finding] = _source(_with(key_deferrable=True))
+    assert "refuses updates and deletes once it is published" in finding.message
+    assert "REPLICA IDENTITY FULL" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""Partitioned tables of the source: rows and changes arrive under the root, whichever partition they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank
+from tests.support.wait import wait_until
+
+# In short it is among test_keys_and_loads.py.
+pytestmark = [pytest.mark.stack, pytest.mark.long]
+VISIT = "public.visit"
+# Partitions of two levels, one with its columns in another order, and identities that are their own.
+DDL = """
+CREATE TABLE visit (city text, id int, note text, big text, PRIMARY KEY (city, id)) PARTITION BY LIST (city);
+CREATE TABLE visit_oslo PARTITION OF visit FOR VALUES IN ('Oslo');
+CREATE TABLE visit_bergen (big text, note text, gone int, id int NOT NULL, city text NOT NULL, PRIMARY KEY (city, id));
+ALTER TABLE visit_bergen DROP COLUMN gone;
+ALTER TABLE visit ATTACH PARTITION visit_bergen FOR VALUES IN ('Bergen');
+CREATE TABLE visit_rest PARTITION OF visit DEFAULT PARTITION BY RANGE (id);
+CREATE TABLE visit_rest_low PARTITION OF visit_rest FOR VALUES FROM (MINVALUE) TO (100);
+CREATE TABLE visit_rest_high PARTITION OF visit_rest FOR VALUES FROM (100) TO (MAXVALUE);
+ALTER TABLE visit_oslo REPLICA IDENTITY FULL;
+ALTER TABLE visit_bergen ALTER COLUMN big SET STORAGE EXTERNAL;
+INSERT INTO visit SELECT c, n, 'note ' || n, NULL
+  FROM generate_series(1, 200) n, unnest(ARRAY['Oslo', 'Bergen', 'Bodø']) c;
+"""
+REPLICAS = {
+    "reports": {VISIT: {}},
+    "cache": {VISIT: {"where": [{"column": "city", "op": "in", "value": ["Oslo", "Bodø"]}]}},
+    "lookup": {VISIT: {"columns": {"omit": ["big"]}}},
+}
+LARGE = "".join(chr(97 + n * 7 % 26) for n in range(9000))
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Iterator[Bank]:
+    """Its connector, control, and a worker for each replica run; the plan fits."""
+    bank = make_bank(ddl=DDL, tables={VISIT: ["city", "id"]}, replicas=REPLICAS)
+    bank.done("plan", "check", "--live")
+    bank.start()
+    bank.control()
+    yield bank
+    bank.stop()
+
+
+def test_the_snapshot_arrives_under_the_root(town: Bank) -> None:
+    """Rows of every partition, once each."""
+    town.all_equal()
+    assert len(town.actual("reports", VISIT)) == len(town.actual("lookup", VISIT)) == 600
+    assert len(town.actual("cache", VISIT)) == 400
+    assert len(town.records(VISIT)) == 600
+
+
+def test_changes_of_every_partition_arrive(town: Bank) -> None:
+    """Through the root and by the partition's own name, under every identity that a partition has."""
+    town.change(
+        "UPDATE visit SET note = note || '!' WHERE id % 10 = 0",
+        "UPDATE visit_bergen SET note = 'its own name' WHERE id = 11",
+        "DELETE FROM visit WHERE id % 10 = 1",
+        "DELETE FROM visit_oslo WHERE id = 12",
+        "INSERT INTO visit VALUES ('Tromsø', 1, 'low'), ('Tromsø', 1000, 'high')",
+        "INSERT INTO visit_oslo VALUES ('Oslo', 1000, 'new')",
+        "UPDATE visit SET id = id + 5000 WHERE id = 13",
+    )
+    town.all_equal()
+
+
+def test_rows_that_move_to_another_partition_arrive_there(town: Bank) -> None:
+    """Each is a delete and an insert: alone, twice in one transaction, to and fro, and to a key that was freed."""
+    town.change(
+        "UPDATE visit SET city = 'Bergen', id = 2020 WHERE city = 'Oslo' AND id = 20",
+        "UPDATE visit SET id = id + 200 WHERE city = 'Bodø' AND id < 30",
+    )
+    with town.sot.transaction():
+        town.change(
+            "UPDATE visit SET city = 'Hamar' WHERE city = 'Oslo' AND id = 32",
+            "UPDATE visit SET city = 'Oslo', note = 'back' WHERE city = 'Hamar' AND id = 32",
+            "DELETE FROM visit WHERE city = 'Bergen' AND id = 33",
+            "UPDATE visit SET city = 'Bergen' WHERE city = 'Oslo' AND id = 33",
+        )
+    town.all_equal()
+    assert town.actual("cache", VISIT)["Oslo", "32"]["note"] == "back"
+    assert ("Oslo", "33") not in town.actual("cache", VISIT)
+
+
+def test_a_large_column_that_stays_moves_with_its_row(town: Bank) -> None:
+    """It is in no record of an update; in those of a move it is."""
+    for city in ("Oslo", "Bergen"):
+        town.sot.execute("UPDATE visit SET big = %s WHERE city = %s AND id BETWEEN 40 AND 44", [LARGE, city])
+    town.change(
+        "UPDATE visit SET note = 'small change' WHERE id IN (40, 42)",
+        "UPDATE visit SET city = 'Hamar' WHERE city = 'Bergen' AND id IN (42, 43)",
+        "UPDATE visit SET city = 'Bergen' WHERE city = 'Oslo' AND id = 43",
+    )
+    town.all_equal()
+    assert town.actual("reports", VISIT)["Bergen", "40"]["big"] == LARGE
+    assert town.actual("reports", VISIT)["Hamar", "42"]["big"] == LARGE
+
+
+def test_the_root_is_truncated(town: Bank) -> None:
+    """Rows of all partitions go, those that came later stay."""
+    with town.sot.transaction():
+        town.change("TRUNCATE visit", "INSERT INTO visit VALUES ('Oslo', 1, 'again'), ('Bodø', 1, 'again')")
+    town.change("INSERT INTO visit VALUES ('Bergen', 1, 'later')")
+    for replica in REPLICAS:
+        town.wait_equal(replica)
+
+
+def test_rows_are_copied_anew_through_the_root(town: Bank) -> None:
+    """By an incremental snapshot, as `connectors apply` asks for."""
+    town.change(
+        "INSERT INTO visit SELECT c, n, 'more', NULL FROM generate_series(10, 500) n, unnest(ARRAY['Oslo', 'Bodø']) c"
+    )
+    town.signal_snapshot(VISIT)
+    wait_until(lambda: sum(b"incremental" in (m.value() or b"") for m in town.records(VISIT)) >= 985, "the reads")
+    town.all_equal()
+
+
+def test_every_row_is_validated(town: Bank) -> None:
+    """To both depths, in every store."""
+    for depth in ("counts", "checksums"):
+        results = town.validate("--depth", depth)
+        assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 3, results
