@@ -42,7 +42,7 @@ REPAIRS = Counter("holdtrue_repairs", "Repairs, by result.", (*_TABLE, "result")
 DEAD_LETTERS = Counter("holdtrue_dead_letters", "Changes put on the dead-letter topic.", (*_TABLE, "reason"))
 HELD = Gauge("holdtrue_held", "1 while a table is held in a replica.", _TABLE)
 SWEEPS_PENDING = Gauge(
-    "holdtrue_sweeps_pending", "Partitions where rows that a TRUNCATE removed may still be in the replica.", _TABLE
+    "holdtrue_sweeps_pending", "Partitions where rows that went without a record may still be in the replica.", _TABLE
 )
 REVIEWS_OPEN = Gauge("holdtrue_reviews_open", "Reviews waiting for a decision.")
 STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))

@@ -144,7 +144,7 @@ class Control:
         # The slot first: one of a source that is away a moment later says nothing of the next source.
         with connect(dsn) as connection:
             found, whole = slot(connection, self._plan.source.slot), published(connection, self._plan)
-        return Source(*identity(dsn, application=application), gauges.is_whole(found), whole)
+        return Source(*identity(dsn, application=application), gauges.is_whole(found), *whole)
 
     def behind(self) -> int:
         """Records of the assigned partitions that are not in the database yet."""

@@ -16,8 +16,8 @@ class Depth(StrEnum):
     counts: how many live rows the partition must hold. checksums: compare the named keys, and all between the bounds,
     with the SOT's digests and the replica's content. sweep: the replica holds these keys; which must it not hold.
     watch: keep every digest these keys have from now on. release: the run is over, forget its watch. truncate: rows of
-    records before `o2` may be gone from the SOT; look them up, and let nothing be compared before that is done. log:
-    from `o2` on, records are of the SOT's log number `epoch`.
+    records before `o2` may be gone from the SOT without a record; look them up, and let nothing be compared before that
+    is done. log: from `o2` on, records are of the SOT's log number `epoch`.
     """
 
     counts = "counts"

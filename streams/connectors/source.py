@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from streams.address import shown
 from streams.connectors.errors import SourceNotSuitable, SourceUnavailable, reason
+from streams.connectors.parts import Published, parts, unlogged
 from streams.connectors.render import Endpoints, as_regex
 from streams.connectors.slot import drop_lost, slot
 from streams.errors import UsageError
@@ -122,23 +123,21 @@ def unpublished(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> t
     """
     if slot(connection, plan.source.slot) is None:
         return ()
-    whole = published(connection, plan)
+    whole = published(connection, plan).tables
     return tuple(table for table in plan.tables if table not in whole)
 
 
-def published(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> dict[str, int]:
-    """Tables of the plan whose every change is published, with their oid: a table made anew has another.
-
-    Raises SourceUnavailable.
-    """
+def published(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Published:
+    """Tables of the plan whose every change is published; one made anew has another oid. Raises SourceUnavailable."""
     try:
         state = connection.execute(_PUBLICATION, [plan.source.publication]).fetchone()
         rows = connection.execute(_TABLES, [plan.source.publication]).fetchall()
+        found = parts(connection, plan.tables)
     except psycopg.Error as error:
         raise SourceUnavailable(f"The SOT did not show what it publishes: {reason(error)}.", "Try again.") from None
     # A publication that leaves out kinds of changes publishes no table whole.
     whole = {row["name"]: row["oid"] for row in rows if state and state["whole"] and not row["partial"]}
-    return {table: whole[table] for table in plan.tables if table in whole}
+    return Published({name: whole[name] for name in plan.tables if name in whole.keys() - unlogged(found)}, found)
 
 
 def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepared:
@@ -152,6 +151,7 @@ def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepa
         with connection.transaction():
             _check_server(connection)
             dropped = drop_lost(connection, plan.source.slot)
+            _check_partitions(connection, plan)
             asked = unpublished(connection, plan)
             signal = _signal_table(connection, plan.source.signal_table)
             created, added, removed = _publication(connection, plan)
@@ -177,6 +177,14 @@ def _check_server(connection: psycopg.Connection[dict[str, Any]]) -> None:
         raise SourceNotSuitable(
             f"The SOT has wal_level={row['level']}: changes cannot be decoded.",
             "Set wal_level=logical in postgresql.conf and restart the server.",
+        )
+
+
+def _check_partitions(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
+    if outside := unlogged(parts(connection, plan.tables)):
+        raise SourceNotSuitable(
+            f"Not every partition of {', '.join(sorted(outside))} is in the log: one is unlogged, or a foreign table.",
+            "`holdtrue plan check --live` names it, and what to do.",
         )
 
 

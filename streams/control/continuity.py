@@ -1,16 +1,18 @@
 """Control watches whether the source of truth goes on from what it was, and tells drift topic and owners if not.
 
 Each step is remembered before the next one begins, so that a killed control goes on where it was: what has changed,
-that drift is open, that every owner has its order. Steps may be done twice; orders only ever raise a number.
+that drift is open, that every owner has its orders. Steps may be done twice; an order that comes again raises no
+number, or has rows looked up in vain.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
@@ -21,7 +23,7 @@ from streams.control.database import Connection, Database, Row
 from streams.control.offsets import Offsets
 from streams.control.queries import query
 from streams.control.run import now
-from streams.drift.continuity import Break, Source, broken, continuity_event
+from streams.drift.continuity import Break, Part, Source, broken, continuity_event, thinned
 from streams.errors import NotReady
 from streams.kafka.topics import checks_topic
 from streams.kafka.wire import cloud_event
@@ -36,11 +38,15 @@ WITHIN: Final = timedelta(days=365)
 
 
 class Standing(NamedTuple):
-    """What is still to be told. epoch: ordinal of the source's log. untold: a break nobody has heard of yet."""
+    """What is still to be told. epoch: ordinal of the source's log. untold: a break nobody has heard of yet.
+
+    sweeps: tables whose owners have not been told yet to look for rows that have gone without a record.
+    """
 
     epoch: int
     ordered: bool
     untold: Break | None
+    sweeps: tuple[str, ...]
 
 
 class Continuity:
@@ -73,8 +79,12 @@ class Continuity:
         if standing.untold is not None:
             announce(self._plan, self._writer, self._source, standing.untold)
             self._move("told_source", reason=standing.untold.reason)
-        if not standing.ordered:
-            self._order(standing.epoch)
+        epoch, sweeps = standing.epoch, standing.sweeps
+        if not standing.ordered and self._order(f"log-{epoch}", Depth.log, self._plan.tables, epoch=epoch):
+            self._move("ordered_source", epoch=epoch)
+        if sweeps and self._order(f"truncate-{uuid4()}", Depth.truncate, sweeps):
+            log.warning("rows of %s may have gone without a record: they are looked up", ", ".join(sweeps))
+            self._move("swept_source", sweeps=list(sweeps))
 
     def _remember(self, found: Source) -> Standing:
         with self._database.transaction() as connection:
@@ -83,42 +93,44 @@ class Continuity:
             assert row is not None  # made by the statement before
             before = _seen(self._plan, row)
             happened = broken(before, found)
-            standing = _standing(row, happened)
+            sweeps = {*row["sweeps"], *thinned(before, found)} & self._plan.tables.keys()
+            standing = _standing(row, happened, tuple(sorted(sweeps)))
             if happened is not None:
                 log.error("%s. To be validated: %s.", happened.reason, _which(happened))
                 trail.append(connection, [_fact(self._plan, happened, found, standing.epoch)])
             _move(connection, found, standing)
         return standing
 
-    def _order(self, epoch: int) -> None:
-        """Tell every owner from where on its records are of the new log: behind a fence in it, all are.
+    def _order(self, run: str, depth: Depth, tables: Collection[str], **more: Any) -> bool:
+        """Tell every owner of these tables what holds for records up to a floor, or from it on; False if it must wait.
 
-        What the connector had sent of the log before is in Kafka by then: it has read on in the new one.
+        The floors lie behind a fence: what was in the source's log before it, and all that was sent of a log before
+        that one, is below them in Kafka.
         """
         try:
             self._pass_fence(time.monotonic() + FENCE_SECONDS)
         except NotReady as error:
-            log.warning("the order of the source's new log waits: %s", error)
-            return
-        topics = [self._plan.change_topic(table) for table in self._plan.tables]
-        places = [(topic, n) for topic, table in zip(topics, self._plan.tables.values(), strict=True)
-                  for n in range(table.partitions)]  # fmt: skip
+            log.warning("an order to the owners of %s waits: %s", ", ".join(tables), error)
+            return False
+        places = [(self._plan.change_topic(table), n) for table in tables
+                  for n in range(self._plan.tables[table].partitions)]  # fmt: skip
         floors = self._offsets.ends(places)
         for replica, table in pairs(self._plan):
-            for partition in range(self._plan.tables[table].partitions):
-                floor = floors[self._plan.change_topic(table), partition]
-                self._send_order(replica, table, partition, epoch, floor)
+            topic = self._plan.change_topic(table)
+            for partition in (partition for place, partition in places if place == topic):
+                floor = floors[topic, partition]
+                asked = request(
+                    run, replica, table, depth, between=(0, floor), partition=partition,
+                    deadline=datetime.now(UTC) + WITHIN, **more,
+                )  # fmt: skip
+                self._send_order(asked)
         self._writer.flush()
-        self._move("ordered_source", epoch=epoch)
+        return True
 
-    def _send_order(self, replica: str, table: str, partition: int, epoch: int, floor: int) -> None:
-        asked = request(
-            f"log-{epoch}", replica, table, Depth.log, between=(0, floor), partition=partition, epoch=epoch,
-            deadline=datetime.now(UTC) + WITHIN,
-        )  # fmt: skip
+    def _send_order(self, asked: dict[str, Any]) -> None:
         headers = cloud_event("holdtrue.check-request", self._source)
-        topic = checks_topic(self._plan, replica, table)
-        self._writer.send(topic, asked["run"], "check-request", asked, headers, partition)
+        topic = checks_topic(self._plan, asked["replica"], asked["table"])
+        self._writer.send(topic, asked["run"], "check-request", asked, headers, asked["partition"])
 
     def _move(self, name: str, **values: Any) -> None:
         with self._database.transaction() as connection:
@@ -144,17 +156,19 @@ def announce(plan: Plan, writer: trail.Writer, source: str, happened: Break) -> 
 def _seen(plan: Plan, row: Row) -> Source:
     """The source at the last look. What has left the plan since is nobody's loss."""
     published = {table: oid for table, oid in row["published"].items() if table in plan.tables}
-    return Source(row["system"], row["timeline"], int(row["lsn"]), row["slot"], published)
+    parts = {table: {oid: Part(*of) for oid, of in found.items()} for table, found in row["parts"].items()
+             if table in plan.tables}  # fmt: skip
+    return Source(row["system"], row["timeline"], int(row["lsn"]), row["slot"], published, parts)
 
 
-def _standing(row: Row, happened: Break | None) -> Standing:
+def _standing(row: Row, happened: Break | None, sweeps: tuple[str, ...]) -> Standing:
     tables = None if row["tables"] is None else tuple(row["tables"])
     untold = None if row["reason"] is None else Break(row["cause"], row["reason"], False, tables)
     if happened is None:
-        return Standing(row["epoch"], row["ordered"], untold)
+        return Standing(row["epoch"], row["ordered"], untold, sweeps)
     # The clock makes it larger than any that was given before a control database was lost.
     epoch = max(row["epoch"] + 1, int(time.time())) if happened.new_log else row["epoch"]
-    return Standing(epoch, row["ordered"] and not happened.new_log, happened.after(untold))
+    return Standing(epoch, row["ordered"] and not happened.new_log, happened.after(untold), sweeps)
 
 
 def _move(connection: Connection, found: Source, standing: Standing) -> None:
@@ -164,12 +178,13 @@ def _move(connection: Connection, found: Source, standing: Standing) -> None:
         "reason": untold and untold.reason,
         "tables": untold and untold.tables and list(untold.tables),
     }
-    values = {**_values(found), "epoch": standing.epoch, "ordered": standing.ordered, **told}
+    own = {"epoch": standing.epoch, "ordered": standing.ordered, "sweeps": list(standing.sweeps)}
+    values = {**_values(found), **own, **told}
     connection.execute(query("move_source"), values)
 
 
 def _values(found: Source) -> dict[str, Any]:
-    return {**found._asdict(), "published": Jsonb(dict(found.published))}
+    return {**found._asdict(), "published": Jsonb(dict(found.published)), "parts": Jsonb(dict(found.parts))}
 
 
 def _which(happened: Break) -> str:

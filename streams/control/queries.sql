@@ -242,17 +242,18 @@ SELECT count(*) AS count FROM holdtrue.audit WHERE sequence > (SELECT through FR
 SELECT table_name AS table, replica, reason, count(*) AS count FROM holdtrue.dead_letters GROUP BY 1, 2, 3
 
 -- name: add_source
-INSERT INTO holdtrue.source (system, timeline, lsn, slot, published)
-VALUES (%(system)s, %(timeline)s, %(lsn)s, %(slot)s, %(published)s)
+INSERT INTO holdtrue.source (system, timeline, lsn, slot, published, parts)
+VALUES (%(system)s, %(timeline)s, %(lsn)s, %(slot)s, %(published)s, %(parts)s)
 ON CONFLICT DO NOTHING
 
 -- name: lock_source
-SELECT system, timeline, lsn, slot, published, epoch, ordered, cause, reason, tables FROM holdtrue.source FOR UPDATE
+SELECT system, timeline, lsn, slot, published, parts, epoch, ordered, cause, reason, tables, sweeps
+  FROM holdtrue.source FOR UPDATE
 
 -- name: move_source
 UPDATE holdtrue.source SET system = %(system)s, timeline = %(timeline)s, lsn = %(lsn)s, slot = %(slot)s,
        published = %(published)s, epoch = %(epoch)s, ordered = %(ordered)s, cause = %(cause)s, reason = %(reason)s,
-       tables = %(tables)s, seen_at = now()
+       tables = %(tables)s, parts = %(parts)s, sweeps = %(sweeps)s, seen_at = now()
 
 -- name: told_source
 UPDATE holdtrue.source SET cause = NULL, reason = NULL, tables = NULL WHERE reason = %(reason)s
@@ -276,3 +277,6 @@ UPDATE holdtrue.stores SET told = true WHERE replica = %(replica)s RETURNING rep
 
 -- name: lost_stores
 SELECT replica, lost_at FROM holdtrue.stores WHERE lost_at IS NOT NULL
+
+-- name: swept_source
+UPDATE holdtrue.source SET sweeps = '{}' WHERE sweeps = %(sweeps)s::text[]

@@ -15,11 +15,29 @@ from streams.drift.cause import FAILOVER, MISSED_CHANGE
 from streams.drift.identity import drift_id
 
 
+class Part(NamedTuple):
+    """A partition of a table.
+
+    since: the transaction that made it one. file: where its rows are; a TRUNCATE gives it another, as VACUUM FULL and
+    some forms of ALTER TABLE do. born: it has been this partition since it was created, so that the log tells of all
+    its rows. logged: whether its changes are in the log.
+    """
+
+    since: str
+    file: str
+    born: bool
+    logged: bool
+
+
+Parts = Mapping[str, Mapping[str, Part]]  # of tables, by oid
+
+
 class Source(NamedTuple):
     """The source of truth at a moment.
 
     system: its cluster's identifier. timeline: of its log. lsn: where its log ended. slot: whether the slot was there
     and had all that the connector still needs. published: the plan's tables whose every change it was given, by oid.
+    parts: the partitions of those that have any.
     """
 
     system: str
@@ -27,6 +45,7 @@ class Source(NamedTuple):
     lsn: int
     slot: bool
     published: Mapping[str, int]
+    parts: Parts
 
 
 class Break(NamedTuple):
@@ -65,15 +84,37 @@ def broken(before: Source, now: Source) -> Break | None:
         return Break(FAILOVER, ends, True)
     if before.slot and not now.slot:
         return Break(MISSED_CHANGE, "the replication slot was dropped, made anew, or has lost what it must give", False)
-    # A slot that is made later begins with all rows, whatever was published before it.
-    left = _left(before.published, now.published) if before.slot else ()
-    if left:
-        return Break(MISSED_CHANGE, "it was not published for a while, or was dropped and made anew", False, left)
-    return None
+    # A slot that is made later begins with all rows, whatever was published or attached before it.
+    return _missed(before, now) if before.slot else None
 
 
-def _left(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(sorted(table for table, oid in before.items() if now.get(table) != oid))
+def _missed(before: Source, now: Source) -> Break | None:
+    left = {table for table, oid in before.published.items() if now.published.get(table) != oid}
+    brought = {table for table in before.parts if _brought(before.parts[table], now.parts.get(table, {}))}
+    said = (
+        (left, "it was not published for a while, or was dropped and made anew"),
+        (brought, "a partition was attached to it, whose rows are in no log"),
+    )
+    reason = "; ".join(reason for tables, reason in said if tables)
+    return Break(MISSED_CHANGE, reason, False, tuple(sorted(left | brought))) if reason else None
+
+
+def _brought(before: Mapping[str, Part], now: Mapping[str, Part]) -> bool:
+    """Whether a partition has come with rows of its own."""
+    return any(not part.born for oid, part in now.items() if oid not in before or before[oid].since != part.since)
+
+
+def thinned(before: Source, now: Source) -> tuple[str, ...]:
+    """Tables that may have lost rows without a record: with a partition, or with what was in one.
+
+    Nothing is lost by looking their rows up in vain, so that it need not be known what has happened. One that was
+    attached later brings its own (`broken`).
+    """
+    return tuple(sorted(table for table in before.parts if _fewer(before.parts[table], now.parts.get(table, {}))))
+
+
+def _fewer(before: Mapping[str, Part], now: Mapping[str, Part]) -> bool:
+    return any(oid not in now or now[oid][:2] != part[:2] for oid, part in before.items())
 
 
 def position(lsn: int) -> str:

@@ -299,6 +299,12 @@ class Bank:
         data = json.dumps({"type": "incremental", "data-collections": tables})
         self.sot.execute("INSERT INTO holdtrue.signal VALUES (%s, 'execute-snapshot', %s)", (uuid.uuid4().hex, data))
 
+    def signal_rows(self, table: str, condition: str) -> None:
+        """Ask Debezium for an incremental snapshot of the rows for which the condition holds."""
+        conditions = [{"data-collection": table, "filter": condition}]
+        data = json.dumps({"type": "incremental", "data-collections": [table], "additional-conditions": conditions})
+        self.sot.execute("INSERT INTO holdtrue.signal VALUES (%s, 'execute-snapshot', %s)", (uuid.uuid4().hex, data))
+
     def close(self) -> None:
         """Kill workers, remove connector, slot and databases; topics stay, under names of their own."""
         for worker in self.workers:

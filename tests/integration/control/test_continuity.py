@@ -9,11 +9,11 @@ import pytest
 
 from streams.control.continuity import Continuity, pairs
 from streams.control.database import Database
-from streams.drift.continuity import Source
+from streams.drift.continuity import Part, Source
 from streams.errors import NotReady, StoreUnavailable
 from streams.plan.model import Plan
 
-SOURCE = Source("7400", 3, 5000, slot=True, published={})
+SOURCE = Source("7400", 3, 5000, slot=True, published={}, parts={})
 
 
 class World:
@@ -154,3 +154,26 @@ def test_a_table_that_leaves_the_publication_opens_drift_in_its_replicas_alone(
         (replica, table) for replica, table in pairs(plan) if table in (first, second)
     ]
     assert len(audited(database)) == 2
+
+
+def test_rows_that_may_have_gone_with_a_partition_are_looked_for_by_every_owner_once(
+    plan: Plan, database: Database, world: World
+) -> None:
+    """Behind a fence; not forgotten while it is not passed, nor by another control; and no drift is opened."""
+    first, second, *_ = plan.tables
+    one = Part("700", "16400", born=True, logged=True)
+    world.source = SOURCE._replace(parts={first: {"1": one}, second: {"2": one}, "public.not_in_the_plan": {"3": one}})
+    watching(plan, database, world).look()
+    world.source, world.fence_passes = SOURCE._replace(parts={first: {}, second: {"2": one}}), False
+    watching(plan, database, world).look()
+    assert world.sent == []
+    world.fence_passes = True
+    for _ in range(2):
+        watching(plan, database, world).look()
+    assert {(schema, record["depth"]) for schema, record in world.sent} == {("check-request", "truncate")}
+    assert [(record["replica"], record["table"], record["partition"], record["o2"]) for _, record in world.sent] == [
+        (replica, table, n, 100 + n)
+        for replica, table in pairs(plan)
+        if table == first
+        for n in range(plan.tables[table].partitions)
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
@@ -118,6 +119,94 @@ def test_rows_are_copied_anew_through_the_root(town: Bank) -> None:
     town.signal_snapshot(VISIT)
     wait_until(lambda: sum(b"incremental" in (m.value() or b"") for m in town.records(VISIT)) >= 985, "the reads")
     town.all_equal()
+
+
+def seen_by_control(bank: Bank) -> None:
+    """Until control has looked at the partitions that there are now."""
+    (oids,) = bank.sot.execute(
+        "SELECT ARRAY(SELECT relid::oid::text FROM pg_partition_tree('visit') WHERE level > 0 ORDER BY 1)"
+    ).fetchall()[0]
+    with psycopg.connect(bank.env["HOLDTRUE_CONTROL_DSN"], autocommit=True) as control:
+        query = (
+            "SELECT FROM holdtrue.source WHERE slot AND ARRAY(SELECT jsonb_object_keys(parts -> %s) ORDER BY 1) = %s"
+        )
+        wait_until(lambda: control.execute(query, [VISIT, oids]).fetchone() is not None, "control to look")
+
+
+def continuity(bank: Bank) -> list[str]:
+    """Drift of the whole table that was ever told, by reason."""
+    return [each["reason"] for each in bank.events("drift") if each["kind"] == "continuity" and each["state"] == "open"]
+
+
+def settled(bank: Bank) -> None:
+    """Until every replica equals the SOT; a run then finds it so."""
+    for replica in REPLICAS:
+        bank.wait_equal(replica)
+    assert {each["outcome"] for each in bank.validate()} == {"correct"}
+
+
+def test_rows_go_with_a_partition_that_is_truncated_detached_or_dropped(town: Bank) -> None:
+    """Nothing in the log says so: control sees it, and has every row looked up. No drift is left, and none was told."""
+    seen_by_control(town)
+    for statement in (
+        "TRUNCATE visit_oslo",
+        "TRUNCATE visit_rest",
+        "ALTER TABLE visit DETACH PARTITION visit_bergen",
+        "DROP TABLE visit_oslo",
+    ):
+        town.change("INSERT INTO visit SELECT c, n, 'once more' FROM generate_series(600, 640) n, unnest(ARRAY['Oslo',"
+                    " 'Bodø']) c ON CONFLICT DO NOTHING", statement)  # fmt: skip
+        for replica in REPLICAS:
+            town.wait_equal(replica)
+    settled(town)
+    assert not continuity(town)
+
+
+def test_partitions_that_are_created_or_written_anew_lose_nothing(town: Bank) -> None:
+    """Every day's work is no drift: a partition made in place, filled in the same transaction or later; VACUUM FULL."""
+    with town.sot.transaction():
+        town.change("CREATE TABLE visit_oslo PARTITION OF visit FOR VALUES IN ('Oslo')",
+                    "INSERT INTO visit VALUES ('Oslo', 1, 'in the same transaction')")  # fmt: skip
+    town.change("CREATE TABLE visit_moss PARTITION OF visit FOR VALUES IN ('Moss') PARTITION BY HASH (id)",
+                "CREATE TABLE visit_moss_0 PARTITION OF visit_moss FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+                "INSERT INTO visit VALUES ('Moss', 1, 'later')", "VACUUM FULL visit_oslo")  # fmt: skip
+    seen_by_control(town)
+    settled(town)
+    assert not continuity(town)
+    assert ("Oslo", "1") in town.actual("cache", VISIT)
+
+
+def test_rows_of_a_partition_that_is_attached_are_missed_until_they_are_copied(town: Bank) -> None:
+    """They are in no log. It is told; the connector can be asked for them alone; a run that finds all right ends it."""
+    (before,) = town.sot.execute("SELECT count(*) FROM visit").fetchall()[0]
+    town.change("INSERT INTO visit_bergen (id, city) SELECT n, 'Bergen' FROM generate_series(2, 100) n",
+                "ALTER TABLE visit ATTACH PARTITION visit_bergen FOR VALUES IN ('Bergen')")  # fmt: skip
+    town.wait_event("drift", kind="continuity", state="open", table=VISIT)
+    assert all("attached" in reason for reason in continuity(town))
+    wait_until(lambda: all(town.open_drift(replica) == 1 for replica in REPLICAS), "control to know of the drift")
+    town.change("UPDATE visit SET note = 'attached' WHERE city = 'Bergen' AND id <= 10")
+    town.wait_caught_up("reports")
+    assert len(town.actual("reports", VISIT)) == before + 10
+    town.signal_rows(VISIT, "tableoid = 'visit_bergen'::regclass")
+    settled(town)
+    assert len(town.actual("reports", VISIT)) == before + 100
+    wait_until(lambda: not any(map(town.open_drift, REPLICAS)), "the drift to be closed")
+
+
+def test_an_unlogged_partition_is_told(town: Bank) -> None:
+    """Its changes are in no log; nothing is prepared over it, and it is named."""
+    town.change("CREATE UNLOGGED TABLE visit_odda PARTITION OF visit FOR VALUES IN ('Odda')",
+                "INSERT INTO visit VALUES ('Odda', 1, 'in no log')")  # fmt: skip
+    wait_until(lambda: any("not published" in reason for reason in continuity(town)), "drift to be told")
+    assert "not published" in town.run("status").stdout
+    refused = town.run("connectors", "apply")
+    assert refused.returncode == 1
+    assert "Not every partition of public.visit is in the log" in refused.stderr
+    assert "has the partition public.visit_odda, which is unlogged" in town.run("plan", "check", "--live").stdout
+    town.change("ALTER TABLE visit_odda SET LOGGED", "UPDATE visit SET note = 'in the log' WHERE city = 'Odda'")
+    town.done("connectors", "apply")
+    settled(town)
+    wait_until(lambda: not any(map(town.open_drift, REPLICAS)), "the drift to be closed")
 
 
 def test_every_row_is_validated(town: Bank) -> None:

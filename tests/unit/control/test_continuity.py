@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streams.drift.cause import FAILOVER, MISSED_CHANGE
-from streams.drift.continuity import Break, Source, broken
+from streams.drift.continuity import Break, Part, Source, broken, thinned
 
-BEFORE = Source("7400", 3, 5000, slot=True, published={"public.a": 1, "public.b": 2})
+BEFORE = Source("7400", 3, 5000, slot=True, published={"public.a": 1, "public.b": 2}, parts={})
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,49 @@ def test_tables_that_leave_the_publication_or_are_made_anew_are_lost(
     assert broken(now, now) is None
     assert broken(now._replace(published={}), BEFORE) is None
     assert broken(BEFORE._replace(slot=False), now) is None
+
+
+ONE, TWO = Part("700", "16400", born=True, logged=True), Part("701", "16500", born=True, logged=True)
+DIVIDED = BEFORE._replace(parts={"public.a": {"10": ONE}, "public.b": {}})
+ATTACHED = Part("702", "16600", born=False, logged=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "brought", "fewer"),
+    [
+        ({"10": ONE}, False, False),
+        ({"10": ONE, "11": TWO}, False, False),
+        ({"10": ONE, "12": ATTACHED}, True, False),
+        ({"10": ONE._replace(since="703", born=False)}, True, True),
+        ({"10": ONE._replace(file="16401")}, False, True),
+        ({}, False, True),
+        ({"11": TWO}, False, True),
+    ],
+    ids=["same", "created", "attached", "detached and attached", "truncated", "dropped", "one for another"],
+)
+def test_a_partition_may_bring_rows_or_take_them_away(parts: dict[str, Part], brought: bool, fewer: bool) -> None:
+    """What it brings is missed, what may have gone is looked up; told once, and of its table alone."""
+    now = DIVIDED._replace(parts={**DIVIDED.parts, "public.a": parts})
+    found = broken(DIVIDED, now)
+    assert (found and found.tables, thinned(DIVIDED, now)) == (
+        ("public.a",) if brought else None,
+        ("public.a",) if fewer else (),
+    )
+    assert (broken(now, now), thinned(now, now)) == (None, ())
+
+
+def test_a_first_partition_that_is_attached_is_seen() -> None:
+    """A partitioned table is known before it has one; one that was not known before has brought nothing."""
+    now = DIVIDED._replace(parts={**DIVIDED.parts, "public.b": {"12": ATTACHED}})
+    found = broken(DIVIDED, now)
+    assert found is not None
+    assert (found.cause, found.tables, "attached" in found.reason) == (MISSED_CHANGE, ("public.b",), True)
+    assert broken(BEFORE, now) is broken(DIVIDED._replace(slot=False), now) is None
+    both = broken(DIVIDED, now._replace(published={"public.b": 2}))
+    assert both is not None
+    assert both.tables == ("public.a", "public.b")
+    assert "not published" in both.reason
+    assert "attached" in both.reason
 
 
 def test_breaks_that_nobody_has_heard_of_are_told_together() -> None:
