@@ -1,7 +1,8 @@
-"""Partitions of the plan's tables, as far as the log does not tell of them.
+"""Tables and partitions of a plan, as far as the log does not tell of them.
 
 A partition that is attached brings rows that are in no log under its root; one that is detached, dropped or truncated
-alone takes rows away without a record. What the catalog shows of it is read here, without a lock on any of them.
+alone takes rows away without a record. An unlogged one is not in the log at all, and a replica identity without the
+primary key says of a deleted row anything but its key. What the catalog shows of it is read here, without a lock.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ _PARTS: Final = """
 WITH RECURSIVE tree AS (
     SELECT n.nspname || '.' || c.relname AS name, c.oid AS part, '' AS since
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'p' AND n.nspname || '.' || c.relname = ANY(%s)
+     WHERE n.nspname || '.' || c.relname = ANY(%s)
     UNION ALL
     SELECT tree.name, h.inhrelid, h.xmin::text
       FROM tree JOIN pg_inherits h ON h.inhparent = tree.part AND NOT h.inhdetachpending
 )
 SELECT tree.name, tree.part::text, tree.since, c.relfilenode::text AS file,
-       c.relpersistence = 'p' AND c.relkind <> 'f' AS logged,
+       c.relkind = 'p' AS divided, c.relkind = 'p' OR c.relkind = 'r' AND c.relpersistence = 'p' AND NOT EXISTS (
+           SELECT FROM pg_index i JOIN pg_index k ON k.indrelid = i.indrelid AND k.indisprimary
+            WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i'
+              AND NOT (k.indkey::int2[])[:k.indnkeyatts - 1] <@ (i.indkey::int2[])[:i.indnkeyatts - 1]) AS logged,
        EXISTS (SELECT FROM pg_attribute a JOIN pg_attribute s ON s.attrelid = a.attrelid AND s.attnum = -1
                 WHERE a.attrelid = tree.part AND a.attnum > 0 AND a.attinhcount > 0
                   AND a.xmin = s.xmin AND a.cmin = s.cmin AND a.xmax = '0') AS born
@@ -37,19 +41,29 @@ class Published(NamedTuple):
     """Tables of a plan whose every change is published, with their oid; and the partitions of those that have any."""
 
     tables: dict[str, int]
+    parts: Parts
+
+
+class Look(NamedTuple):
+    """Partitions of the partitioned tables, at every depth, by oid.
+
+    unlogged: tables of which, or of a partition of which, not every change is in the log under its whole key.
+    """
+
     parts: dict[str, dict[str, Part]]
+    unlogged: set[str]
 
 
-def parts(connection: psycopg.Connection[dict[str, Any]], tables: Iterable[str]) -> dict[str, dict[str, Part]]:
-    """The partitions, by oid and at every depth, of those tables that are partitioned. Raises psycopg.Error."""
-    found: dict[str, dict[str, Part]] = {}
+def look(connection: psycopg.Connection[dict[str, Any]], tables: Iterable[str]) -> Look:
+    """At those of the tables that are there. Raises psycopg.Error."""
+    found = Look({}, set())
     for row in connection.execute(_PARTS, [list(tables)]):
-        of, oid = found.setdefault(row.pop("name"), {}), row.pop("part")
-        if row["since"]:
-            of[oid] = Part(**row)
+        name, oid, divided = row.pop("name"), row.pop("part"), row.pop("divided")
+        part = Part(**row)
+        if not part.logged:
+            found.unlogged.add(name)
+        if part.since:
+            found.parts[name][oid] = part
+        elif divided:
+            found.parts[name] = {}
     return found
-
-
-def unlogged(found: Parts) -> set[str]:
-    """Tables with a partition whose changes are not in the log."""
-    return {table for table, of in found.items() if not all(part.logged for part in of.values())}

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from streams.address import shown
 from streams.connectors.errors import SourceNotSuitable, SourceUnavailable, reason
-from streams.connectors.parts import Published, parts, unlogged
+from streams.connectors.parts import Published, look
 from streams.connectors.render import Endpoints, as_regex
 from streams.connectors.slot import drop_lost, slot
 from streams.errors import UsageError
@@ -132,12 +132,12 @@ def published(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Pub
     try:
         state = connection.execute(_PUBLICATION, [plan.source.publication]).fetchone()
         rows = connection.execute(_TABLES, [plan.source.publication]).fetchall()
-        found = parts(connection, plan.tables)
+        found = look(connection, plan.tables)
     except psycopg.Error as error:
         raise SourceUnavailable(f"The SOT did not show what it publishes: {reason(error)}.", "Try again.") from None
     # A publication that leaves out kinds of changes publishes no table whole.
     whole = {row["name"]: row["oid"] for row in rows if state and state["whole"] and not row["partial"]}
-    return Published({name: whole[name] for name in plan.tables if name in whole.keys() - unlogged(found)}, found)
+    return Published({name: whole[name] for name in plan.tables if name in whole.keys() - found.unlogged}, found.parts)
 
 
 def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepared:
@@ -151,7 +151,7 @@ def prepare(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Prepa
         with connection.transaction():
             _check_server(connection)
             dropped = drop_lost(connection, plan.source.slot)
-            _check_partitions(connection, plan)
+            _check_log(connection, plan)
             asked = unpublished(connection, plan)
             signal = _signal_table(connection, plan.source.signal_table)
             created, added, removed = _publication(connection, plan)
@@ -180,11 +180,11 @@ def _check_server(connection: psycopg.Connection[dict[str, Any]]) -> None:
         )
 
 
-def _check_partitions(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
-    if outside := unlogged(parts(connection, plan.tables)):
+def _check_log(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
+    if outside := look(connection, plan.tables).unlogged:
         raise SourceNotSuitable(
-            f"Not every partition of {', '.join(sorted(outside))} is in the log: one is unlogged, or a foreign table.",
-            "`holdtrue plan check --live` names it, and what to do.",
+            f"Not every change of {', '.join(sorted(outside))} is in the log under its whole key.",
+            "`holdtrue plan check --live` says why, of which partition, and what to do.",
         )
 
 

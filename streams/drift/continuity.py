@@ -20,7 +20,7 @@ class Part(NamedTuple):
 
     since: the transaction that made it one. file: where its rows are; a TRUNCATE gives it another, as VACUUM FULL and
     some forms of ALTER TABLE do. born: it has been this partition since it was created, so that the log tells of all
-    its rows. logged: whether its changes are in the log.
+    its rows. logged: whether its changes are in the log, under their whole key.
     """
 
     since: str

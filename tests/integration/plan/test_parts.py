@@ -1,4 +1,4 @@
-"""What the catalog shows of partitions, on a real Postgres: whether the log tells of all their rows."""
+"""What the catalog shows of tables and partitions, on a real Postgres: whether the log tells of all their rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from streams.connectors.parts import parts, unlogged
+from streams.connectors.parts import look
 from streams.drift.continuity import Part
 
 pytestmark = pytest.mark.stack
@@ -33,17 +33,17 @@ def database(dsn: str) -> Iterator[psycopg.Connection[DictRow]]:
         server.execute("DROP DATABASE parts WITH (FORCE)")
 
 
-def look(database: psycopg.Connection[DictRow]) -> dict[str, Part]:
+def found(database: psycopg.Connection[DictRow]) -> dict[str, Part]:
     """The partitions of the root by their names."""
-    found = parts(database, [ROOT, FLAT, "public.nope"])
-    assert set(found) == {ROOT}
+    parts = look(database, [ROOT, FLAT, "public.nope"]).parts
+    assert set(parts) == {ROOT}
     names = {row["oid"]: row["name"] for row in database.execute("SELECT oid::text, relname AS name FROM pg_class")}
-    return {names[oid]: part for oid, part in found[ROOT].items()}
+    return {names[oid]: part for oid, part in parts[ROOT].items()}
 
 
 def test_a_root_without_partitions_is_known(database: psycopg.Connection[DictRow]) -> None:
     """So that its first one is news; an ordinary table is not."""
-    assert look(database) == {}
+    assert found(database) == {}
 
 
 BORN = "CREATE TABLE p PARTITION OF root"
@@ -71,7 +71,7 @@ def test_a_partition_that_is_born_as_one_is_told_from_one_that_was_attached(
         how = (f"BEGIN; {'; '.join(how)}; COMMIT",)
     for statement in how:
         database.execute(statement.encode())
-    assert look(database)["p"].born is born
+    assert found(database)["p"].born is born
     with suppress(psycopg.errors.DivisionByZero):
         database.execute(
             "ALTER TABLE root ALTER n SET STATISTICS 7; ALTER TABLE root ALTER id SET STATISTICS 7; SELECT 1/0"
@@ -81,7 +81,7 @@ def test_a_partition_that_is_born_as_one_is_told_from_one_that_was_attached(
         "VACUUM (FULL, FREEZE) pg_attribute", "VACUUM (FULL, FREEZE) pg_inherits", "VACUUM FULL p",
     ):  # fmt: skip
         database.execute(statement.encode())
-        assert look(database)["p"].born is born, statement
+        assert found(database)["p"].born is born, statement
 
 
 def test_what_becomes_of_a_partition_is_seen(database: psycopg.Connection[DictRow]) -> None:
@@ -89,31 +89,44 @@ def test_what_becomes_of_a_partition_is_seen(database: psycopg.Connection[DictRo
     database.execute(f"{BORN} DEFAULT PARTITION BY RANGE (id)".encode())
     database.execute("CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10)")
     database.execute("CREATE TABLE high PARTITION OF p FOR VALUES FROM (10) TO (1000)")
-    first = look(database)
+    first = found(database)
     assert set(first) == {"p", "low", "high"}
     database.execute("INSERT INTO root VALUES ('a', 1), ('a', 100)")
-    assert look(database) == first
+    assert found(database) == first
     database.execute("TRUNCATE low")
-    changed = look(database)
+    changed = found(database)
     assert changed["low"].file != first["low"].file
     assert changed["high"] == first["high"]
     database.execute("ALTER TABLE p DETACH PARTITION low")
     database.execute("ALTER TABLE p ATTACH PARTITION low FOR VALUES FROM (0) TO (10)")
-    again = look(database)["low"]
+    again = found(database)["low"]
     assert not again.born
     assert again.since != first["low"].since
     database.execute("ALTER TABLE p DETACH PARTITION low CONCURRENTLY")
     database.execute("DROP TABLE high")
-    assert set(look(database)) == {"p"}
+    assert set(found(database)) == {"p"}
     database.execute("ALTER TABLE root DETACH PARTITION p")
-    assert look(database) == {}
+    assert found(database) == {}
 
 
-def test_partitions_that_are_not_in_the_log_are_named(database: psycopg.Connection[DictRow]) -> None:
-    """Unlogged ones and foreign tables."""
-    database.execute("CREATE TABLE p PARTITION OF root FOR VALUES IN ('a')")
-    assert unlogged(parts(database, [ROOT])) == set()
-    database.execute("ALTER TABLE p SET UNLOGGED")
-    assert unlogged(parts(database, [ROOT])) == {ROOT}
-    database.execute("ALTER TABLE p SET LOGGED")
-    assert unlogged(parts(database, [ROOT])) == set()
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("ALTER TABLE p SET UNLOGGED", "ALTER TABLE p SET LOGGED"),
+        ("ALTER TABLE p REPLICA IDENTITY USING INDEX p_other", "ALTER TABLE p REPLICA IDENTITY USING INDEX p_more"),
+        ("ALTER TABLE flat REPLICA IDENTITY USING INDEX flat_other", "ALTER TABLE flat REPLICA IDENTITY FULL"),
+    ],
+)
+def test_what_is_not_in_the_log_under_its_key_is_named(
+    database: psycopg.Connection[DictRow], wrong: str, right: str
+) -> None:
+    """A table that is unlogged, or whose deletes do not say of which row they are; also a partition of one."""
+    database.execute("""CREATE TABLE p PARTITION OF root (n NOT NULL) FOR VALUES IN ('a');
+        CREATE UNIQUE INDEX p_other ON p (n, k) INCLUDE (id); CREATE UNIQUE INDEX p_more ON p (n, id, k);
+        ALTER TABLE flat ADD n int NOT NULL; CREATE UNIQUE INDEX flat_other ON flat (n)""")
+    tables = [ROOT, FLAT]
+    assert look(database, tables).unlogged == set()
+    database.execute(wrong.encode())
+    assert look(database, tables).unlogged == {FLAT if "flat" in wrong else ROOT}
+    database.execute(right.encode())
+    assert look(database, tables).unlogged == set()

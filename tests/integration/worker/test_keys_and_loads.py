@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
@@ -17,13 +18,17 @@ CREATE TABLE line (
 );
 ALTER TABLE line REPLICA IDENTITY FULL;  -- a deferrable key is no replica identity
 CREATE TABLE word (word text PRIMARY KEY, n int);
-CREATE TABLE ticket (id uuid PRIMARY KEY, word text);
+CREATE TABLE ticket (
+  id uuid PRIMARY KEY, word text NOT NULL, big text, code uuid NOT NULL UNIQUE DEFAULT gen_random_uuid()
+);
+ALTER TABLE ticket ALTER big SET STORAGE EXTERNAL;
+CREATE UNIQUE INDEX ticket_whole ON ticket (word, id);
 INSERT INTO line SELECT n, p, n FROM generate_series(1, 50) n, unnest(ARRAY['pen', 'ink, "blue"']) p;
 INSERT INTO word SELECT w, length(w) FROM unnest(ARRAY['', ' ', 'a:b', 'a%b', 'ä', '{x}', 'null', '\\N', '😀']) w;
 CREATE TABLE page (url text PRIMARY KEY, n int);
 INSERT INTO page SELECT (SELECT string_agg(md5(n || '/' || m), '') FROM generate_series(1, 83) m), n
   FROM generate_series(1, 900) n;  -- 2,656 characters that do not compress: an index entry takes 2,704 bytes
-INSERT INTO ticket SELECT gen_random_uuid(), n::text FROM generate_series(1, 50) n;
+INSERT INTO ticket SELECT gen_random_uuid(), n::text, repeat('large ', 2000) FROM generate_series(1, 50) n;
 CREATE TABLE visit (city text, id int, n int, PRIMARY KEY (city, id)) PARTITION BY LIST (city);
 CREATE TABLE visit_oslo PARTITION OF visit FOR VALUES IN ('Oslo');
 CREATE TABLE visit_rest PARTITION OF visit DEFAULT;
@@ -138,17 +143,41 @@ def test_messages_in_the_log_are_no_changes(bank: Bank) -> None:
 
 
 def test_a_replica_identity_that_is_changed_changes_nothing(bank: Bank) -> None:
-    """FULL sends whole old rows, DEFAULT only their keys: each is right before, between and after."""
-    for identity in ("FULL", "DEFAULT"):
+    """FULL sends whole old rows, DEFAULT their keys, an index its columns: each is right before, between and after.
+
+    Also where a large value is left alone, which is in no record then.
+    """
+    for number, identity in enumerate(("FULL", "USING INDEX ticket_whole", "DEFAULT")):
         bank.change(
             "UPDATE ticket SET word = word || '+' WHERE word LIKE '4%'",
             f"ALTER TABLE ticket REPLICA IDENTITY {identity}",
             "UPDATE ticket SET word = word || '-' WHERE word LIKE '4%'",
+            f"UPDATE ticket SET id = gen_random_uuid(), word = 'moved ' || word WHERE word LIKE '3{number}'",
+            f"UPDATE ticket SET id = gen_random_uuid() WHERE word LIKE '3{number + 3}'",
             "DELETE FROM ticket WHERE id = (SELECT id FROM ticket WHERE word LIKE '4%' LIMIT 1)",
         )
     bank.all_equal()
     (left,) = bank.sot.execute("SELECT count(*) FROM ticket").fetchall()[0]
-    assert len(bank.actual("lookup", "public.ticket")) == left == 47
+    tickets = bank.actual("lookup", "public.ticket").values()
+    assert len(tickets) == left == 46
+    assert sum(str(row["word"]).startswith("moved 3") for row in tickets) == 3
+
+
+def test_an_identity_without_the_key_is_refused(bank: Bank) -> None:
+    """Under an index of other columns records name other keys: it is told. Under NOTHING Postgres refuses changes."""
+    bank.change("ALTER TABLE ticket REPLICA IDENTITY USING INDEX ticket_code_key")
+    assert "its changes are not published" in bank.run("--format", "json", "status").stdout
+    refused = bank.run("connectors", "apply")
+    assert "Not every change of public.ticket is in the log under its whole key" in refused.stderr
+    assert "an index without its whole primary key" in bank.run("plan", "check", "--live").stdout
+    bank.change("ALTER TABLE ticket REPLICA IDENTITY NOTHING")
+    assert "Postgres refuses updates and deletes" in bank.run("plan", "check", "--live").stdout
+    for statement in ("UPDATE ticket SET word = word || '.'", "DELETE FROM ticket"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            bank.change(statement)
+    bank.change("INSERT INTO ticket VALUES (gen_random_uuid(), 'under nothing')")
+    bank.change("ALTER TABLE ticket REPLICA IDENTITY DEFAULT")
+    bank.all_equal()
 
 
 def test_a_load_by_copy_arrives(bank: Bank) -> None:
