@@ -100,7 +100,8 @@ class PublicationInfo:
 class DatabaseInfo:
     """A database and the role that is connected.
 
-    schemas: whether the role may create in each. enums: the labels of each enum type that needs no schema's name.
+    version: as a number, such as 180004. schemas: whether the role may create in each. enums: the labels of each enum
+    type that needs no schema's name.
     unreadable_enums: types that keep Debezium from starting, whether a table has them or not.
     """
 
@@ -117,6 +118,7 @@ class DatabaseInfo:
     unreadable_enums: tuple[str, ...] = ()
     schemas: Mapping[str, bool] = field(default_factory=dict)
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

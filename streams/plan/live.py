@@ -19,6 +19,8 @@ from streams.plan.types import KEY_TYPES, askable, refusal
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
 _NOT_AVRO: Final = re.compile(r"^[^A-Za-z_]|[^A-Za-z0-9_]", re.ASCII)
 _RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+# From this version on Postgres lets no generated column be part of a published table's replica identity.
+_GENERATED_REFUSED: Final = 180_000
 # Windows of incremental snapshots are rows that Debezium writes and deletes.
 _SIGNAL_PRIVILEGES: Final = frozenset(("SELECT", "INSERT", "DELETE"))
 
@@ -33,7 +35,7 @@ def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Find
             message = "is not in the source of truth, or this role may not see its schema; compare name and database"
             yield draft.finding("missing", path, message)
             continue
-        yield from _table(plan, draft, path, table)
+        yield from _table(plan, draft, path, table, catalog.database.version)
         yield from _key(draft, path, declared, table)
         yield from _permissions(plan, draft, path, catalog, table)
         yield from _mappings(plan, draft, name, declared, table)
@@ -105,7 +107,7 @@ def _signal_table(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Findin
         yield draft.finding("invalid", path, f'{message}: run GRANT {on} TO "{database.role}"')
 
 
-def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo) -> Iterator[Finding]:
+def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo, version: int) -> Iterator[Finding]:
     if table.relkind not in ("r", "p"):
         what = _RELKINDS.get(table.relkind, "no table")
         message = f"is {what}; only tables are built yet: leave it out of the plan"
@@ -113,7 +115,7 @@ def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo) -> Iterator[
         return
     for part in table.parts:
         what = "" if part.name == table.name else f"has the partition {part.name}, which "
-        for problem in (*_log(part), *_identity(part, table)):
+        for problem in (*_log(part), *_identity(part, table, version)):
             yield draft.finding("invalid", path, what + problem)
     for ancestor in sorted({*table.ancestors} & {*plan.tables}):
         message = f"is a partition of {ancestor}, under which all its changes arrive: leave one of the two out"
@@ -139,8 +141,9 @@ def _log(part: PartInfo) -> Iterator[str]:
         yield f"is unlogged, so its changes never reach the log: {fix}"
 
 
-def _identity(part: PartInfo, table: TableInfo) -> Iterator[str]:
+def _identity(part: PartInfo, table: TableInfo, version: int) -> Iterator[str]:
     """Why its changes may not be made, or do not say of which row they are."""
+    generated = {column.name for column in table.columns if column.generated}
     identity, run = part.replica_identity, f"run ALTER TABLE {part.name} REPLICA IDENTITY"
     refused = "so that Postgres refuses updates and deletes once it is published"
     if identity == "n":
@@ -150,6 +153,9 @@ def _identity(part: PartInfo, table: TableInfo) -> Iterator[str]:
     elif identity == "i" and not set(table.primary_key) <= set(part.identity_columns):
         without = "an index without its whole primary key as replica identity"
         yield f"has {without}, so that deletes do not say which row is gone: {run} DEFAULT"
+    elif version >= _GENERATED_REFUSED and (identity == "f" or generated & {*part.identity_columns}) and generated:
+        other = "DEFAULT, or USING INDEX with one of other columns that has the whole primary key"
+        yield f"has generated columns in its replica identity, {refused}: {run} {other}"
 
 
 def _same_in_avro(table: TableInfo) -> Iterator[tuple[str, str]]:

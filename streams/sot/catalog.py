@@ -25,7 +25,8 @@ _DATABASE: Final = """
 SELECT current_database() AS name, current_user AS role, current_setting('wal_level') AS wal_level,
        r.rolsuper AS is_superuser, r.rolreplication AS may_replicate,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
-       current_setting('max_replication_slots')::int AS slots_max
+       current_setting('max_replication_slots')::int AS slots_max,
+       current_setting('server_version_num')::int AS version
 FROM pg_roles r WHERE r.rolname = current_user
 """
 # Execution of pg_control_system may be withheld; then two DSNs are only compared as text.

@@ -169,6 +169,7 @@ ASKED: Mapping[str, Typed] = {
     "ranges": Typed("int4multirange", "int4multirange", ["'{[1,5),[7,9)}'", "'{}'"]),
     "born": Typed("date", "date", ["'2024-01-01 BC'", "'4713-01-01 BC'", "'2024-01-01'"]),
     "double": Typed("int8 GENERATED ALWAYS AS (id * 2) STORED", "int8", []),
+    "triple": Typed("int8 GENERATED ALWAYS AS (id * 3) VIRTUAL", "int8", []),
 }  # fmt: skip
 NOT_NULL = {"nn"}
 

@@ -17,7 +17,10 @@ CREATE TABLE line (
   order_id bigint, product text, amount int, PRIMARY KEY (order_id, product) DEFERRABLE INITIALLY IMMEDIATE
 );
 ALTER TABLE line REPLICA IDENTITY FULL;  -- a deferrable key is no replica identity
-CREATE TABLE word (word text PRIMARY KEY, n int);
+CREATE TABLE word (
+  word text PRIMARY KEY, n int,
+  twice int GENERATED ALWAYS AS (n * 2) STORED, size int GENERATED ALWAYS AS (length(word)) VIRTUAL
+);
 CREATE TABLE ticket (
   id uuid PRIMARY KEY, word text NOT NULL, big text, code uuid NOT NULL UNIQUE DEFAULT gen_random_uuid()
 );
@@ -48,10 +51,13 @@ LOADED = 5_000
 def bank(make_bank: MakeBank) -> Iterator[Bank]:
     """Its connector and a worker for each replica run."""
     whole: dict[str, dict[str, object]] = {table: {} for table in TABLES}
+    whole["public.word"] = {"columns": {"ask": ["twice", "size"]}}
+    left_out = {**whole, "public.word": {"columns": {"omit": ["twice", "size"]}}}
     # No empty string is a key in DynamoDB.
-    lookup = {**whole, "public.word": {"where": [{"column": "word", "op": "!=", "value": ""}]}}
+    not_empty = {"columns": {"omit": ["twice", "size"]}, "where": [{"column": "word", "op": "!=", "value": ""}]}
+    lookup = {**whole, "public.word": not_empty}
     del lookup["public.page"]  # nor one of more than 2,048 bytes
-    made = make_bank(ddl=DDL, tables=TABLES, replicas={"reports": whole, "cache": whole, "lookup": lookup})
+    made = make_bank(ddl=DDL, tables=TABLES, replicas={"reports": whole, "cache": left_out, "lookup": lookup})
     made.start()
     yield made
     made.stop()
@@ -109,6 +115,21 @@ def test_rows_of_partitions_arrive_under_their_root(bank: Bank) -> None:
     visits = bank.actual("cache", "public.visit")
     assert len(visits) == 99
     assert (visits["Bergen", "110"]["n"], visits["Hamar", "50"]["n"]) == ("10", "-50")
+
+
+def test_generated_columns_are_asked_or_left_out(bank: Bank) -> None:
+    """Stored and virtual ones are in no record. As part of an identity Postgres lets nothing be changed."""
+    bank.change("INSERT INTO word VALUES ('generated', 21)", "UPDATE word SET n = 30 WHERE word = 'ä'")
+    bank.all_equal()
+    words = bank.actual("reports", "public.word")
+    assert [words[word,]["twice"] for word in ("generated", "ä", "")] == ["42", "60", "0"]
+    assert [words[word,]["size"] for word in ("generated", "ä", "")] == ["9", "1", "0"]
+    assert set(bank.actual("cache", "public.word")["generated",]) == {"word", "n"}
+    bank.change("ALTER TABLE word REPLICA IDENTITY FULL")
+    with pytest.raises(psycopg.errors.InvalidColumnReference):
+        bank.change("UPDATE word SET n = 0")
+    assert "generated columns in its replica identity" in bank.run("plan", "check", "--live").stdout
+    bank.change("ALTER TABLE word REPLICA IDENTITY DEFAULT")
 
 
 def test_several_tables_in_one_transaction_and_what_it_takes_back(bank: Bank) -> None:

@@ -146,6 +146,25 @@ def test_a_deferrable_key_is_no_replica_identity() -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "identity", "fits"),
+    [
+        (180_004, {"replica_identity": "d"}, True),
+        (180_004, {"replica_identity": "f"}, False),
+        (180_004, {"replica_identity": "i", "identity_columns": ("aid", "total")}, False),
+        (180_004, {"replica_identity": "i", "identity_columns": ("aid", "bid")}, True),
+        (170_005, {"replica_identity": "f"}, True),
+    ],
+)
+def test_generated_columns_are_no_part_of_an_identity(version: int, identity: dict[str, Any], fits: bool) -> None:
+    """Postgres 18 refuses updates of such a table once it is published."""
+    columns = (*TABLES[ACCOUNTS].columns, column("total", generated=True))
+    catalog = _with(columns=columns, parts=(part(ACCOUNTS, **identity),))
+    catalog = replace(catalog, database=replace(DATABASE, version=version))
+    found = [f.message for f in _source(catalog) if f.path == f"tables.{ACCOUNTS}"]
+    assert ["generated columns in its replica identity" in message for message in found] == ([] if fits else [True])
+
+
+@pytest.mark.parametrize(
     ("extra", "words"),
     [
         (
