@@ -51,8 +51,8 @@ REFUSED: Final[Mapping[str, str]] = {
     "money": "its text depends on lc_monetary",
     "name": "it arrives as NULL from the log",
     **dict.fromkeys(("tsquery", "jsonpath", "pg_lsn"), "the connector leaves it out of its records"),
-    "xml": "it is not tested: the embedded Postgres is built without it",
-    "hstore": "it is not tested: the embedded Postgres has no such extension",
+    "xml": "it is not known to arrive exactly",
+    "hstore": "it arrives as JSON",
 }
 # … and by what sort of type it is.
 REFUSED_SORTS: Final[Mapping[str, str]] = {
@@ -64,16 +64,19 @@ REFUSED_SORTS: Final[Mapping[str, str]] = {
 _UNKNOWN: Final = "it is not known to arrive exactly"
 
 
+# Types that not every Postgres has: of an extension, or left out when it was built. Text in a replica.
+ELSEWHERE: Final = ("xml", "hstore")
 # Types that print one text a value, whatever arrives of it: carried where the plan asks for them (`columns.ask`).
 ASKABLE: Final = frozenset(
     (
         *("interval", "timetz", "bit", "varbit", "name", "tsquery", "jsonpath", "pg_lsn"),
         *("point", "line", "lseg", "box", "path", "polygon", "circle"),
+        *ELSEWHERE,
     )
 )
 _ASKABLE_SORTS: Final = frozenset(("array", "composite", "multirange"))
 _MULTIRANGES: Final = tuple(name.replace("range", "multirange") for name in SUPPORTED if name.endswith("range"))
-_KNOWN: Final = SUPPORTED | ASKABLE | frozenset(_MULTIRANGES)
+_KNOWN: Final = (SUPPORTED | ASKABLE | frozenset(_MULTIRANGES)) - frozenset(ELSEWHERE)
 # What every Postgres has under these names: elsewhere an array is known by an underscore.
 _STORED: Final = _KNOWN | {f"_{name}" for name in _KNOWN}
 

@@ -42,13 +42,13 @@ def postgres_server() -> Iterator[str]:
 
 
 @contextmanager
-def cluster(port: int | None = None, **settings: str) -> Iterator[Cluster]:
+def cluster(port: int | None = None, binaries: Path = BINARIES, **settings: str) -> Iterator[Cluster]:
     """A folder for a server of one's own; what runs in it is stopped, and the folder removed."""
     home = Path(tempfile.mkdtemp(prefix="holdtrue-pg-"))
     user = _server_user()
     if user is not None:
         shutil.chown(home, user, user)
-    server = Cluster(home, user, port or _free_port(), {**SETTINGS, **settings})
+    server = Cluster(home, user, port or _free_port(), {**SETTINGS, **settings}, binaries)
     try:
         yield server
     finally:
@@ -64,6 +64,7 @@ class Cluster:
     user: str | None
     port: int
     settings: dict[str, str]
+    binaries: Path = BINARIES
     _server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,11 +75,11 @@ class Cluster:
     def initialise(self) -> None:
         """Make an empty cluster, whose server trusts everybody."""
         words = ["-U", "holdtrue", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
-        _run(["initdb", "-D", str(self.home / "data"), *words], self.user)
+        self._run("initdb", "-D", str(self.home / "data"), *words)
 
     def copy_of(self, other: Cluster, *more: str) -> None:
         """Make a base backup of a running server. more: options of pg_basebackup."""
-        _run(["pg_basebackup", "-D", str(self.home / "data"), "-d", other.dsn, "-c", "fast", *more], self.user)
+        self._run("pg_basebackup", "-D", str(self.home / "data"), "-d", other.dsn, "-c", "fast", *more)
 
     def image_of(self, other: Cluster) -> None:
         """Copy the files of a server that is stopped, its replication slots too, which no base backup has."""
@@ -101,7 +102,7 @@ class Cluster:
 
     def start(self) -> None:
         """Run a server, and wait until it answers."""
-        words = [str(BINARIES / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port)]
+        words = [str(self.binaries / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port)]
         for name, value in self.settings.items():
             words += ["-c", f"{name}={value}"]
         with (self.home / "log").open("ab") as log:
@@ -115,6 +116,10 @@ class Cluster:
             self._server.wait(timeout=READY_SECONDS_MAX)
             self._server = None
 
+    def _run(self, program: str, *words: str) -> None:
+        command = [str(self.binaries / program), *words]
+        subprocess.run(command, user=self.user, check=True, capture_output=True, cwd="/")
+
 
 def _wait_until_it_answers(dsn: str, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
@@ -126,10 +131,6 @@ def _wait_until_it_answers(dsn: str, server: subprocess.Popen[bytes], log: Path)
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Postgres did not start: {log.read_text()[-2000:]}") from None
             time.sleep(0.05)
-
-
-def _run(words: list[str], user: str | None) -> None:
-    subprocess.run([str(BINARIES / words[0]), *words[1:]], user=user, check=True, capture_output=True, cwd="/")
 
 
 def _server_user() -> str | None:
