@@ -1,4 +1,4 @@
-"""Partitioned tables of the source: rows and changes arrive under the root, whichever partition they are in."""
+"""Partitioned tables: rows and changes arrive under the root, whichever partition of the source they are in."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ ALTER TABLE visit_bergen ALTER COLUMN big SET STORAGE EXTERNAL;
 INSERT INTO visit SELECT c, n, 'note ' || n, NULL
   FROM generate_series(1, 200) n, unnest(ARRAY['Oslo', 'Bergen', 'Bodø']) c;
 """
+# A replica may divide its copy otherwise.
+TARGET = """
+CREATE TABLE visit (city text, id int, note text, big text, PRIMARY KEY (city, id)) PARTITION BY HASH (id);
+CREATE TABLE visit_even PARTITION OF visit FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE visit_odd PARTITION OF visit FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+"""
 REPLICAS = {
     "reports": {VISIT: {}},
     "cache": {VISIT: {"where": [{"column": "city", "op": "in", "value": ["Oslo", "Bodø"]}]}},
@@ -41,6 +47,8 @@ LARGE = "".join(chr(97 + n * 7 % 26) for n in range(9000))
 def town(make_bank: MakeBank) -> Iterator[Bank]:
     """Its connector, control, and a worker for each replica run; the plan fits."""
     bank = make_bank(ddl=DDL, tables={VISIT: ["city", "id"]}, replicas=REPLICAS)
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"]) as replica:
+        replica.execute(TARGET)
     bank.done("plan", "check", "--live")
     bank.start()
     bank.control()
