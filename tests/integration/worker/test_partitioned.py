@@ -96,14 +96,20 @@ def test_rows_that_move_to_another_partition_arrive_there(town: Bank) -> None:
     assert ("Oslo", "33") not in town.actual("cache", VISIT)
 
 
-def test_a_large_column_that_stays_moves_with_its_row(town: Bank) -> None:
-    """It is in no record of an update; in those of a move it is."""
-    for city in ("Oslo", "Bergen"):
+@pytest.mark.parametrize("identity", ["FULL", "NOTHING", "DEFAULT"])
+def test_a_large_column_that_stays_moves_with_its_row(town: Bank, identity: str) -> None:
+    """It is in no record of an update; in those of a move it is. The root's identity is nobody's."""
+    town.change(f"ALTER TABLE visit REPLICA IDENTITY {identity}")
+    for city in ("Oslo", "Bergen", "Hamar"):
+        town.change(f"INSERT INTO visit SELECT '{city}', n FROM generate_series(40, 44) n ON CONFLICT DO NOTHING")
         town.sot.execute("UPDATE visit SET big = %s WHERE city = %s AND id BETWEEN 40 AND 44", [LARGE, city])
     town.change(
-        "UPDATE visit SET note = 'small change' WHERE id IN (40, 42)",
+        f"UPDATE visit SET note = 'small change {identity}' WHERE id IN (40, 42)",
+        "DELETE FROM visit WHERE city = 'Hamar'",
         "UPDATE visit SET city = 'Hamar' WHERE city = 'Bergen' AND id IN (42, 43)",
         "UPDATE visit SET city = 'Bergen' WHERE city = 'Oslo' AND id = 43",
+        "UPDATE visit SET id = id + 9000 WHERE city = 'Bergen' AND id = 44",
+        "DELETE FROM visit WHERE city IN ('Oslo', 'Bergen') AND id IN (41, 9044)",
     )
     town.all_equal()
     assert town.actual("reports", VISIT)["Bergen", "40"]["big"] == LARGE
