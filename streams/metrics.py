@@ -44,6 +44,9 @@ HELD = Gauge("holdtrue_held", "1 while a table is held in a replica.", _TABLE)
 SWEEPS_PENDING = Gauge(
     "holdtrue_sweeps_pending", "Partitions where rows that went without a record may still be in the replica.", _TABLE
 )
+REBUILDING = Gauge(
+    "holdtrue_rebuilding", "Partitions of which nothing was known, whose rows are read from the SOT.", _TABLE
+)
 REVIEWS_OPEN = Gauge("holdtrue_reviews_open", "Reviews waiting for a decision.")
 STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))
 SOT_READS = Counter("holdtrue_sot_reads", "Keys read from the SOT, by reason.", (*_TABLE, "reason"))

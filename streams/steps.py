@@ -40,6 +40,9 @@ class Step(StrEnum):
     rows_swept = "rows-swept"
     loss_recorded = "loss-recorded"
     log_ordered = "log-ordered"
+    partition_taken_over = "partition-taken-over"
+    rows_rebuilt = "rows-rebuilt"
+    rebuild_done = "rebuild-done"
 
 
 class _Crash:

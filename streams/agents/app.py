@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from streams.agents.worker import ReplicaWorker
 from streams.errors import HoldtrueError, NotReady
 from streams.kafka.admin import Topics
 from streams.kafka.events import EventWriter
+from streams.kafka.partitions import partitioner_of
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic, topics_of
 from streams.kafka.wire import Decoder
@@ -165,9 +167,11 @@ def _table_work(
     digester = Digester(shape.mapping_version, plan.digest_secret)
     repairs = Budget(mapping.repair.rows_per_second)
     fence = Fence(dsn, plan.source.slot, f"holdtrue {plan.name} {replica}")
+    partitions = plan.tables[table].partitions
+    partitioner = partial(partitioner_of, registry, plan.change_topic(table), table, shape.key_columns, partitions)
     return TableWork(
-        replica, table, mapping, shape, digester, store, registry, sot, fence, plan.tables[table].partitions, versions,
-        threads, budget, repairs, absent_allowed=plan.replicas[replica].absent_allowed,
+        replica, table, mapping, shape, digester, store, registry, sot, fence, partitions, versions, threads, budget,
+        repairs, partitioner, absent_allowed=plan.replicas[replica].absent_allowed,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from streams.agents.retry import until_available
 from streams.agents.table import BEFORE_THE_NEXT, SOT_READ_KEYS_MAX, Held, TableWork
 from streams.changes.envelope import WIRE_HEADER_BYTES
 from streams.changes.keys import key_of
-from streams.changes.order import Ask, Keep, Pruner, Store, answer, decide
+from streams.changes.order import AT_THE_READ, Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.visibility import Looks
 from streams.kafka.registry import NotAvro, RegistryRefused, UnknownSchema
@@ -26,7 +26,7 @@ from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
 from streams.transport.batches import KafkaRecord
-from streams.versions.entry import NO_TOKEN, Entry
+from streams.versions.entry import NO_TOKEN, Entry, Position
 from streams.versions.state import Move, PartitionState
 
 # How often one batch may go back to the SOT and the store for the same key before a person is asked.
@@ -35,9 +35,13 @@ ROUNDS_MAX = 10
 
 @dataclass(slots=True)
 class Work:
-    """A batch on its way: what is still to be asked or written, and what is decided."""
+    """A batch on its way: what is still to be asked or written, and what is decided.
+
+    unknown: what a key without an entry is held for.
+    """
 
     old: dict[bytes, Entry | None]
+    unknown: Entry | None = None
     asks: dict[bytes, Ask] = field(default_factory=dict)
     stores: dict[bytes, Store] = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
@@ -117,6 +121,22 @@ class Applier:
                 raise Held(BEFORE_THE_NEXT, held.reason) from None
             await self._record(state, work, state.input_offset)
 
+    async def rebuild(self, state: PartitionState, keys: Sequence[bytes]) -> None:
+        """Leave in the replica what the SOT has of those of these keys of which nothing is known since the takeover.
+
+        Whatever was in progress then has been seen to be over (`agents.rebuild`), so that any read counts. Its place in
+        the log is kept: what comes late, or again, is older than that (decision 8).
+        """
+        self._check_mapping(state, state.input_offset + 1)
+        state.mapping = self._table.digester.version
+        unknown = state.takeover.unknown._replace(unproven=())
+        here = Position(state.log.at(state.input_offset + 1), AT_THE_READ)
+        new = [key for key, entry in zip(keys, state.entries(keys), strict=True) if entry is None]
+        work = Work(dict.fromkeys(new), unknown, asks=dict.fromkeys(new, Ask(unknown, unknown.token, here)))
+        if new:
+            await self._write_all(work)
+            await self._record(state, work, state.input_offset)
+
     async def note(self, state: PartitionState, passed: int = -1) -> None:
         """Make the partition's marks durable; passed: up to here there is nothing left to apply."""
         await self._record(state, Work({}), max(passed, state.input_offset))
@@ -148,10 +168,10 @@ class Applier:
         """first: offset of the batch, whose records all count as of its log: what is of a newer one is asked more."""
         keys, epochs = list(keyed), state.epochs(first)
         old = dict(zip(keys, state.entries(keys), strict=True)) if keys else {}
-        work = Work(old)
-        digest, truncated = self._table.digester.digest, state.sweep.ordered > 0
+        work = Work(old, unknown := state.unknown)
+        digest = self._table.digester.digest
         for key, records in keyed.items():
-            match decide(old[key], records, epochs, partial(digest, key), truncated=truncated):
+            match decide(old[key], records, epochs, partial(digest, key), unknown=unknown):
                 case Store() as store:
                     work.stores[key] = store
                 case Ask() as ask:
@@ -226,7 +246,7 @@ class Applier:
                 work.refused[key] = reason
             case Suspicion(entry, stored):
                 # What was seen must be visible to the read that settles it, whoever wrote the larger token.
-                known = work.old[key] or Entry(NO_TOKEN, None, 0, (), None)
+                known = work.old[key] or work.unknown or Entry(NO_TOKEN, None, 0, (), None)
                 seen = known._replace(seen=entry.seen, unproven=entry.unproven)
                 work.moves.append(Move(key, work.old[key], seen))
                 work.suspicions[key] = stored.encode()

@@ -42,6 +42,10 @@ OTHER_MAPPING = (
     "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
     "new columns out (columns.omit), or undo the change, and restart the worker"
 )
+REBUILT = (
+    "a partition is being rebuilt from the source of truth, because what was known of it was lost or never was there "
+    "(holdtrue_rebuilding): validate again when that is 0"
+)
 
 
 class Seen(NamedTuple):
@@ -73,6 +77,8 @@ class Checks(Requests):
             return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
+        if owner.state.takeover.pending and depth is not Depth.release:
+            return [_result(owner, request, incomplete=REBUILT)]
         mapping = owner.work.digester.version
         if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
             return [_result(owner, request, incomplete=OTHER_MAPPING)]

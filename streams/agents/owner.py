@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from faust.types import TP
 
 from streams.agents.apply import Applier, seconds_since
 from streams.agents.observe import observe_all
+from streams.agents.rebuild import Rebuild
 from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
@@ -89,6 +91,9 @@ class Owner:
         self._paused = False
         self._next_at = 0.0
         self._arrived = asyncio.Event()
+        self._taken_over = asyncio.Event()
+        if state.takeover.pending:
+            self._taken_over.set()
         self._moved = asyncio.Condition()
 
     def offer(self, batch: Batch) -> None:
@@ -105,18 +110,32 @@ class Owner:
         """Handle batches until cancelled."""
         while True:
             records = await self._next()
-            try:
-                if records:
-                    await self._handle(records)
-                if self._loss_due:
-                    await self._pass_lost()
-                if self._sweep_due:
-                    await self._sweep()
-            except Held as held:
-                await self._hold(held)
-            except (Refused, SotChanged) as refused:
-                # Store or SOT cannot take part as they are (a table dropped, a right withdrawn): waiting mends nothing.
-                await self._hold(Held(self.state.input_offset + 1, str(refused)))
+            await self._or_hold(partial(self._work_on, records))
+
+    async def rebuild(self) -> None:
+        """Beside `run`: have every key looked up, where the partition is taken over with nothing known of it."""
+        await self._taken_over.wait()
+        rebuild = Rebuild(self.work, self.state, self._applier, self.lock)
+        await self._or_hold(rebuild.run)
+
+    async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Held as held:
+            await self._hold(held)
+        except (Refused, SotChanged) as refused:
+            # Store or SOT cannot take part as they are (a table dropped, a right withdrawn): waiting mends nothing.
+            await self._hold(Held(self.state.input_offset + 1, str(refused)))
+
+    async def _work_on(self, records: list[KafkaRecord]) -> None:
+        if self._loss_due and self.state.is_blank:
+            await self._take_over()
+        if records:
+            await self._handle(records)
+        if self._loss_due:
+            await self._pass_lost()
+        if self._sweep_due:
+            await self._sweep()
 
     async def passed(self, offset: int) -> bool:
         """Wait until every record up to and including `offset` has been applied; False when the table is held."""
@@ -131,9 +150,13 @@ class Owner:
         return not self.state.sweep.pending
 
     async def order_sweep(self, floor: int) -> None:
-        """Look up in the SOT, once it is applied, every row of a record before `floor`. Durable on return."""
+        """Look up in the SOT, once it is applied, every row of a record before `floor`. Durable on return.
+
+        A floor beyond the end is of a topic that is no more; what there is of this one may not reach it for long.
+        """
+        floor = min(floor, await self.newest_end_offset())
         async with self.lock:
-            self.state.sweep = self.state.sweep.with_order(floor)
+            self.state.sweep = self.state.sweep.with_order(self.state.epoch, floor)
             await self._applier.note(self.state)
         reached(Step.sweep_ordered)
         self._arrived.set()
@@ -247,10 +270,22 @@ class Owner:
         await self._flow.commit(self.tp, last)
         await self._tell_moved()
 
+    async def _take_over(self) -> None:
+        """Nothing is known, and no record will tell it: from the end on changes are applied, what is there is read."""
+        end = await self.newest_end_offset()
+        # Two looks, so that whatever has a place in the log up to the first was in progress at the second, or over.
+        first, second = await self.work.snapshot(), await self.work.snapshot()
+        async with self.lock:
+            self.state.take_over(end, first.lsn, second.ceiling)
+            await self._applier.note(self.state, end - 1)
+        self._taken_over.set()
+        reached(Step.partition_taken_over)
+        await self._flow.commit(self.tp, end - 1)
+        await self._tell_moved()
+
     @property
     def _sweep_due(self) -> bool:
-        sweep = self.state.sweep
-        return sweep.pending and self.state.input_offset >= sweep.floor - 1 and self.work.held is None
+        return self.state.sweep.is_due(self.state.epoch, self.state.input_offset) and self.work.held is None
 
     async def _sweep(self) -> None:
         """Remove what a TRUNCATE left behind, some keys at a time: checks and repairs come in between."""

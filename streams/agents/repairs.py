@@ -123,11 +123,10 @@ class Repairs(Requests):
         """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership."""
         work = owner.work
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
-        entries = owner.state.entries(keys)
         seen = {
             key: token
-            for key, entry in zip(keys, entries, strict=True)
-            if (token := _token(held.get(key))) is not None and is_foreign(entry, token)
+            for key in keys
+            if (token := _token(held.get(key))) is not None and is_foreign(owner.state.known(key), token)
         }
         if not seen:
             return NOT_FENCED
@@ -144,7 +143,7 @@ class Repairs(Requests):
             if again:
                 await asyncio.sleep(AGAIN_SECONDS * again)
             async with owner.lock:
-                entry = owner.state.entry(key)
+                entry = owner.state.known(key)
                 if entry != asked:
                     # What has come since the first look is not settled by what was over then.
                     asked, looks = entry, Looks()

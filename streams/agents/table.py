@@ -15,6 +15,7 @@ from streams.changes.decode import Decoder
 from streams.changes.envelope import NotAnEnvelope
 from streams.changes.visibility import Looks, Snapshot
 from streams.errors import NotReady, StoreUnavailable
+from streams.kafka.partitions import Partitioner
 from streams.kafka.registry import NotAvro, UnknownSchema
 from streams.metrics import SOT_READS
 from streams.plan.mapping import Shape
@@ -101,12 +102,16 @@ class TableWork:
     threads: Threads
     budget: Budget
     repairs: Budget
+    # Which partition a key is in; asks the registry when it is called.
+    partitioner: Callable[[], Partitioner]
     decoders: dict[int, Decoder | None] = field(default_factory=dict)
     held: Held | None = None
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
     # Why the store refused this table at the start; its owners hold it.
     unprepared: str = ""
+    # Held by the partition that is being rebuilt.
+    rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _snapshot: Snapshot | None = None
     _snapshot_at: float = float("-inf")
@@ -158,6 +163,11 @@ class TableWork:
             read = await until_available("sot", lambda: self.threads.run(self.sot.read, keys))
         self._snapshot, self._snapshot_at = read.snapshot, time.monotonic()
         return read
+
+    async def sot_keys(self, after: bytes | None, limit: int) -> list[bytes]:
+        """Keys of the table in the SOT, behind `after`; [] behind the last one. Tried again while the SOT is away."""
+        async with self._sot_lock:
+            return await until_available("sot", lambda: self.threads.run(self.sot.keys_after, after, limit))
 
     async def until_visible(self, txid: int) -> None:
         """Return when every later read of the SOT sees this transaction."""

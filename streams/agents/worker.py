@@ -31,6 +31,7 @@ from streams.metrics import (
     LAG_EVENTS,
     LAG_SECONDS,
     PROGRESS_SECONDS,
+    REBUILDING,
     STORE_ERRORS,
     SWEEPS_PENDING,
 )
@@ -212,8 +213,12 @@ class ReplicaWorker:
         owner = self.owner(tp)
         unapplied = max(wanted, owner.state.input_offset + 1)
         if unapplied >= first:
+            # Applied, and gone before that was committed: no record will bring the group's offset there.
+            await self.commit(tp, owner.state.input_offset)
             return
         lost = f"offsets {unapplied} to {first - 1} of {tp.topic}[{tp.partition}] were gone before they were applied"
+        if owner.state.is_blank:
+            lost += ", and nothing is known of its keys: each is looked up in the source of truth"
         await self._announce_continuity(tp, unapplied, lost)
         owner.lose(first - 1)
 
@@ -278,6 +283,8 @@ class ReplicaWorker:
                 return f"{work.table} is held"
         if swept := self._swept():
             return f"{next(iter(swept))} is being swept after a TRUNCATE"
+        if rebuilt := self._rebuilt():
+            return f"{next(iter(rebuilt))} is being rebuilt from the source of truth"
         late = [o.work.table for o in self.owners if o.lag_seconds > o.work.lag_bound_seconds]
         return f"{late[0]} is behind its bound" if late else None
 
@@ -302,9 +309,10 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
-        swept = self._swept()
+        swept, rebuilt = self._swept(), self._rebuilt()
         for work in self._tables.values():
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
+            REBUILDING.labels(*work.labels).set(rebuilt[work.table])
         self._behind = any(events.values())
         if not self._behind:
             self._progressed()
@@ -313,14 +321,19 @@ class ReplicaWorker:
         """Tables with a sweep after a TRUNCATE still to do, and in how many partitions."""
         return Counter(owner.work.table for owner in self.owners if owner.state.sweep.pending)
 
+    def _rebuilt(self) -> Counter[str]:
+        """Tables with rows that are not known again yet, and in how many partitions."""
+        return Counter(owner.work.table for owner in self.owners if owner.state.takeover.pending)
+
     async def _run(self, owner: Owner) -> None:
         try:
-            await owner.run()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(owner.run())
+                tasks.create_task(owner.rebuild())
+        except* Exception as errors:
             # An error nobody foresaw must stop the worker, never skip a batch: it starts again where it was.
-            log.exception("the owner of %s failed", owner.tp)
+            error = errors.exceptions[0]
+            log.error("the owner of %s failed", owner.tp, exc_info=error)
             await self._app.crash(error)
 
     async def _order_sweeps(self, tp: TP, txid: int) -> None:

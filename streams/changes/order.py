@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streams.changes.record import Op, Record
-from streams.changes.visibility import EVERYTHING_BEFORE, Snapshot
+from streams.changes.visibility import Snapshot
 from streams.rows.canonical import Row
-from streams.versions.entry import NO_TOKEN, Entry, Epochs, Position, Token
+from streams.versions.entry import EVERYTHING_BEFORE, NO_TOKEN, Entry, Epochs, Position, Token
 
 # More unproven transactions than this are kept as their maximum alone, which is stricter (see `Snapshot.shows`), never
 # laxer. A key only gets here when this many transactions changed it between two looks at the SOT's snapshot.
@@ -69,31 +69,31 @@ class _Run:
     seen: int
     unproven: tuple[int, ...]
     digest: bytes | None
-    rebuilt: bool
     refused: bool
     write: Record | None = None
     asking: bool = False
 
 
 def decide(
-    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, *, truncated: bool = False
+    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, *, unknown: Entry | None = None
 ) -> Decision:
     """What to do about one key's records of one batch, given in offset order, all of `epochs`.
 
     `digest` gives the digest of a row's canonical bytes under this key. Reduces the batch to at most one write or one
-    SOT read (Ordering 7). `truncated`: the table has been since its entries began, so that a key without an entry may
-    be one that is gone: a read of it, which may come late, is asked like any other (decision 4).
+    SOT read (Ordering 7). `unknown`: what a key without an entry is held for; None while that can only be a key of
+    which nothing has been sent yet (`versions.state.PartitionState.unknown`).
     """
-    if len(records) == 1 and (store := _next_in_order(entry, records[0], epochs, digest, truncated)) is not None:
+    if len(records) == 1 and (store := _next_in_order(entry, records[0], epochs, digest, unknown)) is not None:
         return store
-    return _decide_in_full(entry, records, epochs, digest, truncated)
+    return _decide_in_full(entry, records, epochs, digest, unknown)
 
 
 def _decide_in_full(
-    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, truncated: bool = False
+    entry: Entry | None, records: Sequence[Record], epochs: Epochs, digest: Digest, unknown: Entry | None = None
 ) -> Decision:
-    run = _start(entry, epochs)
-    absent = entry is None and not truncated
+    known = unknown if entry is None else entry
+    run = _start(known, epochs)
+    absent = known is None
     for record in records:
         if (epochs.topic, record.offset) <= run.token.record:
             continue  # a replay (Ordering 3)
@@ -106,7 +106,7 @@ def _decide_in_full(
 
 
 def _next_in_order(
-    entry: Entry | None, record: Record, epochs: Epochs, digest: Digest, truncated: bool = False
+    entry: Entry | None, record: Record, epochs: Epochs, digest: Digest, unknown: Entry | None = None
 ) -> Store | None:
     """The write for what nearly every key of a batch is: one record that simply follows. None: the whole rule decides.
 
@@ -117,19 +117,21 @@ def _next_in_order(
     if incomplete or epoch < 1:
         return None
     if entry is None:
-        if (op is _DELETE and txid == 0) or (op is _READ and truncated):
+        entry = unknown
+    if entry is None:
+        if op is _DELETE and txid == 0:
             return None
         unproven: tuple[int, ...] = (txid,)
     else:
-        token, before, seen, unproven, _, rebuilt, _ = entry
+        token, before, seen, unproven, _, _ = entry
         if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
             return None
-        if rebuilt if before is None else (before[0] != log or lsn <= before[1]):
+        if before is not None and (before[0] != log or lsn <= before[1]):
             return None
         unproven = unproven_with(unproven, txid)
     known = (None, 0, ()) if op is _READ else (_new(Position, (log, lsn)), txid, unproven)
     content = None if row is None else digest(line)
-    learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False, False))
+    learned = _new(Entry, (_new(Token, (epoch, offset, 0)), *known, content, False))
     return _new(Store, (learned, row, line))
 
 
@@ -166,19 +168,12 @@ def _change(run: _Run, record: Record, digest: Digest) -> None:
 def _change_unpositioned(
     run: _Run, record: Record, position: Position, digest: Digest, *, same_transaction: bool
 ) -> None:
-    """No position of this log to compare with: trusted after reads, asked after another log or a rebuild."""
-    if run.position is None and not run.rebuilt:
+    """No position of this log to compare with: trusted after reads, asked after another log."""
+    if run.position is None:
         _change_ordered(run, record, position, digest, same_transaction=same_transaction)
-    elif run.position is not None:
+    else:
         # The entry may hold more of this log than the record does: it can be sent again. Equal content proves nothing.
         _ask(run, record, position._replace(lsn=AT_THE_READ))
-    elif _differs(run, record, digest):
-        _ask(run, record, position)
-    else:
-        run.token = Token(run.epochs.topic, record.offset, 0)
-        run.position = position
-        run.rebuilt = False
-        run.write = record
 
 
 def _change_ordered(run: _Run, record: Record, position: Position, digest: Digest, *, same_transaction: bool) -> None:
@@ -196,7 +191,6 @@ def _take(run: _Run, record: Record, position: Position | None, digest: Digest) 
     run.digest = _digest_of(record, digest)
     run.write = record
     run.asking = False  # an open SOT read is dropped by a later ordered change (Ordering 7)
-    run.rebuilt = False
 
 
 def _ask(run: _Run, record: Record, position: Position | None) -> None:
@@ -220,7 +214,7 @@ def _finish(run: _Run, entry: Entry | None) -> Decision:
         known = run.known._replace(seen=run.seen, unproven=run.unproven)
         return Ask(known, run.token, run.position)
     refused = run.refused and run.write is None
-    learned = Entry(run.token, run.position, run.seen, run.unproven, run.digest, run.rebuilt, refused)
+    learned = Entry(run.token, run.position, run.seen, run.unproven, run.digest, refused)
     if run.write is not None:
         return Store(learned, run.write.row, run.write.line)
     return Keep(None if learned == entry or entry is None else learned)
@@ -268,11 +262,11 @@ class Pruner:
 
     def prune(self, entry: Entry) -> Entry:
         """The entry without the transactions that the snapshot shows."""
-        token, position, seen, unproven, digest, rebuilt, refused = entry
+        token, position, seen, unproven, digest, refused = entry
         left = self._left.get(unproven)
         if left is None:
             left = tuple(txid for txid in unproven if not self._snapshot.shows(txid))
             left = self._left[unproven] = unproven if left == unproven else left
         if left is unproven:
             return entry
-        return _new(Entry, (token, position, seen, left, digest, rebuilt, refused))
+        return _new(Entry, (token, position, seen, left, digest, refused))

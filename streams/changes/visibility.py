@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# Set on a transaction id: not this transaction alone but every one up to it must be visible.
-EVERYTHING_BEFORE = 1 << 63
+from streams.versions.entry import EVERYTHING_BEFORE
 
 _EPOCH = 1 << 32
 

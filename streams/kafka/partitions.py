@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import fastavro
 
 from streams.errors import HoldtrueError, NotReady
+from streams.kafka.registry import Registry
+from streams.kafka.schemas import key_subject
 from streams.kafka.wire import frame
 from streams.rows.canonical import decode
 
@@ -57,6 +59,17 @@ class KeyPartitioner:
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._schema, {name: of(texts[place]) for name, place, of in self._fields})
         return (murmur2(frame(self._schema_id, out.getvalue())) & 0x7FFFFFFF) % self._partitions
+
+
+def partitioner_of(
+    registry: Registry, topic: str, table: str, key_columns: Sequence[str], partitions: int
+) -> Partitioner:
+    """Of a change topic, under the newest schema of its keys."""
+    found = registry.latest(key_subject(topic))
+    if found is None:
+        return NotSent(table)
+    schema_id, _, schema = found
+    return KeyPartitioner(schema_id, schema, key_columns, partitions)
 
 
 def _from_text(column: str, avro_type: Any) -> Callable[[Any], Any]:

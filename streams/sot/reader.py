@@ -75,6 +75,24 @@ class SotReader:
                         rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
             return SotRead(snapshot, rows)
 
+    def keys_after(self, after: bytes | None, limit: int) -> list[bytes]:
+        """The next keys of rows that belong in this replica, in the order of the table's own index; [] at its end.
+
+        after: the last one that was given; None for the first ones.
+        """
+        names = ", ".join(identifier("t", name) for name in self._shape.key_columns)
+        behind = "" if after is None else f" AND ({names}) > ({self._values(after)})"
+        clause = f" WHERE ({self._where()}){behind} ORDER BY {names} LIMIT {limit}"
+        columns = ", ".join(canonical_sql(self._shape.read_columns[index], "t") for index in self._shape.key_index)
+        query = f"SELECT {columns} FROM {self._table()} t{clause}"
+        with self._transaction() as cursor, closing(_copy(cursor, query)) as lines:
+            return list(lines)
+
+    def _values(self, key: bytes) -> str:
+        """A key's values, one subquery each: so an index is entered at them."""
+        listed = self._listed([key])
+        return ", ".join(f"(SELECT k{index} FROM {listed})" for index in range(len(self._shape.key_columns)))
+
     def snapshot(self) -> Snapshot:
         """What a read would see now."""
         with self._transaction() as cursor:

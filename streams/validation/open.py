@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -10,9 +10,8 @@ from typing import NamedTuple
 from streams.errors import NotReady, UsageError
 from streams.kafka.events import EventWriter
 from streams.kafka.groups import has_members
-from streams.kafka.partitions import KeyPartitioner, NotSent, Partitioner
+from streams.kafka.partitions import Partitioner, partitioner_of
 from streams.kafka.registry import Registry
-from streams.kafka.schemas import key_subject
 from streams.kafka.topics import checks_topic, repairs_topic
 from streams.kafka.wire import Decoder
 from streams.plan.check import require_known
@@ -100,7 +99,7 @@ class Opener:
                 self.store(pair),
                 Fence(dsn, plan.source.slot, application),
                 exchange,
-                self._partitioner(pair, shape),
+                self._partitioner(pair, shape.key_columns),
                 on_silence=partial(self._require_worker, pair.replica),
                 absent_allowed=plan.replicas[pair.replica].absent_allowed,
             )
@@ -117,13 +116,9 @@ class Opener:
         decoder = Decoder(channel.result_schema, self.registry)
         return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
 
-    def _partitioner(self, pair: Pair, shape: Shape) -> Partitioner:
-        topic = self.plan.change_topic(pair.table)
-        found = self.registry.latest(key_subject(topic))
-        if found is None:
-            return NotSent(pair.table)
-        schema_id, _, schema = found
-        return KeyPartitioner(schema_id, schema, shape.key_columns, self.plan.tables[pair.table].partitions)
+    def _partitioner(self, pair: Pair, key_columns: Sequence[str]) -> Partitioner:
+        topic, partitions = self.plan.change_topic(pair.table), self.plan.tables[pair.table].partitions
+        return partitioner_of(self.registry, topic, pair.table, key_columns, partitions)
 
     def close(self) -> None:
         """Close every store."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 _TOKEN = struct.Struct(">IQI")
 TOKEN_BYTES = _TOKEN.size
+# Set on a transaction id: not this transaction alone but every one up to it must be visible.
+EVERYTHING_BEFORE = 1 << 63
 # What a NamedTuple's own constructor does, without the Python function around it.
 _new = tuple.__new__
 
@@ -71,7 +73,6 @@ class Entry(NamedTuple):
     seen: transaction id of the last change seen for this key, applied or not; 0 when none was.
     unproven: ids of transactions whose changes were seen but which no SOT snapshot has shown to be visible yet.
     digest: of the row, 16 bytes; None is a tombstone: the key must not be in the replica.
-    rebuilt: made from the store, not from the log: until its first change, a differing change is asked (Ordering 14).
     refused: the store could not hold this row; ends with the next write that the store takes.
     """
 
@@ -80,13 +81,12 @@ class Entry(NamedTuple):
     seen: int
     unproven: tuple[int, ...]
     digest: bytes | None
-    rebuilt: bool = False
     refused: bool = False
 
     def encode(self) -> bytes:
         """Fixed part of 62 bytes, then 8 bytes per unproven transaction."""
-        (epoch, offset, refresh), position, seen, unproven, digest, rebuilt, refused = self
-        flags = (_REBUILT if rebuilt else 0) | (_REFUSED if refused else 0)
+        (epoch, offset, refresh), position, seen, unproven, digest, refused = self
+        flags = _REFUSED if refused else 0
         if digest is not None:
             flags |= _LIVE
         if position is not None:
@@ -103,9 +103,9 @@ class Entry(NamedTuple):
         token = _new(Token, (epoch, offset, refresh))
         position = _new(Position, (p_epoch, lsn)) if flags & _POSITIONED else None
         unproven = struct.unpack_from(f">{extra}Q", encoded, _ENTRY.size) if extra else ()
-        said = (digest if flags & _LIVE else None, bool(flags & _REBUILT), bool(flags & _REFUSED))
+        said = (digest if flags & _LIVE else None, bool(flags & _REFUSED))
         return _new(cls, (token, position, seen, unproven, *said))
 
 
 _ENTRY = struct.Struct(">BIQIIQQ16s")
-_LIVE, _POSITIONED, _REBUILT, _REFUSED = 1, 2, 4, 8
+_LIVE, _POSITIONED, _REFUSED = 1, 2, 8

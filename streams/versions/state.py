@@ -14,17 +14,15 @@ from typing import NamedTuple
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
 from streams.versions.disk import Changes, Disk, RocksDisk
 from streams.versions.entry import Entry, Epochs, Token
+from streams.versions.marks import NUMBER, SWEPT, Input, Log, Sweep, Takeover
 
 # One letter before every key tells what it is; the changelog uses the same keys.
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
-_SWEEP, _LOG = MARK + b"sweep", MARK + b"log"
-_NUMBER = struct.Struct(">q")
-_SWEEP_NUMBERS = struct.Struct(">qqq")
+_SWEEP, _LOG, _TAKEOVER = MARK + b"sweep", MARK + b"log", MARK + b"takeover"
 _LOG_NUMBERS = struct.Struct(">qqq")
-# An input offset, and the epoch it counts in; behind it the id of the topic.
-_INPUT_NUMBERS = struct.Struct(">qq")
+_TAKEOVER_NUMBERS = struct.Struct(">6q")
 
 _MODULUS = 1 << (8 * DIGEST_BYTES)
 
@@ -39,77 +37,6 @@ class Move(NamedTuple):
     key: bytes
     old: Entry | None
     new: Entry
-
-
-class Sweep(NamedTuple):
-    """What TRUNCATEs have asked of a partition. Each number only grows, so that no older record takes one back.
-
-    floor: rows of records before it must be looked up in the SOT, once they are applied.
-    ordered, done: how many sweeps were asked for, and how many of those are over.
-    """
-
-    floor: int = 0
-    ordered: int = 0
-    done: int = 0
-
-    @property
-    def pending(self) -> bool:
-        """Whether rows may still be there that the SOT no longer has."""
-        return self.done < self.ordered
-
-    def with_order(self, floor: int) -> Sweep:
-        """After one more was asked for."""
-        return Sweep(max(self.floor, floor), self.ordered + 1, self.done)
-
-    def merged(self, other: Sweep) -> Sweep:
-        """The larger of each."""
-        return Sweep(*map(max, self, other))
-
-
-class Log(NamedTuple):
-    """Which of the SOT's logs a partition's records are of (decision 7). Grows only; the larger one holds.
-
-    epoch: ordinal of the newest log, given by control. floor: its records are from this offset on; what is before may
-    be of either, and is counted to the log `before`.
-    """
-
-    epoch: int = 1
-    floor: int = 0
-    before: int = 0
-
-    def at(self, offset: int) -> int:
-        """The log that the record at `offset` is counted to."""
-        return self.epoch if offset >= self.floor else self.before
-
-    def followed(self, epoch: int, floor: int, reached: int) -> Log:
-        """After the order of another log; nothing changes where this or a later one is known. reached: applied so far.
-
-        What lies between is counted to the log of the record that comes next.
-        """
-        return self if epoch <= self.epoch else Log(epoch, floor, self.at(reached + 1))
-
-
-class Input(NamedTuple):
-    """Up to where a topic has been applied. Grows only: a later life of the topic is larger, whatever its offset.
-
-    topic: Kafka's id of it; "" where none was noted yet.
-    """
-
-    epoch: int
-    offset: int
-    topic: str
-
-    def encode(self) -> bytes:
-        """Two numbers, and the id."""
-        return _INPUT_NUMBERS.pack(self.offset, self.epoch) + self.topic.encode()
-
-    @classmethod
-    def decode(cls, encoded: bytes) -> Input:
-        """The inverse; what has only an offset was written before topics had epochs."""
-        if len(encoded) == _NUMBER.size:
-            return cls(1, _NUMBER.unpack(encoded)[0], "")
-        offset, epoch = _INPUT_NUMBERS.unpack_from(encoded)
-        return cls(epoch, offset, encoded[_INPUT_NUMBERS.size :].decode())
 
 
 class PartitionState:
@@ -129,9 +56,11 @@ class PartitionState:
         self.mapping = (self._disk.get([_MAPPING])[0] or b"").decode()
         self.key_schema = self._mark(_KEY_SCHEMA, -1)
         sweep = self._disk.get([_SWEEP])[0]
-        self.sweep = Sweep() if sweep is None else Sweep(*_SWEEP_NUMBERS.unpack(sweep))
+        self.sweep = Sweep() if sweep is None else Sweep.decode(sweep)
         log = self._disk.get([_LOG])[0]
         self.log = Log() if log is None else Log(*_LOG_NUMBERS.unpack(log))
+        takeover = self._disk.get([_TAKEOVER])[0]
+        self.takeover = Takeover() if takeover is None else Takeover(*_TAKEOVER_NUMBERS.unpack(takeover))
         # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
         self.turnover = 0
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
@@ -153,17 +82,36 @@ class PartitionState:
                 return
             yield key, Entry.decode(value)
 
+    def known(self, key: bytes) -> Entry | None:
+        """The entry of one key, or what it is held for without one."""
+        return self.entry(key) or self.unknown
+
+    @property
+    def unknown(self) -> Entry | None:
+        """What a key without an entry is held for; None while it can only be one of which nothing was sent yet."""
+        if self.takeover.end:
+            return self.takeover.unknown
+        return SWEPT if self.sweep.ordered else None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is known of any key: there is no state yet, or it was lost with its changelog."""
+        return self.input_offset < 0 and next(self.scan(), None) is None
+
+    def take_over(self, end: int, lsn: int, ceiling: int) -> None:
+        """Nothing before `end` can be told any more: its rows are to be read from the SOT (decision 8).
+
+        lsn: where the SOT's log was after `end` was noted. ceiling: of a snapshot made after that.
+        """
+        self.takeover = Takeover(self.epoch, end, self.log.at(end), lsn, ceiling)
+
     def epochs(self, offset: int) -> Epochs:
         """What the numbers of the record at `offset` count in."""
         return Epochs(self.epoch, self.log.at(offset))
 
     def begin_topic(self, topic: str) -> None:
-        """The topic was made anew: its offsets begin again, and are larger than all before by their epoch.
-
-        What it still had to be swept for counted in the old offsets; only a full run tells now what is missing.
-        """
+        """The topic was made anew: its offsets begin again, and are larger than all before by their epoch."""
         self.epoch, self.input_offset, self.topic = self.epoch + 1, -1, topic
-        self.sweep = self.sweep._replace(done=self.sweep.ordered)
 
     def bucket_digest(self, bucket: int) -> int:
         """Sum of the digests of the bucket's live keys, modulo 2**128."""
@@ -177,11 +125,13 @@ class PartitionState:
         if suspected or self.suspected:
             records += self._doubts(moves, suspected or {})
         records.append((_MAPPING, self.mapping.encode()))
-        records.append((_KEY_SCHEMA, _NUMBER.pack(self.key_schema)))
+        records.append((_KEY_SCHEMA, NUMBER.pack(self.key_schema)))
         if self.sweep.ordered:
-            records.append((_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep)))
+            records.append((_SWEEP, self.sweep.encode()))
         if self.log != Log():
             records.append((_LOG, _LOG_NUMBERS.pack(*self.log)))
+        if self.takeover.end:
+            records.append((_TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover)))
         records.append((_INPUT, Input(self.epoch, max(input_offset, self.input_offset), self.topic).encode()))
         return records
 
@@ -288,9 +238,11 @@ class PartitionState:
         elif key == _MAPPING:
             self.mapping = value.decode()
         elif key == _KEY_SCHEMA:
-            self.key_schema = _NUMBER.unpack(value)[0]
+            self.key_schema = NUMBER.unpack(value)[0]
         elif key == _SWEEP:
-            self.sweep = self.sweep.merged(Sweep(*_SWEEP_NUMBERS.unpack(value)))
+            self.sweep = self.sweep.merged(Sweep.decode(value))
+        elif key == _TAKEOVER:
+            self.takeover = max(self.takeover, Takeover(*_TAKEOVER_NUMBERS.unpack(value)))
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -334,19 +286,21 @@ class PartitionState:
         for bucket in touched:
             batch.put(BUCKET + bucket.to_bytes(2, "big"), self._buckets[bucket].to_bytes(DIGEST_BYTES, "big"))
         batch.put(_INPUT, Input(self.epoch, self.input_offset, self.topic).encode())
-        batch.put(_CHANGELOG, _NUMBER.pack(self.changelog_offset))
-        batch.put(_LIVE, _NUMBER.pack(self.live))
+        batch.put(_CHANGELOG, NUMBER.pack(self.changelog_offset))
+        batch.put(_LIVE, NUMBER.pack(self.live))
         batch.put(_MAPPING, self.mapping.encode())
-        batch.put(_KEY_SCHEMA, _NUMBER.pack(self.key_schema))
+        batch.put(_KEY_SCHEMA, NUMBER.pack(self.key_schema))
         if self.sweep.ordered:
-            batch.put(_SWEEP, _SWEEP_NUMBERS.pack(*self.sweep))
+            batch.put(_SWEEP, self.sweep.encode())
         if self.log != Log():
             batch.put(_LOG, _LOG_NUMBERS.pack(*self.log))
+        if self.takeover.end:
+            batch.put(_TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover))
         self._disk.write(batch)
 
     def _mark(self, name: bytes, default: int) -> int:
         value = self._disk.get([name])[0]
-        return default if value is None else int(_NUMBER.unpack(value)[0])
+        return default if value is None else int(NUMBER.unpack(value)[0])
 
     def _prefixed(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         for key, value in self._disk.items(prefix + start):

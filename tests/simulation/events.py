@@ -30,6 +30,8 @@ EVENTS: dict[str, Kind] = {}
 TRUNCATE = "truncate"
 # What begins numbers anew: positions, transaction ids, offsets.
 BREAKS = ("restore", "topic made anew")
+# What takes the beginning of the change topic, and all that is known of it.
+LOSSES = ("retention", "all is lost")
 
 
 def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
@@ -42,7 +44,7 @@ def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happeni
     return register
 
 
-def weights(*, truncates: bool, breaks: bool) -> dict[str, tuple[float, bool]]:
+def weights(*, truncates: bool, breaks: bool, losses: bool) -> dict[str, tuple[float, bool]]:
     """What a history is made from."""
-    left_out = {*([] if truncates else [TRUNCATE]), *([] if breaks else BREAKS)}
+    left_out = {*([] if truncates else [TRUNCATE]), *([] if breaks else BREAKS), *([] if losses else LOSSES)}
     return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}

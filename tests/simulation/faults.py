@@ -31,13 +31,15 @@ STEPS = [
     Step.repair_received, Step.repair_written, Step.repair_recorded, Step.recovery_batch,
 ]  # fmt: skip
 
-# And those of a TRUNCATE.
+# And those of a TRUNCATE, and of a rebuild.
 SWEEP_STEPS = [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept]
+REBUILD_STEPS = [Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done]
 
 
 def _steps(world: World) -> list[Step]:
     """Where a worker can be hit."""
-    return [*STEPS, *SWEEP_STEPS] if world.history.truncates else STEPS
+    history = world.history
+    return [*STEPS, *(SWEEP_STEPS if history.truncates else []), *(REBUILD_STEPS * 2 if history.losses else [])]
 
 
 # The SOT, and what others see of it.
@@ -120,14 +122,28 @@ def _restore(world: World, rng: Random) -> str:
 def _topic(world: World, rng: Random) -> str:
     """Deleted and made again under the connector: what was not applied is lost."""
     places = [TP(CHANGES, partition) for partition in range(len(world.topic.partitions))]
-    # What was applied and not recorded is lost, too, when the changelog has lost its end.
-    recorded = [world.invariants.recorded(partition) for partition in range(len(places))]
-    lost = world.topic.make_anew([min(pair) for pair in zip(world.applied, recorded, strict=True)])
+    lost = world.topic.make_anew([_done(world, partition) for partition in range(len(places))])
     world.applied = [0] * len(places)
     for place in places:
         world.group.committed.pop(place, None)
     world.invariants.excuse(lost)
     return f"records of {sorted(lost)} are gone"
+
+
+def _done(world: World, partition: int) -> int:
+    """What was applied and not recorded is lost, too, when the changelog has lost its end."""
+    return min(world.applied[partition], world.invariants.recorded(partition))
+
+
+@event("retention", 2, fault=True)
+def _retention(world: World, rng: Random) -> str:
+    """The oldest records of the change topic expire, whether they have been applied or not."""
+    lost: set[bytes] = set()
+    for number, partition in enumerate(world.topic.partitions):
+        first = rng.choice([partition.end, rng.randint(partition.first, partition.end)])
+        lost |= world.topic.expire(number, first, _done(world, number))
+    world.invariants.excuse(lost)
+    return f"the topic begins at {[p.first for p in world.topic.partitions]}; {sorted(lost)} were not applied"
 
 
 # The connector.
@@ -228,7 +244,8 @@ def _freezes(world: World, rng: Random, process: Process) -> str:
 @event("worker freezes at a step", 6, fault=True)
 @_of_one
 def _freezes_at(world: World, rng: Random, process: Process) -> str:
-    step = rng.choice(STEPS[:8] + STEPS[10:13])
+    steps = STEPS[:8] + STEPS[10:13]
+    step = rng.choice(steps + REBUILD_STEPS * 2 if world.history.losses else steps)
     process.trap = (step, "freeze")
     return f"{process} at {step}"
 
@@ -275,6 +292,33 @@ def _power(world: World, rng: Random, process: Process) -> str:
 @event("disaster", 1, fault=True)
 def _disaster(world: World, rng: Random) -> str:
     """Kafka loses the changelog's end, and every worker its disk."""
+    _lose_workers(world, rng)
+    for changelog, partition in zip(world.changelogs, world.topic.partitions, strict=True):
+        lost = changelog.lose_tail(rng.randint(1, 12))
+        # What neither topic nor changelog has any more.
+        gone = (key for key, e in lost.items() if world.topic.life > 1 or e.token.offset < partition.first)
+        world.invariants.excuse(gone)
+    return "the changelog's end and all disks are gone"
+
+
+@event("all is lost", 1.5, fault=True)
+def _all(world: World, rng: Random) -> str:
+    """Every worker loses its disk, and Kafka the changelog; mostly the change topic has lost its beginning."""
+    _lose_workers(world, rng)
+    for number, (changelog, partition) in enumerate(zip(world.changelogs, world.topic.partitions, strict=True)):
+        if rng.random() < 0.8:
+            world.topic.expire(number, rng.choice([partition.end, rng.randint(0, partition.end)]), partition.end)
+        elif world.topic.life > 1 and not partition.first:
+            # It begins where it always did: nothing tells that there was another one before.
+            world.invariants.excuse(world.all_keys())
+        if rng.random() < 0.5:
+            world.group.committed.pop(TP(CHANGES, number), None)
+        changelog.lose_tail(changelog.end)
+    return f"the topic begins at {[p.first for p in world.topic.partitions]}"
+
+
+def _lose_workers(world: World, rng: Random) -> None:
+    """All die at once, with their disks, and nothing of them arrives any more."""
     for process in _live(world):
         process.kill()
         _start_later(world, rng, process.number)
@@ -282,9 +326,6 @@ def _disaster(world: World, rng: Random) -> str:
         process.cut_off = process.dead
     for machine in world.machines:
         machine.wipe()
-    for changelog in world.changelogs:
-        changelog.lose_tail(rng.randint(1, 12))
-    return "the changelog's end and all disks are gone"
 
 
 @event("changelog away", 2, fault=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -13,6 +13,9 @@ _EVENTS = 320
 TRUNCATES_FROM = 1_000_000
 # From here on the log or the topic can begin anew, in place of TRUNCATEs; control gives its orders.
 BREAKS_FROM = 2_000_000
+# From here on the change topic loses its beginning, and partitions all that is known of them; seeds that two or three
+# divides have TRUNCATEs, or numbers that begin anew, besides.
+LOSSES_FROM = 3_000_000
 
 
 class Event(NamedTuple):
@@ -54,12 +57,17 @@ class History:
     @property
     def truncates(self) -> bool:
         """Whether TRUNCATEs happen in it."""
-        return TRUNCATES_FROM <= self.seed < BREAKS_FROM
+        return has_truncates(self.seed)
 
     @property
     def breaks(self) -> bool:
         """Whether the log or the topic can begin anew in it."""
-        return self.seed >= BREAKS_FROM
+        return has_breaks(self.seed)
+
+    @property
+    def losses(self) -> bool:
+        """Whether the beginning of the change topic is lost in it."""
+        return has_losses(self.seed)
 
     @property
     def events(self) -> list[Event]:
@@ -72,10 +80,28 @@ class History:
         return replace(self, chapters=tuple(kept), spare=())
 
 
-def history(seed: int, weights: dict[str, tuple[float, bool]], events: int = _EVENTS) -> History:
+def has_truncates(seed: int) -> bool:
+    """Whether TRUNCATEs happen in the history of a seed."""
+    return TRUNCATES_FROM <= seed < BREAKS_FROM or (has_losses(seed) and seed % 2 == 0)
+
+
+def has_breaks(seed: int) -> bool:
+    """Whether the log or the topic can begin anew in it."""
+    return BREAKS_FROM <= seed < LOSSES_FROM or (has_losses(seed) and seed % 3 == 0)
+
+
+def has_losses(seed: int) -> bool:
+    """Whether the beginning of the change topic is lost in it, and all that is known."""
+    return seed >= LOSSES_FROM
+
+
+def history(
+    seed: int, weights: dict[str, tuple[float, bool]], always: Collection[str] = (), events: int = _EVENTS
+) -> History:
     """The history of a seed. `weights`: kind → (how often, whether it is a fault).
 
-    Each history has only some kinds of fault, at least one, so that each meets others in changing company.
+    Each history has only some kinds of fault, at least one, so that each meets others in changing company; and those
+    that are `always` there.
     """
     rng = Random(seed)
     settings = Settings(
@@ -93,6 +119,7 @@ def history(seed: int, weights: dict[str, tuple[float, bool]], events: int = _EV
     )
     faulty = [kind for kind, (_, is_fault) in weights.items() if is_fault]
     chosen = {kind for kind in faulty if rng.random() < 0.35} or {rng.choice(faulty)}
+    chosen |= set(always)
     kinds = [kind for kind, (_, is_fault) in weights.items() if not is_fault or kind in chosen]
     drawn = rng.choices(kinds, [weights[kind][0] for kind in kinds], k=events)
     # A fault that no draw has chosen would make a history without any.

@@ -50,6 +50,7 @@ class Partition:
 
     def __init__(self) -> None:
         self.records: list[Message] = []
+        self.first = 0  # what was before it has expired
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -91,13 +92,22 @@ class Topic:
         """Deleted and made again: the keys of records that were in it and not committed."""
         lost: set[bytes] = set()
         for partition, done in zip(self.partitions, committed, strict=True):
-            values = [record.value for record in partition.records[done:] if record.value is not None]
-            said = [self._said[int.from_bytes(value[5:], "big")] for value in values]
-            lost |= {each.key for each in said if not isinstance(each, int)}
+            lost |= self._keys(partition.records[done:])
             partition.end_of_life()
         self.partitions = [Partition() for _ in self.partitions]
         self.life += 1
         return lost
+
+    def expire(self, partition: int, first: int, done: int) -> set[bytes]:
+        """What is before `first` is gone. Returns the keys of what was in there and is not among the `done` first."""
+        place = self.partitions[partition]
+        lost = self._keys(place.records[max(done, place.first) : first])
+        place.first = max(first, place.first)
+        return lost
+
+    def _keys(self, records: list[Message]) -> set[bytes]:
+        said = [self._said[int.from_bytes(record.value[5:], "big")] for record in records if record.value is not None]
+        return {each.key for each in said if not isinstance(each, int)}
 
     def send(self, said: Payload, now: float, *, undecodable: bool = False) -> tuple[int, int]:
         """Add what the connector sends for one key; (partition, offset)."""
@@ -168,12 +178,14 @@ class Changelog:
         self.records = kept
         return removed
 
-    def lose_tail(self, count: int) -> None:
-        """An unclean election: the newest records are gone."""
+    def lose_tail(self, count: int) -> dict[bytes, Entry]:
+        """An unclean election: the newest records are gone. Returns the entries among them."""
         self.losses += 1
+        lost = [record for at, record in self.records.items() if at >= self.end - count]
         self.end = max(0, self.end - count)
         self.records = {at: record for at, record in self.records.items() if at < self.end}
         self.acknowledged = list(self.records.values())
+        return {key[1:]: Entry.decode(value) for key, value in lost if key.startswith(ENTRY) and value is not None}
 
 
 def _by_token(numbered: tuple[int, ChangelogRecord]) -> tuple[Token, int]:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.simulation import faults
-from tests.simulation.history import BREAKS_FROM, EVENTS_MIN, TRUNCATES_FROM, History, history, shrunk
+from tests.simulation.events import LOSSES
+from tests.simulation.history import EVENTS_MIN, History, has_breaks, has_losses, has_truncates, history, shrunk
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
 
@@ -51,8 +52,9 @@ def _unsaid() -> Iterator[None]:
 
 def of_seed(seed: int) -> History:
     """The history of a seed."""
-    breaks = seed >= BREAKS_FROM
-    return history(seed, faults.weights(truncates=not breaks and seed >= TRUNCATES_FROM, breaks=breaks))
+    losses = has_losses(seed)
+    weights = faults.weights(truncates=has_truncates(seed), breaks=has_breaks(seed), losses=losses)
+    return history(seed, weights, LOSSES if losses else ())
 
 
 def run_seeds(seeds: Iterable[int]) -> tuple[Counter[str], int | None]:

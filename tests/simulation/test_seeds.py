@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from tests.simulation.history import BREAKS_FROM, TRUNCATES_FROM
+from tests.simulation.history import BREAKS_FROM, LOSSES_FROM, TRUNCATES_FROM
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
-TRUNCATE_SEEDS, BREAK_SEEDS = 150, 150
+TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS = 150, 150, 100
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
@@ -37,6 +37,14 @@ def test_histories_whose_numbers_begin_anew_keep_every_promise(first: int) -> No
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert min(counts["restore"], counts["topic made anew"], counts["log ordered"]) >= AT_ONCE / 2
+
+
+@pytest.mark.parametrize("first", range(LOSSES_FROM, LOSSES_FROM + LOSS_SEEDS, AT_ONCE))
+def test_histories_whose_past_is_lost_keep_every_promise(first: int) -> None:
+    """The topic loses its beginning, disks and changelogs are lost, too: partitions are rebuilt, through all else."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert min(counts["retention"], counts["all is lost"], counts["rebuild-done"]) >= AT_ONCE
 
 
 def test_a_seed_is_one_history() -> None:

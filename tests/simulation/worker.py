@@ -34,7 +34,8 @@ from streams.steps import Step
 from streams.transport.batches import Batch
 from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
-from tests.simulation.log import Partition
+from tests.simulation.log import Partition, partition_of
+from tests.simulation.sot import key_bytes
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -46,6 +47,8 @@ CHANGES, CHECKS, REPAIRS = "changes", "checks", "repairs"
 FETCH_RECORDS_MAX = 12
 RECOVERY_RECORDS_MAX = 20
 TOPICS_SECONDS = 1.0
+# Steps whose number is worth knowing.
+COUNTED = (Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done)
 
 # The process whose code is running.
 RUNNING: ContextVar[Process | None] = ContextVar("RUNNING", default=None)
@@ -86,7 +89,8 @@ class Process:
         self.work = TableWork(
             REPLICA, TABLE, SimpleNamespace(on_failure="dead-letter", lag_max=None), world.shape, world.digester,  # type: ignore[arg-type]
             world.store, _NO_SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
-            self.versions, threads, Budget(2_000), Budget(2_000), decoders={2: world.topic},  # type: ignore[arg-type, dict-item]
+            self.versions, threads, Budget(2_000), Budget(2_000), lambda: _Partitioner(world.settings.partitions),  # type: ignore[arg-type]
+            decoders={2: world.topic},  # type: ignore[dict-item]
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
         applier = Applier(self.work, Failures(events, REPLICA, TABLE, CHANGES, ["id"]))
@@ -142,6 +146,8 @@ class Process:
 
     def reached(self, step: Step) -> None:
         """`streams.steps.reached`, called by the code of this process."""
+        if step in COUNTED:
+            self._world.count(f"{step}")
         if self.trap is not None and self.trap[0] is step and not self.dead:
             (_, what), self.trap = self.trap, None
             if what == "kill":
@@ -246,6 +252,8 @@ class Process:
         committed = await self.call(lambda: self._world.group.committed.get(tp))
         start = self.replica.start_offset(tp, committed)
         self._world.started(self, partition, start, committed)
+        if start and committed is None:
+            await self.commit_done({tp: start - 1})
         # Faust has owners made by their first batch or request; here that is at once.
         self.replica.owner(tp)
         for name, offer in ((CHECKS, self.checks.offer), (REPAIRS, self.repairs.offer)):
@@ -274,6 +282,9 @@ class Process:
             if offset > source().end:
                 # aiokafka would begin at its start; the consumer notices.
                 await self._begun_anew(tp, offset)
+            if offset < source().first:
+                await self.replica.announce_gap(tp, offset, source().first)
+                offset = source().first
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:
@@ -379,6 +390,12 @@ class _SotReader:
     def snapshot(self) -> Snapshot:
         return self.read([]).snapshot
 
+    def keys_after(self, after: bytes | None, limit: int) -> list[bytes]:
+        if self._world.sot.unavailable:
+            raise StoreUnavailable("the source is away", "")
+        keys = sorted(key for key in self._world.sot.rows if self._world.sot.row(key) is not None)
+        return [key_bytes(key) for key in keys if after is None or key > int(after)][:limit]
+
 
 class _Fence:
     """A fence through the log, as `streams.sot.fence.Fence` passes one."""
@@ -398,6 +415,16 @@ class _Fence:
             raise NotReady("the fence is not passed yet", "")
         self._position = None
         return ""
+
+
+class _Partitioner:
+    """Where a key's records are."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def partition(self, key: bytes) -> int:
+        return partition_of(key, self._partitions)
 
 
 class _Versions:

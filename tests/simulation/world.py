@@ -19,7 +19,8 @@ from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.versions.entry import Entry
-from streams.versions.state import ENTRY, ChangelogRecord, Input
+from streams.versions.marks import Input
+from streams.versions.state import ENTRY, ChangelogRecord
 from tests.simulation import clock, faults
 from tests.simulation.auditor import Auditor, deadline
 from tests.simulation.connector import Connector
@@ -87,7 +88,7 @@ class World:
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(clock.virtual_time(self.loop, self.rng))
-            for module in ("apply", "owner", "repairs", "checks"):
+            for module in ("apply", "owner", "rebuild", "repairs", "checks"):
                 stack.enter_context(patch(f"streams.agents.{module}.reached", reached))
             for name, value in self.settings.constants.items():
                 stack.enter_context(patch(name, value))
@@ -210,6 +211,8 @@ class World:
                 return f"held: {owner.work.held.reason}"
             if owner.state.input_offset < self.topic.partitions[partition].end - 1:
                 return f"partition {partition} is applied up to {owner.state.input_offset}"
+            if owner.state.takeover.pending:
+                return f"partition {partition} is being rebuilt"
             if owner.state.sweep.pending:
                 return f"partition {partition} has a sweep to do"
             if owner.state.suspected:

@@ -91,3 +91,17 @@ def test_a_scan_takes_as_long_as_its_table_is_large(table: str, monkeypatch: pyt
             wait_until(lambda: sot.execute(late, [table]).fetchone() is not None, "the scan to take longer")
             assert 1 + sum(1 for _ in scanned) == rows + 2
         assert source.count() == rows + 2
+
+
+def test_keys_are_listed_in_portions_by_the_tables_own_index(table: str) -> None:
+    """Each key once, also one that comes behind the last one given; a row that the filter leaves out is not there."""
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot, reader(table) as source:
+        sot.execute(f"INSERT INTO {table} SELECT 'good', n, 'x' FROM generate_series(2, 9) n".encode())
+        first = source.keys_after(None, 8)
+        assert first == [encode(("good", str(n))) for n in range(1, 9)]
+        sot.execute(f"INSERT INTO {table} VALUES ('bad', 1, 'c')".encode())
+        rest = source.keys_after(first[-1], 8)
+        assert rest == [encode(key) for key in (("good", "9"), ("bad", "1"), ("bad", "2"))]
+        assert source.keys_after(rest[-1], 8) == []
+        source._where = lambda: "v = 'x' OR v = 'c'"  # type: ignore[method-assign]
+        assert source.keys_after(encode(("good", "8")), 8) == rest[:2]

@@ -159,22 +159,6 @@ def test_lost_state_and_changelog_is_replayed_from_the_topics_start(town: Bank, 
     assert stop_all(town.workers[-1:]) == [0]
 
 
-def test_lost_state_whose_topic_has_lost_its_start_is_not_silent(make_bank: MakeBank) -> None:
-    """Retention has taken the beginning: going on would leave keys without an entry, so the table is held."""
-    bank = make_bank("reports", partitions=1)
-    bank.apply()
-    bank.worker("reports")
-    bank.wait_caught_up("reports")
-    assert stop_all(bank.workers[-1:]) == [0]
-    shutil.rmtree(state_folder(bank).parent)
-    bank.delete_topics(*(f"{bank.group('reports')}-{table}-changelog" for table in (PERSON, THING)))
-    bank.done("topics", "apply")
-    bank.delete_records(PERSON, 100)
-    bank.sot.execute("UPDATE person SET name = 'after the loss' WHERE id = 1")
-    bank.worker("reports")
-    wait_until(lambda: continuity(bank), "a hold or a drift of kind continuity")
-
-
 def test_changes_lost_up_to_the_end_are_told_once_and_can_be_validated(make_bank: MakeBank) -> None:
     """An idle table waits for no further change: a run finds what is missing, and no restart says it again."""
     bank = make_bank("reports", partitions=1)

@@ -158,7 +158,7 @@ ORDERING: tuple[Mutant, ...] = (
     mutant(
         "floor-ignored",
         "records before the floor are counted to the new log (15)",
-        "versions.state",
+        "versions.marks",
         "self.epoch if offset >= self.floor else self.before",
         "self.epoch",
         killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
@@ -166,7 +166,7 @@ ORDERING: tuple[Mutant, ...] = (
     mutant(
         "floor-off-by-one",
         "the floor's own record is counted to the log before (15)",
-        "versions.state",
+        "versions.marks",
         "self.epoch if offset >= self.floor else self.before",
         "self.epoch if offset > self.floor else self.before",
         killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
@@ -174,7 +174,7 @@ ORDERING: tuple[Mutant, ...] = (
     mutant(
         "older-order-taken",
         "an order of an older log is taken (15)",
-        "versions.state",
+        "versions.marks",
         "return self if epoch <= self.epoch else",
         "return self if epoch == self.epoch else",
         killer=MARKS + "records_are_counted_to_the_log_that_was_ordered_from_its_floor_on",
@@ -258,15 +258,5 @@ ORDERING: tuple[Mutant, ...] = (
         "    run.unproven = unproven_with(run.unproven if here or run.position is None else (), record.txid)\n",
         "",
         killer=ORDER + "rule_3_every_other_change_is_seen_and_unproven",
-    ),
-    mutant(
-        "rebuilt-trusted",
-        "the first change after a rebuild is trusted (14)",
-        "changes.order",
-        "        if rebuilt if before is None else",
-        "        if False if before is None else",
-        "    if run.position is None and not run.rebuilt:",
-        "    if run.position is None:",
-        killer=ORDER + "rule_14_after_a_rebuild_the_first_differing_change_is_asked",
     ),
 )

@@ -12,6 +12,7 @@ from faust.types import TP
 from streams.agents import checks
 from streams.agents.checks import Checks
 from streams.checks.request import Depth, request
+from streams.versions.marks import Takeover
 
 
 class _Behind:
@@ -22,7 +23,7 @@ class _Behind:
     def __init__(self) -> None:
         self.waits = 0
         self.log: tuple[int, int] | None = None
-        self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False))
+        self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False), takeover=Takeover())
         self.work = SimpleNamespace(unprepared="", held=None, digester=SimpleNamespace(version="1"))
 
     async def passed(self, offset: int) -> bool:

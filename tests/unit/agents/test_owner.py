@@ -16,6 +16,7 @@ from streams.agents.decode import Decoded
 from streams.agents.owner import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX, Owner
 from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.changes.decode import TableLevel
+from streams.changes.visibility import Snapshot
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
@@ -72,6 +73,7 @@ class Consumer:
 
     committed = -1
     pauses = 0
+    end = 1_000_000
 
     def pause(self, tp: TP) -> None:
         """Only counted."""
@@ -85,8 +87,8 @@ class Consumer:
         return 0
 
     async def newest_end_offset(self, tp: TP) -> int:
-        """Not asked."""
-        return 0
+        """Beyond everything, unless a test says otherwise."""
+        return self.end
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Always ours."""
@@ -95,9 +97,18 @@ class Consumer:
 
 
 def table() -> Any:
-    """What the owners of a table share, as far as it matters here."""
+    """What the owners of a table share, as far as it matters here.
+
+    Each look at the SOT finds one transaction more, and its log longer.
+    """
+    looks = iter(range(1, 10))
+
+    async def snapshot() -> Snapshot:
+        look = next(looks)
+        return Snapshot(50 + look, 50 + look, frozenset(), 700 + look)
+
     return SimpleNamespace(
-        table="public.t", replica="reports", held=None, unprepared="", labels=("public.t", "reports")
+        table="public.t", replica="reports", held=None, unprepared="", labels=("public.t", "reports"), snapshot=snapshot
     )
 
 
@@ -188,7 +199,7 @@ async def test_a_sweep_that_was_not_done_is_done_by_the_next_owner(tmp_path: Pat
         owner.offer(batch(0))
         assert await owner.passed(0)
     state = PartitionState(tmp_path / "0", 0)
-    state.sweep = state.sweep.with_order(1)
+    state.sweep = state.sweep.with_order(1, 1)
     state.commit([], 0, 1)
     state.close()
     later = Said()
@@ -202,12 +213,14 @@ async def test_what_is_lost_at_the_end_is_waited_for_by_nobody(tmp_path: Path) -
     """No record may come for long: the owner goes on behind the loss by itself, durably, and commits it."""
     said, consumer = Said(), Consumer()
     async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        owner.offer(batch(0))
+        assert await owner.passed(0)
         owner.lose(9)
         await owner.order_sweep(10)
         assert await owner.passed(9)
         assert await owner.swept()
         assert consumer.committed == 9
-        assert said.done == [("passed", 9)]
+        assert said.done == [("handled", 0), ("passed", 9), ("swept", [KEY])]
 
 
 @pytest.mark.asyncio
@@ -232,6 +245,7 @@ async def test_a_loss_does_not_reach_into_the_next_life_of_a_topic(tmp_path: Pat
     """Its offsets begin again: what was lost of the one before says nothing of them."""
     said = Said()
     async with running(tmp_path, said) as owner, asyncio.timeout(10):
+        owner.offer(batch(0))
         owner.lose(9)
         assert await owner.passed(9)
         owner.state.begin_topic("new")
@@ -239,7 +253,7 @@ async def test_a_loss_does_not_reach_into_the_next_life_of_a_topic(tmp_path: Pat
         assert await owner.passed(0)
         await owner.order_sweep(1)
         assert await owner.swept()
-        assert said.done == [("passed", 9), ("handled", 0), ("swept", [KEY])]
+        assert said.done == [("handled", 0), ("passed", 9), ("handled", 0), ("swept", [KEY])]
         assert owner.state.input_offset == 0
 
 
@@ -298,3 +312,38 @@ async def test_a_partition_that_was_resumed_is_paused_again(tmp_path: Path) -> N
         for start in range(0, 3 * WAITING_RECORDS_MAX, WAITING_RECORDS_MAX):
             owner.offer(batch(*range(start, start + WAITING_RECORDS_MAX)))
     assert consumer.pauses >= 3
+
+
+@pytest.mark.asyncio
+async def test_a_floor_of_a_topic_that_is_no_more_is_not_waited_for(tmp_path: Path) -> None:
+    """The order of a TRUNCATE is taken in after the topic was made anew: checks would wait until it had as many."""
+    said, consumer = Said(), Consumer()
+    consumer.end = 2
+    async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        await owner.order_sweep(40)
+        owner.offer(batch(0, 1))
+        assert await owner.swept()
+        assert said.done == [("handled", 1), ("swept", [KEY])]
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_blank_partition_is_applied_before_it_is_taken_over(tmp_path: Path) -> None:
+    """The topic has lost its beginning: what is left is not trusted, what is lost is looked up."""
+    said, consumer = Said(), Consumer()
+    consumer.end = 13
+    async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        owner.offer(batch(10, 11, 12))
+        assert await owner.passed(12)
+        assert said.done == [("passed", 12), ("handled", 12)]
+        assert (owner.state.takeover.end, owner.state.takeover.pending) == (13, True)
+        assert consumer.committed == 12
+
+
+@pytest.mark.asyncio
+async def test_the_place_in_the_log_is_older_than_the_transactions_that_are_waited_for(tmp_path: Path) -> None:
+    """Whatever has a place up to it is of a transaction that is waited for, so that a read shows it."""
+    async with running(tmp_path, Said()) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        assert await owner.passed(9)
+        assert (owner.state.takeover.lsn, owner.state.takeover.ceiling) == (701, 52)

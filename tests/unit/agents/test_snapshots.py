@@ -31,7 +31,7 @@ async def test_a_snapshot_of_before_is_not_used_while_the_source_is_away(monkeyp
     now = [0.0]
     monkeypatch.setattr(table, "time", SimpleNamespace(monotonic=lambda: now[0]))
     work = TableWork("r", "t", nothing, nothing, nothing, nothing, nothing, sot, nothing, 1, nothing, threads, nothing,
-                     nothing)  # fmt: skip
+                     nothing, nothing)  # fmt: skip
     first = await work.recent_snapshot()
     assert first is not None
     now[0] = 0.5

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 from prometheus_client import REGISTRY
 
+from streams.agents.checks import Checks
 from streams.agents.worker import ReplicaWorker
 from streams.errors import HoldtrueError
 from streams.kafka.admin import Life
@@ -31,9 +32,10 @@ class Town:
         self.away: Exception | None = None
         self.said: list[dict[str, Any]] = []
         self.noted: list[tuple[int, int, str]] = []
+        self.committed: list[int] = []
         work: Any = SimpleNamespace(
             replica="r", table="public.t", labels=("public.t", "r"), partitions=1, held=None, unprepared="",
-            versions=SimpleNamespace(state=lambda partition: self.state),
+            versions=SimpleNamespace(state=lambda partition: self.state), lag_bound_seconds=60,
         )  # fmt: skip
         app: Any = SimpleNamespace(consumer=self)
         appliers: Any = {CHANGES.topic: self}
@@ -68,6 +70,7 @@ class Town:
 
     async def commit_done(self, done: dict[TP, int]) -> bool:
         """Always ours."""
+        self.committed += done.values()
         return True
 
     async def note(self, state: PartitionState, passed: int = -1) -> None:
@@ -124,8 +127,30 @@ async def test_a_loss_is_said_once_and_known_from_then_on(town: Town) -> None:
     async with asyncio.timeout(10):
         assert await town.worker.owner(CHANGES).passed(59)
     assert town.worker.start_offset(CHANGES, 20) == 20
+    town.committed.clear()
     await town.worker.announce_gap(CHANGES, 20, 60)
     assert len(town.said) == 1
+    # No record will bring the group's offset there: it is behind for whoever asks Kafka.
+    assert town.committed == [59]
+    await town.worker.stop()
+
+
+async def test_a_partition_that_is_rebuilt_is_said_to_be(town: Town) -> None:
+    """By `/readyz`, by the metric, and by every answer to a run: nothing of it counts as checked before."""
+    owner = town.worker.owner(CHANGES)
+    town.state.take_over(41, 700, 50)
+    town.worker.measure()
+    assert REGISTRY.get_sample_value("holdtrue_rebuilding", {"table": "public.t", "replica": "r"}) == 1
+    assert town.worker.ready() == "public.t is being rebuilt from the source of truth"
+    nothing: Any = None
+    checks = Checks(nothing, nothing, nothing, nothing, nothing, nothing, {}, nothing)
+    asked = {"depth": "counts", **dict.fromkeys(("run", "replica", "table", "partition", "chunk", "round", "last"))}
+    [answer] = await checks.answer(owner, asked)
+    assert answer[3]["incomplete"].startswith("a partition is being rebuilt from the source of truth")
+    town.state.takeover = town.state.takeover._replace(done=1)
+    town.worker.measure()
+    assert REGISTRY.get_sample_value("holdtrue_rebuilding", {"table": "public.t", "replica": "r"}) == 0
+    assert town.worker.ready() is None
     await town.worker.stop()
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.changes.visibility import EVERYTHING_BEFORE, Looks, Snapshot
+from streams.changes.visibility import Looks, Snapshot
+from streams.versions.entry import EVERYTHING_BEFORE
 
 EPOCH = 1 << 32
 CEILINGS = st.integers(EPOCH, 5 * EPOCH)

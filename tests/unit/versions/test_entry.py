@@ -14,7 +14,7 @@ U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 TOKENS = st.builds(Token, U32, U64, U32)
 ENTRIES = st.builds(
     Entry, TOKENS, st.none() | st.builds(Position, U32, U64), U64, st.lists(U64, max_size=40).map(tuple),
-    st.none() | st.binary(min_size=16, max_size=16), st.booleans(), st.booleans(),
+    st.none() | st.binary(min_size=16, max_size=16), st.booleans(),
 )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import struct
 from pathlib import Path
 
 from streams.versions.entry import Entry, Epochs, Position, Token
-from streams.versions.state import Input, Log, Move, PartitionState, Sweep
+from streams.versions.marks import Input, Log, Sweep, Takeover
+from streams.versions.state import Move, PartitionState
 
 
 def entry(offset: int, digest: bytes | None) -> Entry:
@@ -42,13 +43,13 @@ def test_mapping_and_key_schema_come_back_from_the_changelog(tmp_path: Path) -> 
 def test_an_ordered_sweep_survives_a_restart_and_the_loss_of_the_folder(tmp_path: Path) -> None:
     """A TRUNCATE's order is not forgotten before it is done."""
     state = PartitionState(tmp_path / "a", 0)
-    state.sweep = state.sweep.with_order(40)
+    state.sweep = state.sweep.with_order(1, 40)
     records = state.changelog([], 7)
     state.commit([], 7, 3, records=records)
     state.close()
     again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
     recovered.recover(records, 3)
-    assert again.sweep == recovered.sweep == Sweep(40, 1, 0)
+    assert again.sweep == recovered.sweep == Sweep(1, 40, 1, 0)
     assert again.sweep.pending
     again.close()
     recovered.close()
@@ -57,11 +58,11 @@ def test_an_ordered_sweep_survives_a_restart_and_the_loss_of_the_folder(tmp_path
 def test_an_older_record_takes_no_sweep_back(tmp_path: Path) -> None:
     """A zombie's last words in the changelog come after those of its successor."""
     state = PartitionState(tmp_path / "0", 0)
-    old = state.sweep.with_order(40)._replace(done=1)
-    new = old.with_order(40)
+    old = state.sweep.with_order(1, 40)._replace(done=1)
+    new = old.with_order(1, 40)
     for sweep in (new, old):
-        state.recover([(b"msweep", struct.pack(">qqq", *sweep))], 1)
-    assert state.sweep == Sweep(40, 2, 1)
+        state.recover([(b"msweep", struct.pack(">qqq", *sweep[1:]))], 1)
+    assert state.sweep == Sweep(1, 40, 2, 1)
     assert state.sweep.pending
     state.close()
 
@@ -107,13 +108,14 @@ def test_the_order_of_a_log_survives_a_restart_and_the_loss_of_the_folder(tmp_pa
 
 
 def test_the_input_offset_goes_back_with_a_new_life_of_the_topic_only(tmp_path: Path) -> None:
-    """Whatever a zombie of the old topic says later: its offsets are smaller now. A sweep of then is void."""
+    """Whatever a zombie of the old topic says later: its offsets are smaller now. A sweep of then waits for nothing."""
     state = PartitionState(tmp_path / "a", 0)
-    state.topic, state.sweep = "old", state.sweep.with_order(50)
+    state.topic, state.sweep = "old", state.sweep.with_order(1, 50)
     state.commit([], 40, 0)
     zombie = state.changelog([], 90)
     state.begin_topic("new")
-    assert (state.epoch, state.input_offset, state.topic, state.sweep.pending) == (2, -1, "new", False)
+    assert (state.epoch, state.input_offset, state.topic) == (2, -1, "new")
+    assert state.sweep.is_due(2, -1)
     records = state.changelog([], -1)
     state.commit([], -1, 3, records=records)
     state.commit([], 2, 5)
@@ -122,7 +124,7 @@ def test_the_input_offset_goes_back_with_a_new_life_of_the_topic_only(tmp_path: 
     recovered.recover([*zombie, *records, *zombie], 9)
     assert (again.epoch, again.input_offset, again.topic) == (2, 2, "new")
     assert (recovered.epoch, recovered.input_offset, recovered.topic) == (2, -1, "new")
-    assert not recovered.sweep.pending
+    assert recovered.sweep == state.sweep
     again.close()
     recovered.close()
 
@@ -153,3 +155,48 @@ def test_an_input_offset_of_before_epochs_is_understood() -> None:
     """States and changelogs of earlier versions hold the bare number."""
     assert Input.decode(struct.pack(">q", 17)) == Input(1, 17, "")
     assert Input.decode(Input(3, 17, "id").encode()) == Input(3, 17, "id")
+
+
+def test_a_takeover_survives_a_restart_and_the_loss_of_the_folder(tmp_path: Path) -> None:
+    """A rebuild that was begun is ended, by whoever owns the partition then; an older record takes nothing back."""
+    state = PartitionState(tmp_path / "a", 0)
+    state.take_over(12, 700, 50)
+    begun = state.changelog([], 11)
+    state.commit([], 11, 3, records=begun)
+    pending = state.takeover
+    state.takeover = pending._replace(done=1)
+    done = state.changelog([], 11)
+    state.close()
+    again, recovered = PartitionState(tmp_path / "a", 0), PartitionState(tmp_path / "b", 0)
+    recovered.recover(begun, 3)
+    assert again.takeover == recovered.takeover == pending == Takeover(1, 12, 1, 700, 50)
+    assert (again.takeover.pending, again.input_offset, again.is_blank) == (True, 11, False)
+    recovered.recover([*done, *begun], 9)
+    assert not recovered.takeover.pending
+    again.close()
+    recovered.close()
+
+
+def test_a_key_without_an_entry_is_gone_as_of_the_takeover(tmp_path: Path) -> None:
+    """What had been known of it is lost; nothing is held against one of which nothing can have been sent."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert (state.is_blank, state.unknown, state.known(b"1")) == (True, None, None)
+    state.take_over(12, 700, 50)
+    assert state.known(b"1") == Entry(Token(1, 11, 0), Position(1, 700), 0, (state.takeover.everything,), None)
+    state.takeover = state.takeover._replace(done=1)
+    assert state.known(b"1") == Entry(Token(1, 11, 0), Position(1, 700), 0, (), None)
+    state.commit([Move(b"1", None, entry(20, None))], 20, 0)
+    assert state.known(b"1") == entry(20, None)
+    state.close()
+
+
+def test_a_floor_counts_in_its_own_life_of_the_topic(tmp_path: Path) -> None:
+    """A topic made anew has fewer records: a sweep of before would wait for them, and checks with it."""
+    old = Sweep().with_order(1, 50)
+    assert not old.is_due(1, 48)
+    assert old.is_due(1, 49)
+    assert old.is_due(2, -1)
+    new = old.with_order(2, 3)
+    assert not new.is_due(2, 1)
+    assert new.is_due(2, 2)
+    assert new.merged(old) == old.merged(new) == new
