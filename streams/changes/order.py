@@ -14,7 +14,7 @@ from typing import NamedTuple
 from streams.changes.record import Op, Record
 from streams.changes.visibility import Snapshot
 from streams.rows.canonical import Row
-from streams.versions.entry import EVERYTHING_BEFORE, NO_TOKEN, Entry, Epochs, Position, Token
+from streams.versions.entry import ANY, EVERYTHING_BEFORE, NO_TOKEN, Entry, Epochs, Position, Token
 
 # More unproven transactions than this are kept as their maximum alone, which is stricter (see `Snapshot.shows`), never
 # laxer. A key only gets here when this many transactions changed it between two looks at the SOT's snapshot.
@@ -124,7 +124,7 @@ def _next_in_order(
         unproven: tuple[int, ...] = (txid,)
     else:
         token, before, seen, unproven, _, _ = entry
-        if op is _READ or (op is _DELETE and txid == seen) or (epoch, offset) <= token[:2]:
+        if op is _READ or (op is _DELETE and (txid == seen or seen == ANY)) or (epoch, offset) <= token[:2]:
             return None
         if before is not None and (before[0] != log or lsn <= before[1]):
             return None
@@ -152,8 +152,10 @@ def _change(run: _Run, record: Record, digest: Digest) -> None:
     """A change of the log (Ordering 3-5)."""
     log = run.epochs.log
     here = run.position is not None and run.position.epoch == log
-    same_transaction = record.txid == run.seen
-    run.seen = record.txid
+    same_transaction = run.seen in (record.txid, ANY)
+    late = here and run.position is not None and record.lsn <= run.position.lsn
+    # What comes late may come between two changes of one transaction.
+    run.seen = ANY if late and record.txid != run.seen else record.txid
     # Another log's transactions are over, or never were: this change came after them.
     run.unproven = unproven_with(run.unproven if here or run.position is None else (), record.txid)
     position = Position(log, record.lsn)

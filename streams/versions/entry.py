@@ -9,6 +9,8 @@ _TOKEN = struct.Struct(">IQI")
 TOKEN_BYTES = _TOKEN.size
 # Set on a transaction id: not this transaction alone but every one up to it must be visible.
 EVERYTHING_BEFORE = 1 << 63
+# In place of the transaction seen last: a late change has come between, so that it may be any.
+ANY = 1 << 63
 # What a NamedTuple's own constructor does, without the Python function around it.
 _new = tuple.__new__
 
@@ -70,7 +72,7 @@ class Entry(NamedTuple):
 
     token: of the row, as the store has it.
     position: of the last applied change; None when only reads of the SOT made this entry.
-    seen: transaction id of the last change seen for this key, applied or not; 0 when none was.
+    seen: transaction id of the last change seen for this key, applied or not; 0 when none was, ANY when one came late.
     unproven: ids of transactions whose changes were seen but which no SOT snapshot has shown to be visible yet.
     digest: of the row, 16 bytes; None is a tombstone: the key must not be in the replica.
     refused: the store could not hold this row; ends with the next write that the store takes.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.mutants import ROOT, killed
+from tests.simulation.mutants import ROOT, Mutant, killed
 from tests.simulation.mutated import MUTANTS
 
 QUICK = [one.name for one in MUTANTS if one.quick]
@@ -23,6 +23,13 @@ def test_a_weakened_rule_is_noticed(name: str) -> None:
 def test_every_weakened_rule_is_noticed(name: str) -> None:
     """All others; `make mutants` runs all."""
     assert killed(name), f"{name} survived its test"
+
+
+@pytest.mark.parametrize("one", MUTANTS, ids=lambda one: one.name)
+def test_what_a_mutant_replaces_is_there_once(one: Mutant) -> None:
+    """Else it is found only when all of them are run."""
+    source = Path(ROOT, *one.module.split(".")).with_suffix(".py").read_text()
+    assert [old for old, _ in one.changes if source.count(old) != 1] == []
 
 
 def test_the_document_lists_every_mutant() -> None:

@@ -112,8 +112,8 @@ PROOF: tuple[Mutant, ...] = (
         "unfenced",
         "an owner compares before it has passed the fence",
         "agents.checks",
-        'not (await owner.passed(request["o2"] - 1) and await owner.swept()):',
-        "False:",
+        "        if owner.work.held is not None or not await self._reached(owner, request):\n",
+        "        if owner.work.held is not None:\n",
         killer=SEEDS.format(450),
     ),
     mutant(
