@@ -51,9 +51,8 @@ class Rebuild:
 
     async def _through(self, listed: Callable[[], AsyncIterator[Sequence[bytes]]]) -> None:
         """Look up the keys of this partition among those listed. Raises StoreUnavailable where a list breaks off."""
-        partitioner = await self._work.threads.run(_opened, self._work)
         async for keys in listed():
-            mine = await self._work.threads.run(_of, self._state.partition, partitioner, keys)
+            mine = await self._work.threads.run(_of, self._state.partition, self._work.partitioner, keys)
             for at in range(0, len(mine), REBUILD_KEYS):
                 if self._work.held is not None:
                     raise Held(BEFORE_THE_NEXT, self._work.held.reason)
@@ -74,21 +73,18 @@ class Rebuild:
             yield keys
 
 
-def _opened(work: TableWork) -> Partitioner:
+def _of(partition: int, opened: Callable[[], Partitioner], keys: Sequence[bytes]) -> list[bytes]:
     """What cannot be told now is asked again: the registry is away, or does not know the topic's keys yet."""
     try:
-        return work.partitioner()
+        partitioner = opened()
+        return [key for key in keys if _partition(partitioner, key) == partition]
     except HoldtrueError as error:
         raise StoreUnavailable(error.what, error.hint) from None
-
-
-def _of(partition: int, partitioner: Partitioner, keys: Sequence[bytes]) -> list[bytes]:
-    return [key for key in keys if _partition(partitioner, key) == partition]
 
 
 def _partition(partitioner: Partitioner, key: bytes) -> int:
     """-1 for what is no key of this table (a letter where a number belongs): somebody else's, in the store."""
     try:
         return partitioner.partition(key)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return -1

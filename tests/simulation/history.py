@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -96,12 +96,13 @@ def has_losses(seed: int) -> bool:
 
 
 def history(
-    seed: int, weights: dict[str, tuple[float, bool]], always: Collection[str] = (), events: int = _EVENTS
+    seed: int, weights: dict[str, tuple[float, bool]], always: Sequence[str] = (), events: int = _EVENTS
 ) -> History:
     """The history of a seed. `weights`: kind → (how often, whether it is a fault).
 
     Each history has only some kinds of fault, at least one, so that each meets others in changing company; and those
-    that are `always` there.
+    that are `always` there. The last of them befalls every chapter near its end, too: what it does is still to be seen
+    when all comes to rest.
     """
     rng = Random(seed)
     settings = Settings(
@@ -128,8 +129,16 @@ def history(
     chapters = rng.choice([1, 2, 2])
     size = len(made) // chapters + 1
     parts = tuple(tuple(made[at : at + size]) for at in range(0, len(made), size))
+    if always:
+        parts = tuple(_near_the_end(part, Event(-number, always[-1], rng.getrandbits(32), 0.0), rng)
+                      for number, part in enumerate(parts, 1))  # fmt: skip
     spare = (Event(events + n, "transaction", rng.getrandbits(32), rng.choice(_PAUSES)) for n in range(EVENTS_MIN))
     return History(seed, settings, parts, tuple(spare))
+
+
+def _near_the_end(part: tuple[Event, ...], one: Event, rng: Random) -> tuple[Event, ...]:
+    at = len(part) - rng.choice([0, 1, 3, 10])
+    return (*part[:at], one, *part[at:])
 
 
 # Most things happen close together; now and then there is time for everything to be applied.

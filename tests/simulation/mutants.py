@@ -25,7 +25,6 @@ SECONDS_MAX = 240
 
 SEEDS = "tests/simulation/test_seeds.py::test_histories_keep_every_promise[{}]"
 BREAKS = "tests/simulation/test_seeds.py::test_histories_whose_numbers_begin_anew_keep_every_promise[{}]"
-LOSSES = "tests/simulation/test_seeds.py::test_histories_whose_past_is_lost_keep_every_promise[{}]"
 LOOKS = "tests/unit/changes/test_visibility.py::test_"
 MARKS = "tests/unit/versions/test_marks.py::test_"
 ORDER = "tests/unit/changes/test_order.py::test_"

@@ -12,7 +12,7 @@ from tests.simulation.history import BREAKS_FROM, LOSSES_FROM, TRUNCATES_FROM
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
-TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS = 150, 150, 100
+TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS = 150, 150, 50
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))

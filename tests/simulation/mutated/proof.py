@@ -114,7 +114,8 @@ PROOF: tuple[Mutant, ...] = (
         "agents.checks",
         "        if owner.work.held is not None or not await self._reached(owner, request):\n",
         "        if owner.work.held is not None:\n",
-        killer=SEEDS.format(450),
+        killer="tests/unit/agents/test_checks.py::"
+        "test_a_partition_that_is_behind_says_so_before_the_run_gives_up[checksums]",
     ),
     mutant(
         "unswept",

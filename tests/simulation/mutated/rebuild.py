@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import LOSSES, MARKS, ORDER, Mutant, mutant
+from tests.simulation.mutants import MARKS, ORDER, Mutant, mutant
 
 OWNER = "tests/unit/agents/test_owner.py::test_"
 BUILT = "tests/unit/agents/test_rebuild.py::test_"
@@ -58,7 +58,7 @@ REBUILD: tuple[Mutant, ...] = (
         "versions.state",
         "            return self.takeover.unknown\n",
         "            return None\n",
-        killer=LOSSES.format(3_000_000),
+        killer=MARKS + "a_key_without_an_entry_is_gone_as_of_the_takeover",
     ),
     mutant(
         "unknown-unproven",

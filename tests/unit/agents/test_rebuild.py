@@ -13,6 +13,8 @@ import pytest
 from streams.agents.apply import Applier
 from streams.agents.rebuild import Rebuild
 from streams.changes.visibility import Snapshot
+from streams.errors import StoreUnavailable
+from streams.kafka.partitions import NotSent
 from streams.replicas.base import Held
 from streams.replicas.memory import MemoryTable
 from streams.rows.canonical import Row
@@ -133,6 +135,25 @@ async def test_a_key_that_is_known_again_is_not_looked_up(town: Town) -> None:
     town.asked.clear()
     await town.rebuild()
     assert town.asked == []
+
+
+async def test_a_list_that_breaks_off_begins_again(town: Town) -> None:
+    """The registry does not know the topic's keys yet; the store is away. Nobody else is held up by it."""
+    town.sot = row(2, "a")
+    known = iter([NotSent("t"), town])
+    town.work.partitioner = lambda: next(known, town)
+    listed = iter([StoreUnavailable("away")])
+    keys = town.store.keys
+
+    def breaking(chunk: int) -> Any:
+        for error in listed:
+            raise error
+        return keys(chunk)
+
+    town.store.keys = breaking  # type: ignore[method-assign]
+    await town.rebuild()
+    assert town.asked == [[b"2"]]
+    assert not town.state.takeover.pending
 
 
 async def test_nothing_is_read_before_what_was_in_progress_at_the_takeover_is_over(town: Town) -> None:
