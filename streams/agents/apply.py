@@ -125,7 +125,7 @@ class Applier:
         """Leave in the replica what the SOT has of those of these keys of which nothing is known since the takeover.
 
         Whatever was in progress then has been seen to be over (`agents.rebuild`), so that any read counts. Its place in
-        the log is kept: what comes late, or again, is older than that (decision 8).
+        the log is kept: what comes late, or again, is older than that (decision 11).
         """
         self._check_mapping(state, state.input_offset + 1)
         state.mapping = self._table.digester.version

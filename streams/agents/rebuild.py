@@ -1,7 +1,7 @@
 """Rebuilding a partition of which nothing is known any more: every key of SOT and store is looked up in the SOT.
 
 Changes go on being applied, checks and repairs come in between: the partition's lock is only held for some keys at a
-time (decision 8). Whoever takes the partition over after a crash lists all keys again and looks up those it lacks.
+time (decision 11). Whoever takes the partition over after a crash lists all keys again and looks up those it lacks.
 """
 
 from __future__ import annotations

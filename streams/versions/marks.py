@@ -105,7 +105,7 @@ class Input(NamedTuple):
 
 
 class Takeover(NamedTuple):
-    """Where the past of a partition ends of which nothing was known any more (decision 8). The larger one holds.
+    """Where the past of a partition ends of which nothing was known any more (decision 11). The larger one holds.
 
     epoch, end: before this offset nothing is applied; the rows are read from the SOT instead. log, lsn: where the SOT's
     log was after that. ceiling: transactions below it may have been in progress then. done: every row has been read.

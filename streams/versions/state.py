@@ -99,7 +99,7 @@ class PartitionState:
         return self.input_offset < 0 and next(self.scan(), None) is None
 
     def take_over(self, end: int, lsn: int, ceiling: int) -> None:
-        """Nothing before `end` can be told any more: its rows are to be read from the SOT (decision 8).
+        """Nothing before `end` can be told any more: its rows are to be read from the SOT (decision 11).
 
         lsn: where the SOT's log was after `end` was noted. ceiling: of a snapshot made after that.
         """
