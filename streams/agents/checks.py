@@ -19,7 +19,10 @@ from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
 from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
+from streams.drift.cause import MISSED_CHANGE
+from streams.drift.continuity import continuity_event
 from streams.errors import HoldtrueError, NotReady
+from streams.kafka.registry import UnknownSchema
 from streams.metrics import KEYS_CHECKED
 from streams.repair.rule import counts
 from streams.replicas.base import Held
@@ -130,6 +133,15 @@ class Checks(Requests):
         except TimeoutError:
             self._behind[owner.tp] = run
             raise NotReady(_is_behind(owner)) from None
+
+    async def not_read(self, tp: TP, offset: int, error: UnknownSchema) -> None:
+        """It may have been an order: that changes may be missing is drift, which a full run closes."""
+        await super().not_read(tp, offset, error)
+        work, about = self._owner_of(self.change_partition(tp)).work, f"{tp.topic}[{tp.partition}]"
+        lost = f"what may be an order, at offset {offset} of {about}, was passed over: {error.what}"
+        event = continuity_event(work.replica, work.table, about, MISSED_CHANGE, lost, datetime.now(UTC))
+        self._events.send("drift", event["id"], "drift", event)
+        await self._events.flush()
 
     async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]

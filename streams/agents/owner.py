@@ -23,6 +23,7 @@ from streams.agents.rebuild import Rebuild
 from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
+from streams.errors import HoldtrueError
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
@@ -86,6 +87,9 @@ class Owner:
         self._sweep_ordered = -1
         # Epoch and offset of the last record that is gone, and was told to be: the owner goes on behind it.
         self._lost = (0, -1)
+        # What the next fetch follows, and the end of this worker where it did not.
+        self._next_offset = state.input_offset + 1
+        self._torn: HoldtrueError | None = None
         self._waiting: deque[Sequence[KafkaRecord]] = deque()
         self._waiting_records = 0
         self._paused = False
@@ -97,7 +101,15 @@ class Owner:
         self._moved = asyncio.Condition()
 
     def offer(self, batch: Batch) -> None:
-        """Take a fetch in; never blocks. The partition is paused while more waits than can be worked on soon."""
+        """Take a fetch in; never blocks. The partition is paused while more waits than can be worked on soon.
+
+        One that does not follow what came before ends the worker: records were lost on their way inside it.
+        """
+        if batch.start > max(self._next_offset, self._lost[1] + 1, self.state.input_offset + 1):
+            self._torn = _torn(self.tp, self._next_offset, batch.start)
+            self._arrived.set()
+            return
+        self._next_offset = max(self._next_offset, batch.last_offset + 1)
         self._waiting.append(batch.records)
         self._waiting_records += len(batch.records)
         if self._waiting_records >= WAITING_RECORDS_MAX:
@@ -214,6 +226,8 @@ class Owner:
         It stays in the queue until it is done.
         """
         while not self._waiting:
+            if self._torn is not None:
+                raise self._torn
             if self._sweep_due or self._loss_due:
                 return []
             self._arrived.clear()
@@ -355,3 +369,10 @@ class Owner:
         """Have those who wait for this partition look again."""
         async with self._moved:
             self._moved.notify_all()
+
+
+def _torn(tp: TP, wanted: int, start: int) -> HoldtrueError:
+    return HoldtrueError(
+        f"Offsets {wanted} to {start - 1} of {tp.topic}[{tp.partition}] did not reach their owner in this worker.",
+        "Nothing behind them was applied. Start the worker again (a supervisor does): it reads on from there.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from streams.agents.retry import SchemaNotThere, until_available
 from streams.agents.table import Threads
 from streams.kafka.registry import RegistryRefused, UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat
+from streams.settings import settings
 from streams.transport.batches import Batch, KafkaRecord
 
 log = logging.getLogger(__name__)
@@ -144,6 +146,9 @@ class Requests(ABC):
         except NotOurFormat as error:
             log.warning("what is no request at %s[%d]@%d: %s", tp.topic, tp.partition, record.offset, error)
             return []
+        except UnknownSchema as error:
+            await self.not_read(tp, record.offset, error)
+            return []
         remaining = (request["deadline"] - datetime.now(UTC)).total_seconds()
         if remaining <= 0:
             log.info("a request of %s is past its deadline", request.get("run") or request.get("repair"))
@@ -155,12 +160,24 @@ class Requests(ABC):
             log.warning("a request at %s[%d]@%d was not done by its deadline", tp.topic, tp.partition, record.offset)
             return []
 
-    async def _decoded(self, value: bytes) -> dict[str, Any]:
-        """The request. The registry is waited for: an order that was skipped would be carried out by nobody."""
-        return await until_available("registry", lambda: self._threads.run(self._decode, value))
+    async def not_read(self, tp: TP, offset: int, error: UnknownSchema) -> None:
+        """Pass over what may have been a request: the registry answers, and does not know its schema."""
+        log.error("what may be a request at %s[%d]@%d was passed over: %s", tp.topic, tp.partition, offset, error)
 
-    def _decode(self, value: bytes) -> dict[str, Any]:
+    async def _decoded(self, value: bytes) -> dict[str, Any]:
+        """The request. The registry is waited for: an order that was skipped would be carried out by nobody.
+
+        Raises UnknownSchema when it goes on not knowing the schema for the bounded time.
+        """
+        patience = time.monotonic() + settings().unknown_schema_seconds
+        return await until_available("registry", lambda: self._threads.run(self._decode, value, patience))
+
+    def _decode(self, value: bytes, patience: float) -> dict[str, Any]:
         try:
             return self._decoder.decode(value)
-        except (UnknownSchema, RegistryRefused) as error:
+        except UnknownSchema as error:
+            if time.monotonic() > patience:
+                raise
+            raise SchemaNotThere(error.what, error.hint) from None
+        except RegistryRefused as error:
             raise SchemaNotThere(error.what, error.hint) from None

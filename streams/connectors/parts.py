@@ -62,8 +62,9 @@ def look(connection: psycopg.Connection[dict[str, Any]], tables: Iterable[str]) 
         part = Part(**row)
         if not part.logged:
             found.unlogged.add(name)
+        # Rows come in any order: a partition's before its root's, too.
         if part.since:
-            found.parts[name][oid] = part
+            found.parts.setdefault(name, {})[oid] = part
         elif divided:
-            found.parts[name] = {}
+            found.parts.setdefault(name, {})
     return found

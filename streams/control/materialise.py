@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -13,8 +14,10 @@ from streams.control.database import Connection, Database
 from streams.control.queries import query
 from streams.control.run import now
 from streams.control.source import Event
-from streams.kafka.wire import Decoder, NotOurFormat, Schemas
+from streams.kafka.registry import UnknownSchema
+from streams.kafka.wire import Decoder, NotOurFormat, Schemas, unframe
 from streams.plan.model import Plan
+from streams.settings import settings
 
 Take = Callable[[Connection, Sequence[Event]], list[Fact]]
 
@@ -28,6 +31,8 @@ HANDLERS: Final[Mapping[str, tuple[str, Take]]] = {
     "dlq": ("dead-letter", of_letters.take),
     "repairs.results": ("repair-result", of_repairs.take),
 }
+# Schema ids that are waited for at a time: of garbage there may be many.
+UNKNOWN_MAX: Final = 1_000
 # Records of one transaction: its locks are short, and memory is bounded.
 RECORDS_MAX: Final = 500
 
@@ -59,6 +64,8 @@ class Materialiser:
 
     def __init__(self, database: Database, plan: Plan, schemas: Schemas) -> None:
         self._database = database
+        # Schema id → since when the registry has not known it.
+        self._unknown: dict[int, float] = {}
         self._handlers = {plan.own_topic(name): take for name, (_, take) in HANDLERS.items()}
         self._decoders = {plan.own_topic(name): Decoder(schema, schemas) for name, (schema, _) in HANDLERS.items()}
 
@@ -102,9 +109,21 @@ class Materialiser:
                 decoded = self._decoders[topic].decode(record.value)
             except NotOurFormat as error:
                 unreadable.append((record.offset, error.what))
+            except UnknownSchema as error:
+                if not self._is_unknown_for_good(record.value):
+                    raise
+                unreadable.append((record.offset, error.what))
             else:
                 events.append(Event(topic, partition, record.offset, _said_by(record), decoded))
         return events, unreadable
+
+    def _is_unknown_for_good(self, value: bytes) -> bool:
+        """Whether the registry has gone on for the bounded time not knowing this schema: then it is none of ours."""
+        schema_id, _ = unframe(value)
+        if len(self._unknown) >= UNKNOWN_MAX:
+            self._unknown.clear()
+        since = self._unknown.setdefault(schema_id, time.monotonic())
+        return time.monotonic() - since > settings().unknown_schema_seconds
 
 
 # A value, or its size, is not what a column or an index takes.

@@ -36,10 +36,16 @@ class CommandLine:
     def run(self, *words: str, expected: Sequence[int] = (0,)) -> Any:
         """The JSON that a command prints. Raises StepFailed for another exit code than the expected ones."""
         self.say("$ holdtrue " + " ".join(words))
-        done = subprocess.run(
-            self._words("--format", "json", "--quiet", *words), env=self._env(), capture_output=True, text=True,
-            timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                self._words("--format", "json", "--quiet", *words), env=self._env(), capture_output=True, text=True,
+                timeout=COMMAND_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise StepFailed(
+                f"holdtrue {' '.join(words)} did not end in {COMMAND_SECONDS} s.",
+                "Is the machine busy with something else? The demo wants two cores to itself.",
+            ) from None
         if done.returncode not in expected:
             said = (done.stderr.strip() or done.stdout.strip())[-2000:]
             raise StepFailed(f"holdtrue {' '.join(words)} ended with {done.returncode}.", said)

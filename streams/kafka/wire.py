@@ -17,6 +17,11 @@ from streams.kafka.schemas import schema
 _FRAME: Final = struct.Struct(">BI")
 FRAME_BYTES: Final = _FRAME.size
 MAGIC: Final = 0
+# What reading bytes as values of a schema may end with; the last two are about the writer's schema itself.
+UNREADABLE: Final = (
+    EOFError, ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError, ArithmeticError,
+    fastavro.read.SchemaResolutionError, fastavro.schema.SchemaParseException, NotAvro,
+)  # fmt: skip
 Headers = list[tuple[str, bytes]]
 
 
@@ -92,9 +97,7 @@ class Decoder:
             if writer is None:
                 writer = self._writers[schema_id] = fastavro.parse_schema(self._schemas.schema(schema_id))
             record = fastavro.schemaless_reader(io.BytesIO(encoded), writer, self._reader)
-        except (EOFError, ValueError, IndexError, TypeError, fastavro.schema.SchemaParseException) as error:
-            raise self._undecodable(schema_id, error) from None
-        except (fastavro.read.SchemaResolutionError, NotAvro) as error:
+        except UNREADABLE as error:
             raise self._undecodable(schema_id, error) from None
         return dict(record)
 

@@ -46,15 +46,17 @@ def repaired(
     known = entry or Entry(NO_TOKEN, None, 0, (), None)
     if not is_foreign(entry, stored):
         latest = max(known.token, stored or NO_TOKEN)
+        if latest.is_last:
+            return Repaired(_entry(known, known.token.refreshed(), digest), row, overrule=latest)
         return Repaired(_entry(known, latest.refreshed(), digest), row)
     assert stored is not None
-    if stored.epoch == epoch and stored.offset < fenced_end:
+    if stored.epoch == epoch and stored.offset < fenced_end and not stored.is_last:
         return Repaired(_entry(known, stored.refreshed(), digest), row)
     # Everything before the fence has been applied or suspected here: the read is newer than all of it, and so must its
     # token be. A smaller one would lose, at the next recovery, to what a zombie has left in the changelog.
     end = Token(epoch, fenced_end - 1, 0) if fenced_end > 0 else Token(epoch - 1, _OFFSET_MAX, 0)
     # A token that is of that record was left by a repair whose entry is lost: the same token would have two contents.
-    passed = max(known.token, end, stored if stored.record == end.record else NO_TOKEN)
+    passed = max(known.token, end, stored if stored.record == end.record and not stored.is_last else NO_TOKEN)
     return Repaired(_entry(known, passed.refreshed(), digest), row, overrule=stored)
 
 

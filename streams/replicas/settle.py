@@ -23,7 +23,8 @@ class Unapplied(NamedTuple):
 
 
 class Suspicion(NamedTuple):
-    """The store holds a token that is larger than ours and not of our record: perhaps we are the zombie.
+    """The store holds a token that is larger than ours and not of our record, or none of anybody's: perhaps we are the
+    zombie.
 
     Nothing is done until a fence is passed and ownership is proven (Ordering 12).
     """
@@ -39,6 +40,6 @@ def settle(store: Store, result: Result) -> Settled | Unapplied | Suspicion | As
     if result.outcome is Outcome.refused:
         return Unapplied(store.entry._replace(refused=True), result.reason)
     stored = result.stored or store.entry.token
-    if stored.record == store.entry.token.record:
+    if stored.record == store.entry.token.record and not stored.is_last:
         return Ask(store.entry, stored.refreshed(), store.entry.position)
     return Suspicion(store.entry, stored)

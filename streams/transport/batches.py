@@ -24,10 +24,14 @@ class KafkaRecord(Protocol):
 
 
 class Batch(NamedTuple):
-    """Consecutive records of one partition, in offset order, never empty."""
+    """Consecutive records of one partition, in offset order, never empty.
+
+    start: where they were read from; offsets between it and the first record's are of nothing that is in the topic.
+    """
 
     tp: TP
     records: Sequence[KafkaRecord]
+    start: int
 
     @property
     def last_offset(self) -> int:

@@ -58,6 +58,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         # Where records were missing and were asked for again, by partition.
         self._missing: dict[TP, int] = {}
+        # One at a time: taking records out of a fetch, and moving to where the next ones are to come from.
+        self._taking = asyncio.Lock()
+        # The generation of the group whose partitions have been moved to where they are to be read from.
+        self._sought_generation: int | None = None
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -79,6 +83,14 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 raise
 
     async def _drain_once(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        async with self._taking:
+            await self._take()
+
+    async def _take(self) -> None:
+        if not self.flow_active:
+            return  # it ended while the lock was waited for, perhaps by whoever waits for it now
         records, _ = await self._wait_next_records(_POLL_SECONDS)
         await self.sleep(0)  # a fetch that is always ready must not starve the lanes
         if not self.flow_active:
@@ -90,11 +102,21 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 return
             # Also for a partition that was paused while this fetch was on its way: aiokafka has moved past these
             # records, and would never give them again.
-            if fetched:
+            if fetched and self._is_sought(TP(tp.topic, tp.partition)):
                 await self._deliver(TP(tp.topic, tp.partition), fetched)
+
+    def _is_sought(self, tp: TP) -> bool:
+        """Whether what is fetched of it comes from where it is to be read.
+
+        After a recovery Faust first resumes the partitions, and moves them then: what is fetched between is of
+        anywhere.
+        """
+        return bool(self._is_changelog_tp(tp)) or self._sought_generation == self.app.consumer_generation_id
 
     async def _deliver(self, tp: TP, fetched: list[KafkaRecord]) -> None:
         start = self._read_offset[tp]
+        if start is None and self.app.is_ordered(tp):
+            start = 0  # Faust's word for it
         if start is not None and fetched[0].offset < start and self.app.is_ordered(tp):
             # aiokafka begins a partition anew that ends before the place it was to be read on from. Or these records
             # were fetched before a rebalance moved that place.
@@ -104,7 +126,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         fresh = fetched if start is None or fetched[0].offset >= start else [r for r in fetched if r.offset >= start]
         if not fresh:
             return
-        batch = Batch(tp, fresh)
+        batch = Batch(tp, fresh, fresh[0].offset if start is None else start)
         await self.wait_first(self.callback(self._as_message(batch)), self.suspend_flow.wait())
         self._read_offset[tp] = batch.last_offset + 1
 
@@ -133,7 +155,18 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         )  # fmt: skip
 
     async def perform_seek(self) -> None:
-        """Start every partition at min(committed, what the version table holds) + 1 (design, Ordering 13)."""
+        """Start every partition at min(committed, what the version table holds) + 1 (design, Ordering 13).
+
+        Nothing is delivered meanwhile, nor before Faust resumes the flow: it empties the queues of the agents then, and
+        what was delivered before that would be lost to them while the consumer had moved past it.
+        """
+        self.stop_flow()
+        async with self._taking:
+            generation = self.app.consumer_generation_id
+            await self._seek_all()
+            self._sought_generation = generation
+
+    async def _seek_all(self) -> None:
         await super().perform_seek()
         starts = {
             tp: start

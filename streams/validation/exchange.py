@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import StoreUnavailable
 from streams.kafka.events import EventWriter
-from streams.kafka.wire import Decoder, cloud_event
+from streams.kafka.registry import UnknownSchema
+from streams.kafka.wire import Decoder, NotOurFormat, cloud_event
 
 POLL_SECONDS = 0.2
 KAFKA_SECONDS = 15.0
@@ -139,7 +140,10 @@ class Exchange:
             return None
         if (error := message.error()) is not None:
             raise StoreUnavailable(f"Answers cannot be read: {error.str()}.", "See whether Kafka is up.")
-        answer = self._decoder.decode(message.value())
+        try:
+            answer = self._decoder.decode(message.value() or b"")
+        except (NotOurFormat, UnknownSchema):
+            return None  # whatever it is, it is no answer; one that cannot be read has not come
         ours = (answer["replica"], answer["table"]) == (self._channel.replica, self._channel.table)
         return answer if ours else None
 

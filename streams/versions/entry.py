@@ -11,6 +11,7 @@ TOKEN_BYTES = _TOKEN.size
 EVERYTHING_BEFORE = 1 << 63
 # In place of the transaction seen last: a late change has come between, so that it may be any.
 ANY = 1 << 63
+REFRESH_MAX = (1 << 32) - 1
 # What a NamedTuple's own constructor does, without the Python function around it.
 _new = tuple.__new__
 
@@ -41,8 +42,14 @@ class Token(NamedTuple):
         """(epoch, offset): the record this token stands for, whatever its refreshes."""
         return (self.epoch, self.offset)
 
+    @property
+    def is_last(self) -> bool:
+        """Whether there is none after it for the same record. So many reads nobody makes: it is not ours."""
+        return self.refresh == REFRESH_MAX
+
     def refreshed(self) -> Token:
-        """The next token for the same record, after another read of the SOT."""
+        """The next token for the same record, after another read of the SOT; not of one that `is_last`."""
+        assert not self.is_last
         return Token(self.epoch, self.offset, self.refresh + 1)
 
 

@@ -288,7 +288,7 @@ class Process:
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:
-                offer(Batch(tp, records))
+                offer(Batch(tp, records, start))
                 offset = records[-1].offset + 1
 
     async def _begun_anew(self, tp: TP, offset: int) -> None:

@@ -218,6 +218,18 @@ class Bank:
         for future in admin.delete_records([TopicPartition(self.topic(table), partition, before)]).values():
             future.result(20)
 
+    def members(self, replica: str) -> dict[str, int]:
+        """Of each worker in the replica's group, by its --instance, how many partitions it has."""
+        admin = AdminClient({"bootstrap.servers": self.env["HOLDTRUE_KAFKA"], "log_level": 0})
+        group = self.group(replica)
+        described = admin.describe_consumer_groups([group], request_timeout=10)[group].result(20)
+        return {
+            member.group_instance_id.removeprefix(f"{group}.").partition(".")[0]: len(
+                member.assignment.topic_partitions if member.assignment else ()
+            )
+            for member in described.members
+        }
+
     def delete_group(self, replica: str) -> None:
         """Have Kafka forget a replica's group, as it does when it has been empty for long."""
         bootstrap = self.env["HOLDTRUE_KAFKA"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from streams.kafka.registry import UnknownSchema
 from streams.kafka.schemas import schema, schema_names
 from streams.kafka.wire import Encoder
 
@@ -24,7 +25,10 @@ class Schemas:
 
     def schema(self, schema_id: int) -> Any:
         """The schema with this id."""
-        return schema(next(name for name, number in _IDS.items() if number == schema_id))
+        for name, number in _IDS.items():
+            if number == schema_id:
+                return schema(name)
+        raise UnknownSchema(f"no schema {schema_id}")
 
 
 SCHEMAS = Schemas()

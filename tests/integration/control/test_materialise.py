@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 
-from streams.control import trail
+from streams.control import materialise, trail
 from streams.control.audit import flaws
 from streams.control.database import ControlRefused, ControlUnavailable, Database
 from streams.control.gauges import ratio
 from streams.control.materialise import HANDLERS, Materialiser, taken_topics
 from streams.control.queries import migrations
+from streams.kafka.registry import UnknownSchema
 from streams.plan.model import Plan
 from streams.validation.report import Report
 from tests.integration.control.records import (
@@ -235,6 +237,19 @@ def test_a_record_that_is_not_ours_is_kept_and_stops_nothing(materialiser: Mater
     assert (done.next_offset, done.taken, done.unreadable) == (3, 1, 1)
     assert database.rows("count_unreadable") == [{"topic": DRIFT, "count": 1}]
     assert audited(database) == [("drift.open", "d1"), ("record.unreadable", f"{DRIFT}/0/0")]
+
+
+def test_a_schema_id_that_nobody_knows_is_waited_for_and_then_kept(
+    materialiser: Materialiser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one stray record would keep every later drift from being known, and `status` would call that well."""
+    stray = Record(0, b"\x00\x0f\xff\xff\xff1234")
+    monkeypatch.setattr(materialise, "settings", lambda: SimpleNamespace(unknown_schema_seconds=60))
+    with pytest.raises(UnknownSchema):
+        materialiser.apply(DRIFT, 0, [stray, drift(1, "open")])
+    monkeypatch.setattr(materialise, "settings", lambda: SimpleNamespace(unknown_schema_seconds=0))
+    done = materialiser.apply(DRIFT, 0, [stray, drift(1, "open")])
+    assert (done.next_offset, done.taken, done.unreadable) == (2, 1, 1)
 
 
 def test_workers_side_by_side_write_one_chain(plan: Plan, dsn: str, database: Database) -> None:

@@ -119,6 +119,30 @@ def test_two_workers_share_a_replica_and_one_leaves(town: Bank) -> None:
     assert third.stop() == 0
 
 
+@pytest.mark.long
+def test_a_worker_that_freezes_and_wakes_up_loses_nothing(town: Bank) -> None:
+    """Each time the other has it all for a while, and gives some back, while changes come in.
+
+    What was delivered while Faust moved the partitions to where they are read from was lost, in silence.
+    """
+    with load(town):
+        workers = {name: town.worker("reports", instance=name) for name in ("a", "b")}
+        for name in ("a", "b", "a"):
+            wait_until(lambda: has_partitions(town) == {"a", "b"}, "both to have partitions", 120)
+            workers[name].process.send_signal(signal.SIGSTOP)
+            other = {"a", "b"} - {name}
+            wait_until(lambda o=other: has_partitions(town) == o, "the other to have it all", 120)  # type: ignore[misc]
+            workers[name].process.send_signal(signal.SIGCONT)
+        wait_until(lambda: has_partitions(town) == {"a", "b"}, "both to have partitions", 120)
+    assert_right(town)
+    assert stop_all(list(workers.values())) == [0, 0]
+
+
+def has_partitions(bank: Bank) -> set[str]:
+    """The workers that the group counts on."""
+    return {name for name, partitions in bank.members("reports").items() if partitions}
+
+
 def shared(bank: Bank) -> bool:
     """Whether two workers have state of change partitions."""
     return all(any(state_folder(bank, name).glob("public.*/*/CURRENT")) for name in ("a", "b"))

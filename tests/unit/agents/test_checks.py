@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
@@ -12,6 +13,7 @@ from faust.types import TP
 from streams.agents import checks
 from streams.agents.checks import Checks
 from streams.checks.request import Depth, request
+from streams.kafka.registry import UnknownSchema
 from streams.versions.marks import Takeover
 
 
@@ -54,6 +56,18 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Checks:
     monkeypatch.setattr(checks, "REACH_AGAIN_SECONDS", 0.0)
     nothing: Any = None
     return Checks(nothing, nothing, nothing, nothing, nothing, nothing, {}, nothing)
+
+
+async def test_what_may_have_been_an_order_is_drift_of_its_table() -> None:
+    """A TRUNCATE that nobody heard of leaves rows behind; a full run finds them, and closes it."""
+    nothing, said = SimpleNamespace(), []
+    owner = SimpleNamespace(work=SimpleNamespace(replica="cache", table="public.t"))
+    events = SimpleNamespace(send=lambda *event: said.append(event), flush=AsyncMock())
+    agent = Checks(lambda tp: owner, nothing, nothing, nothing, nothing, events, {"asked": "changes"}, nothing)
+    await agent.not_read(TP("asked", 2), 7, UnknownSchema("not known"))
+    ((topic, _, _, event),) = said
+    assert (topic, event["kind"], event["state"], event["table"]) == ("drift", "continuity", "open", "public.t")
+    assert "at offset 7 of asked[2]" in event["reason"]
 
 
 @pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])

@@ -17,6 +17,7 @@ from streams.agents.owner import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX, Owner
 from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.changes.decode import TableLevel
 from streams.changes.visibility import Snapshot
+from streams.errors import HoldtrueError
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
@@ -40,6 +41,7 @@ class Said:
         self.refuses: Held | None = None
         self.is_held = asyncio.Event()
         self.in_hand = asyncio.Event()
+        self.running: asyncio.Task[None]
         self.waits: asyncio.Event | None = None  # until it is set, a batch stays in hand
         self._truncates = truncates
 
@@ -128,7 +130,7 @@ async def running(
     state = PartitionState(folder / str(partition), partition)
     tp = CHANGES._replace(partition=partition)
     owner = Owner(tp, work or table(), said, state, consumer or Consumer(), held, ordered)  # type: ignore[arg-type]
-    task = asyncio.create_task(owner.run())
+    task = said.running = asyncio.create_task(owner.run())
     try:
         yield owner
     finally:
@@ -138,8 +140,10 @@ async def running(
         state.close()
 
 
-def batch(*offsets: int) -> Batch:
-    return Batch(CHANGES, [Raw(offset) for offset in offsets])  # type: ignore[list-item]
+def batch(*offsets: int, start: int | None = None) -> Batch:
+    """Records that follow each other; start: what they follow, where something before them is not in the topic."""
+    records: Any = [Raw(offset) for offset in offsets]
+    return Batch(CHANGES, records, offsets[0] if start is None else start)
 
 
 @pytest.mark.asyncio
@@ -266,9 +270,9 @@ async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path
         running(tmp_path, first, work=work, partition=2) as odd,
         running(tmp_path, second, work=work, partition=0) as other,
     ):
-        odd.offer(batch(12))
+        odd.offer(batch(12, start=0))
         await asyncio.wait_for(first.is_held.wait(), 10)
-        other.offer(batch(40, 41))
+        other.offer(batch(40, 41, start=0))
         await asyncio.wait_for(second.is_held.wait(), 10)
     assert first.done == [("held", 2, 12)]
     assert second.done == [("held", 0, 40)]
@@ -347,3 +351,33 @@ async def test_the_place_in_the_log_is_older_than_the_transactions_that_are_wait
         owner.lose(9)
         assert await owner.passed(9)
         assert (owner.state.takeover.lsn, owner.state.takeover.ceiling) == (701, 52)
+
+
+@pytest.mark.asyncio
+async def test_records_that_are_lost_on_their_way_to_the_owner_end_the_worker(tmp_path: Path) -> None:
+    """What came before them is applied, and nothing behind them: a hole that is passed over is seen by nobody."""
+    said = Said()
+
+    async def torn() -> None:
+        async with running(tmp_path, said) as owner:
+            owner.offer(batch(0, 1, 2))
+            owner.offer(batch(7, 8))
+            await asyncio.wait({said.running}, timeout=10)
+
+    with pytest.raises(HoldtrueError, match=r"Offsets 3 to 6 of bank.public.t\[0\]"):
+        await torn()
+    assert said.done == [("handled", 2)]
+
+
+@pytest.mark.asyncio
+async def test_records_that_never_were_or_are_told_to_be_lost_leave_no_hole(tmp_path: Path) -> None:
+    """Marks of transactions take offsets, too; what came again was there before."""
+    said = Said()
+    async with running(tmp_path, said) as owner:
+        owner.offer(batch(0, 2))
+        owner.offer(batch(4, 5, start=3))
+        owner.offer(batch(4, 5, 6))
+        owner.lose(19)
+        owner.offer(batch(20, start=20))
+        assert await owner.passed(20)
+    assert said.done[-1] == ("handled", 20)

@@ -145,6 +145,16 @@ async def test_an_order_is_not_dropped_while_the_registry_does_not_tell_its_sche
     assert len(told.asked) == 1
 
 
+async def test_what_may_be_a_request_is_waited_for_so_long_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray record in a partition would keep everything behind it from being heard, for ever."""
+    monkeypatch.setattr(retry, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(requests, "settings", lambda: SimpleNamespace(unknown_schema_seconds=0.01))
+    told = _Told(*[UnknownSchema("not known")] * 1000)
+    told.not_read = AsyncMock()  # type: ignore[method-assign]
+    assert await told._one(AT, SimpleNamespace(offset=7, value=b"stray")) == []  # type: ignore[arg-type]
+    assert (told.asked, told.not_read.await_args.args[:2]) == ([], (AT, 7))
+
+
 async def test_what_is_no_request_is_passed_over() -> None:
     """Anybody can write to a topic."""
     told = _Told(NotOurFormat("no Avro"))

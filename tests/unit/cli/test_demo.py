@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli.program import app
+from streams.demo import command
+from streams.demo.command import CommandLine, StepFailed
 from streams.local.errors import StackError
 from streams.local.progress import Reporter
 from streams.local.stack import Stack
@@ -57,3 +59,12 @@ def test_a_demo_that_started_no_server_leaves_nothing(
     left = list(temporary.glob("holdtrue-demo-*"))
     assert bool(left) is logs
     assert ("are left in" in result.stderr) is logs
+
+
+def test_a_command_that_does_not_end_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with something else is no traceback."""
+    monkeypatch.setattr(command, "COMMAND_SECONDS", 0.1)
+    monkeypatch.setattr(CommandLine, "_words", lambda *_: ["sleep", "60"])
+    line = CommandLine(tmp_path / "plan.yaml", {}, tmp_path, lambda text: None)
+    with pytest.raises(StepFailed, match=r"holdtrue validate did not end in 0.1 s"):
+        line.run("validate")

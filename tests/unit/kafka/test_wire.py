@@ -86,6 +86,18 @@ def test_truncated_value_is_refused(cut: int) -> None:
         Decoder("signal", Known(_7=schema("signal"))).decode(value[:cut])
 
 
+def test_a_time_that_no_calendar_has_is_refused() -> None:
+    """It is written by hand, and must end nobody who reads it."""
+    raw = schema("signal")
+    for each in raw["fields"]:
+        if each["name"] == "at":
+            each["type"] = "long"
+    encoded = io.BytesIO()
+    fastavro.schemaless_writer(encoded, fastavro.parse_schema(raw), SIGNAL | {"at": 1 << 62})
+    with pytest.raises(NotOurFormat, match="OverflowError"):
+        Decoder("signal", Known(_7=schema("signal"))).decode(frame(7, encoded.getvalue()))
+
+
 def test_value_of_another_schema_is_refused() -> None:
     """A registered schema that has nothing to do with ours is not read as ours."""
     other = {"type": "record", "name": "Other", "fields": [{"name": "x", "type": "long"}]}

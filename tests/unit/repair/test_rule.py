@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streams.changes.visibility import Snapshot
 from streams.repair.rule import counts, is_foreign, repaired
 from streams.versions.entry import Entry, Token
@@ -71,3 +73,18 @@ def test_a_token_of_the_topic_that_was_before_is_overruled_behind_the_fence() ->
     """A zombie of the old topic wrote it: what the new one has delivered since is newer."""
     fix = repaired(entry(5), Token(1, 900, 0), ROW, DIGEST, fenced_end=8, epoch=2)
     assert (fix.entry.token, fix.overrule) == (Token(2, 7, 1), Token(1, 900, 0))
+
+
+LAST = (1 << 32) - 1
+
+
+@pytest.mark.parametrize("offset", [5, 8, 11])
+def test_a_token_without_a_next_one_is_not_ours_and_is_overruled(offset: int) -> None:
+    """Of our own record, of the fence's last one, or between: so often nobody has read. It must end no worker."""
+    entry = Entry(Token(1, 5, 0), None, 0, (), b"d" * 16)
+    stored = Token(1, offset, LAST)
+    fixed = repaired(entry, stored, None, None, fenced_end=12, epoch=1)
+    assert fixed.overrule == stored
+    assert not fixed.entry.token.is_last
+    assert fixed.entry.token != stored
+    assert len(fixed.entry.token.encode()) == 16

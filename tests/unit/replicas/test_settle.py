@@ -36,3 +36,9 @@ def test_what_is_refused_stays_what_the_replica_must_hold() -> None:
     """So that checks go on naming the difference, and know that nobody else made it."""
     refused = ENTRY._replace(refused=True)
     assert settle(STORE, Result(Outcome.refused, None, "too long")) == Unapplied(refused, "too long")
+
+
+def test_a_token_without_a_next_one_is_a_suspicion_also_of_our_own_record() -> None:
+    """Nobody has read so often: it is somebody's else, and cannot be followed."""
+    stored = Token(STORE.entry.token.epoch, STORE.entry.token.offset, (1 << 32) - 1)
+    assert settle(STORE, Result(Outcome.stale, stored)) == Suspicion(STORE.entry, stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -32,3 +33,81 @@ async def test_seeking_is_done_in_the_drivers_own_thread() -> None:
         assert driver.sought_from not in (None, threading.get_ident())
     finally:
         await driver.stop()
+
+
+CHANGES, CHANGELOG = TP("changes", 0), TP("changelog", 0)
+
+
+class _Seeking:
+    """A consumer's Faust, as far as moving partitions matters: it notes what is done while they are moved."""
+
+    def __init__(self) -> None:
+        self.generation = 3
+        self.delivered: list[TP] = []
+        self.fetched = asyncio.Event()
+        self.moved = asyncio.Event()
+
+    def consumer(self) -> BatchConsumer:
+        """A consumer of generation 3 whose fetches end when `fetched` is set, and whose moves when `moved` is."""
+        consumer = BatchConsumer.__new__(BatchConsumer)
+        consumer.app = SimpleNamespace(consumer_generation_id=self.generation, is_ordered=lambda tp: True)
+        consumer.flow_active, consumer.can_resume_flow = True, asyncio.Event()
+        consumer.suspend_flow = asyncio.Event()
+        consumer._taking, consumer._sought_generation = asyncio.Lock(), None
+        consumer._is_changelog_tp = lambda tp: tp == CHANGELOG
+        consumer._wait_next_records = self._fetch
+        consumer._deliver = self._deliver
+        consumer._seek_all = self.moved.wait
+        consumer.sleep = asyncio.sleep
+        consumer.wait = lambda event: event.wait()
+        return consumer
+
+    async def _fetch(self, seconds: float) -> tuple[dict[TP, list[int]], None]:
+        await self.fetched.wait()
+        return {CHANGES: [1], CHANGELOG: [1]}, None
+
+    async def _deliver(self, tp: TP, fetched: list[int]) -> None:
+        self.delivered.append(tp)
+
+
+async def test_nothing_is_delivered_while_partitions_are_moved_nor_before_the_flow_goes_on() -> None:
+    """Faust empties the agents' queues when it lets the flow go on: what was in them was lost, in silence."""
+    faust = _Seeking()
+    consumer = faust.consumer()
+    consumer._sought_generation = faust.generation
+    taking = asyncio.create_task(consumer._drain_once())
+    await asyncio.sleep(0)
+    seeking = asyncio.create_task(consumer.perform_seek())
+    await asyncio.sleep(0)
+    faust.fetched.set()  # a fetch from where the partitions were before
+    await taking
+    faust.moved.set()
+    await seeking
+    waiting = asyncio.create_task(consumer._drain_once())
+    assert await asyncio.wait({waiting}, timeout=0.05) == (set(), {waiting})
+    assert faust.delivered == []
+    consumer.resume_flow()
+    await waiting
+    assert faust.delivered == [CHANGES, CHANGELOG]
+
+
+async def test_what_is_fetched_before_its_partition_is_moved_is_of_anywhere() -> None:
+    """Faust resumes partitions first and moves them then; only the changelog is read before that."""
+    faust = _Seeking()
+    consumer = faust.consumer()
+    consumer._sought_generation = faust.generation - 1
+    faust.fetched.set()
+    await consumer._drain_once()
+    assert faust.delivered == [CHANGELOG]
+
+
+async def test_a_take_that_waited_for_the_lock_does_not_wait_for_the_flow_with_it() -> None:
+    """Whoever has ended the flow may be waiting for the lock."""
+    faust = _Seeking()
+    consumer = faust.consumer()
+    async with consumer._taking:
+        taking = asyncio.create_task(consumer._drain_once())
+        await asyncio.sleep(0)
+        consumer.stop_flow()
+    await asyncio.wait_for(taking, 5)
+    assert faust.delivered == []

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from streams.kafka.registry import UnknownSchema
+from streams.kafka.wire import NotOurFormat
 from streams.validation import exchange
 from streams.validation.exchange import Channel, Exchange
 
@@ -36,11 +38,20 @@ def said(run: str, table: str = "public.t", number: int = 0) -> Said:
     return {"run": run, "replica": "reports", "table": table, "number": number}
 
 
+def decoded(value: Any) -> Any:
+    """What is said here is decoded already, but for what is none."""
+    if value == b"":
+        raise NotOurFormat("no value")
+    if value == "stray":
+        raise UnknownSchema("not known")
+    return value
+
+
 def listening(*said: Said, writer: Any = None) -> Exchange:
     """An exchange that hears these answers."""
     made = Exchange.__new__(Exchange)
     made._consumer, made._channel, made._writer, made._source = _Results(*said), CHANNEL, writer, "/tests"
-    made._decoder = SimpleNamespace(decode=lambda value: value)  # type: ignore[assignment]
+    made._decoder = SimpleNamespace(decode=decoded)  # type: ignore[assignment]
     return made
 
 
@@ -52,6 +63,13 @@ def heard(*said: Said) -> list[int]:
 def test_answers_that_keep_coming_are_waited_for() -> None:
     """However long all of them take together."""
     assert heard(*(said("mine", number=number) for number in range(5))) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_no_answer_is_passed_over() -> None:
+    """Anybody can write to a topic: a record without a value, of bytes, of a schema that nobody knows."""
+    tombstone: Any = b""
+    stray: Any = "stray"
+    assert heard(tombstone, stray, said("mine", number=3)) == [3]
 
 
 def test_whose_turn_has_not_come_is_waited_for() -> None:
