@@ -33,6 +33,33 @@ KEPT: tuple[Mutant, ...] = (
         killer="tests/unit/versions/test_state.py::test_the_input_offset_never_moves_back",
     ),
     mutant(
+        "hole-accepted",
+        "an owner goes on behind records that did not reach it (13)",
+        "agents.owner",
+        "        if batch.start > max(self._next_offset, self._lost[1] + 1, self.state.input_offset + 1):",
+        "        if False:",
+        killer="tests/unit/agents/test_owner.py::test_records_that_are_lost_on_their_way_to_the_owner_end_the_worker",
+        quick=True,
+    ),
+    mutant(
+        "delivered-while-moved",
+        "the flow goes on while partitions are moved to where they are read from (13)",
+        "transport.consumer",
+        "        self.stop_flow()\n        async with self._taking:\n",
+        "        async with self._taking:\n",
+        killer="tests/unit/transport/test_consumer.py::"
+        "test_nothing_is_delivered_while_partitions_are_moved_nor_before_the_flow_goes_on",
+    ),
+    mutant(
+        "delivered-unmoved",
+        "what is fetched of a partition before it is moved is delivered (13)",
+        "transport.consumer",
+        "bool(self._is_changelog_tp(tp)) or self._sought_generation == self.app.consumer_generation_id",
+        "True",
+        killer="tests/unit/transport/test_consumer.py::"
+        "test_what_is_fetched_before_its_partition_is_moved_is_of_anywhere",
+    ),
+    mutant(
         "start-at-larger",
         "a worker starts at the larger of committed and recovered (13)",
         "agents.worker",
