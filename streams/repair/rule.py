@@ -56,7 +56,8 @@ def repaired(
     # token be. A smaller one would lose, at the next recovery, to what a zombie has left in the changelog.
     end = Token(epoch, fenced_end - 1, 0) if fenced_end > 0 else Token(epoch - 1, _OFFSET_MAX, 0)
     # A token that is of that record was left by a repair whose entry is lost: the same token would have two contents.
-    passed = max(known.token, end, stored if stored.record == end.record and not stored.is_last else NO_TOKEN)
+    left = stored if stored.record == end.record and not stored.is_last else NO_TOKEN
+    passed = max(known.token, end, left)
     return Repaired(_entry(known, passed.refreshed(), digest), row, overrule=stored)
 
 
