@@ -170,14 +170,18 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         await super().perform_seek()
         starts = {
             tp: start
-            for tp in (TP(tp.topic, tp.partition) for tp in self.assignment())
+            for tp in self._others()
             if (start := self.app.start_offset(tp, self._read_offset[tp])) is not None
         }
         forgotten = {
             tp: start - 1 for tp, start in starts.items()
             if start > 0 and self._read_offset[tp] is None and self.app.is_ordered(tp)
         }  # fmt: skip
-        earliest = await self.earliest_offsets(*starts) if starts else {}
+        # Faust moves nothing of which nothing is committed, wherever a fetch before this has taken it.
+        begun = [tp for tp in self._others() if tp not in starts and not self._read_offset[tp]]
+        earliest = await self.earliest_offsets(*starts, *begun) if starts or begun else {}
+        for tp in begun:
+            await self.seek(tp, earliest.get(tp) or 0)
         for tp, start in starts.items():
             first = earliest.get(tp) or 0
             if first > start and self.app.is_ordered(tp):
@@ -186,6 +190,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         if forgotten:
             # Whoever asks Kafka how far the group is (holdtrue status) is told again, also when no change comes.
             await self.commit_done(forgotten)
+
+    def _others(self) -> list[TP]:
+        """The assigned partitions that are no changelog's."""
+        assigned = (TP(tp.topic, tp.partition) for tp in self.assignment())
+        return [tp for tp in assigned if not self._is_changelog_tp(tp)]
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """In the consumer's own thread: Faust seeks from ours, while a fetch may be taking the same records out there.

@@ -7,10 +7,11 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
-from streams.transport.consumer import BatchConsumer
+from streams.transport.consumer import BatchConsumer, Consumer
 
 
 class _Driver(QueueServiceThread):  # type: ignore[misc]
@@ -111,3 +112,33 @@ async def test_a_take_that_waited_for_the_lock_does_not_wait_for_the_flow_with_i
         consumer.stop_flow()
     await asyncio.wait_for(taking, 5)
     assert faust.delivered == []
+
+
+REQUESTS, SIGNALS = TP("requests", 0), TP("signals", 0)
+
+
+async def test_every_partition_is_moved_also_one_of_which_nothing_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faust leaves that where it is; what was fetched of it before, and not delivered, would never be asked again."""
+    committed = {CHANGES: 5, REQUESTS: None, SIGNALS: 7, CHANGELOG: None}
+
+    async def to_committed(consumer: Any) -> None:
+        consumer._read_offset.update(committed)
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        return {REQUESTS: 3, CHANGES: 0}
+
+    async def seek(tp: TP, offset: int) -> None:
+        moved[tp] = offset
+
+    moved: dict[TP, int] = {}
+    monkeypatch.setattr(Consumer, "perform_seek", to_committed)
+    consumer = _Seeking().consumer()
+    del consumer._seek_all
+    consumer.app.start_offset = lambda tp, at: 2 if tp == CHANGES else None
+    consumer._read_offset = {}
+    consumer.assignment = lambda: set(committed)
+    consumer.earliest_offsets, consumer.seek = earliest, seek
+    await consumer.perform_seek()
+    assert moved == {CHANGES: 2, REQUESTS: 3}
