@@ -28,7 +28,7 @@ from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
-from streams.transport.batches import Batch, KafkaRecord
+from streams.transport.batches import Batch, Fetching, KafkaRecord
 from streams.versions.state import PartitionState
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,8 @@ GATHER_SECONDS = 0.1
 WAITING_RECORDS_MAX = 8_000
 
 
-class Flow(Protocol):
+class Flow(Fetching, Protocol):
     """What an owner needs of the consumer."""
-
-    def pause(self, tp: TP) -> None:
-        """Fetch no more of this partition."""
-
-    def resume(self, tp: TP) -> None:
-        """Fetch it again."""
 
     def end_offset(self, tp: TP) -> int:
         """Offset after the last record of the partition, as the consumer last heard."""
@@ -137,7 +131,7 @@ class Owner:
             await self._hold(held)
         except (Refused, SotChanged) as refused:
             # Store or SOT cannot take part as they are (a table dropped, a right withdrawn): waiting mends nothing.
-            await self._hold(Held(self.state.input_offset + 1, str(refused)))
+            await self._hold(Held(BEFORE_THE_NEXT, str(refused)))
 
     async def _work_on(self, records: list[KafkaRecord]) -> None:
         if self._loss_due and self.state.is_blank:

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from faust.types import TP
 
@@ -19,7 +19,7 @@ from streams.agents.table import Threads
 from streams.kafka.registry import RegistryRefused, UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat
 from streams.settings import settings
-from streams.transport.batches import Batch, KafkaRecord
+from streams.transport.batches import Batch, Fetching, KafkaRecord
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,6 @@ WAITING_MAX = 200
 GROUP_MAX = 20
 # Nor does an answer wait for longer than this for others to join it: who asked must hear that work goes on.
 GROUP_SECONDS = 1.0
-
-
-class Flow(Protocol):
-    """What is needed of the consumer."""
-
-    def pause(self, tp: TP) -> None:
-        """Fetch no more of this partition."""
-
-    def resume(self, tp: TP) -> None:
-        """Fetch it again."""
 
 
 class Requests(ABC):
@@ -51,7 +41,7 @@ class Requests(ABC):
         self,
         owner_of: Callable[[TP], Owner],
         commit: Callable[[TP, int], Any],
-        flow: Flow,
+        fetching: Fetching,
         decoder: Decoder,
         threads: Threads,
         events: Events,
@@ -60,7 +50,7 @@ class Requests(ABC):
     ) -> None:
         self._owner_of = owner_of
         self._commit = commit
-        self._flow = flow
+        self._fetching = fetching
         self._decoder = decoder
         self._threads = threads
         self._events = events
@@ -91,7 +81,7 @@ class Requests(ABC):
             self._queues[tp].put_nowait(record)
         if self._queues[tp].qsize() >= WAITING_MAX:
             self._paused.add(tp)
-            self._flow.pause(tp)
+            self._fetching.pause(tp)
 
     async def stop(self) -> None:
         """Drop what is queued: it will be read again by the partition's next owner."""
@@ -124,7 +114,7 @@ class Requests(ABC):
             await self._commit(tp, record.offset)
             if tp in self._paused and queue.qsize() < WAITING_MAX:
                 self._paused.discard(tp)
-                self._flow.resume(tp)
+                self._fetching.resume(tp)
 
     async def _publish(self, tp: TP, said: list[Event]) -> None:
         # A zombie's entries are old. Only who can still commit the partition's offset may speak for it.

@@ -23,6 +23,16 @@ class KafkaRecord(Protocol):
     headers: Sequence[tuple[str, bytes]]
 
 
+class Fetching(Protocol):
+    """What those who take batches may ask of the consumer."""
+
+    def pause(self, tp: TP) -> None:
+        """Fetch no more of this partition."""
+
+    def resume(self, tp: TP) -> None:
+        """Fetch it again."""
+
+
 class Batch(NamedTuple):
     """Consecutive records of one partition, in offset order, never empty.
 
