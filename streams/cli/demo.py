@@ -28,7 +28,7 @@ def demo(
     seconds: Annotated[
         int,
         typer.Option("--seconds", min=5, max=3600, help="The least the load lasts; it outlasts a validation."),
-    ] = 60,
+    ] = 40,
     scale: Annotated[int, typer.Option("--scale", min=2, max=50, help="pgbench's scale: 100,000 accounts each.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Leave stack, data and logs in place, running.")] = False,
 ) -> None:

@@ -16,6 +16,11 @@ HEARTBEAT_PREFIX: Final = "holdtrue-heartbeat"
 # would fail the Connect task at the first larger row, and with it every table.
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 QUEUE_BYTES_MAX: Final = 128 * 1024 * 1024
+# What the connector reads is handed over when this share of the tightest lag bound has passed, or a batch is full: each
+# handing over costs Connect, Kafka and every worker the same, however few the changes in it (docs/topics.md).
+POLL_SHARE: Final = 10
+POLL_MS_MIN: Final = 20
+POLL_MS_MAX: Final = 500
 PASSWORD: Final = "database.password"  # noqa: S105 - the name of a setting
 
 
@@ -64,7 +69,7 @@ def render(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
         **_log(plan),
         **_capture(plan),
         **_events(),
-        **_flow(),
+        **_flow(plan),
         **_topics(plan),
         **_converters(plan, endpoints.converter_url),
     }
@@ -139,13 +144,13 @@ def _events() -> dict[str, str]:
     }
 
 
-def _flow() -> dict[str, str]:
-    """Batches large enough for a snapshot; waits short enough that a change at 2,000/s is in Kafka in tens of ms."""
+def _flow(plan: Plan) -> dict[str, str]:
+    """Batches large enough for a snapshot, and at a trickle as few as the plan's lag bounds allow."""
     return {
         "max.batch.size": "4096",
         "max.queue.size": "16384",
         "max.queue.size.in.bytes": str(QUEUE_BYTES_MAX),
-        "poll.interval.ms": "50",
+        "poll.interval.ms": str(poll_ms(plan)),
         "producer.override.linger.ms": "10",
         "producer.override.batch.size": str(256 * 1024),
         "producer.override.buffer.memory": str(4 * RECORD_BYTES_MAX),
@@ -154,6 +159,14 @@ def _flow() -> dict[str, str]:
         "producer.override.acks": "all",
         "producer.override.enable.idempotence": "true",
     }
+
+
+def poll_ms(plan: Plan) -> int:
+    """For how many ms the connector gathers changes before it hands them over."""
+    mappings = (mapping for replica in plan.replicas.values() for mapping in replica.tables.values())
+    bounds = [mapping.lag_max / timedelta(milliseconds=1) for mapping in mappings if mapping.lag_max is not None]
+    share = min(bounds, default=POLL_MS_MAX * POLL_SHARE) / POLL_SHARE
+    return round(min(max(share, POLL_MS_MIN), POLL_MS_MAX))
 
 
 def _topics(plan: Plan) -> dict[str, str]:

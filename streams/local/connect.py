@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from streams.local.http import expect_ok
-from streams.local.jvm import class_path, java, logging_options, write_properties
+from streams.local.jvm import SERIAL_GC, class_path, java, logging_options, write_properties
 from streams.local.process import Command
 from streams.local.service import Service
 
@@ -95,7 +95,7 @@ class Connect(Service):
 
     def command(self) -> Command:
         """The worker."""
-        options = (*class_path(self.site.jars("kafka")), *logging_options())
+        options = (*class_path(self.site.jars("kafka")), *logging_options(), SERIAL_GC)
         return Command(
             java(_HEAP_MB, "org.apache.kafka.connect.cli.ConnectDistributed", str(self._config), options=options)
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from streams.local.http import expect_ok
-from streams.local.jvm import class_path, java
+from streams.local.jvm import SERIAL_GC, class_path, java
 from streams.local.process import Command
 from streams.local.service import Service
 
@@ -73,7 +73,7 @@ class DynamoDb(Service):
         native = (f"-Djava.library.path={jars}", "--enable-native-access=ALL-UNNAMED")
         # Validating would want a document type, and with it an address on the network.
         xml = "-Dorg.eclipse.jetty.xml.XmlParser.Validating=false"
-        options = (*class_path(jars), *native, xml, "-XX:+UseSerialGC")
+        options = (*class_path(jars), *native, xml, SERIAL_GC)
         words = java(_HEAP_MB, "org.eclipse.jetty.xml.XmlConfiguration", str(self._config), options=options)
         return Command(words, environment=(("DDB_LOCAL_TELEMETRY", "0"),))
 

@@ -7,7 +7,7 @@ import logging
 import uuid
 from pathlib import Path
 
-from streams.local.jvm import class_path, java, logging_options, write_properties
+from streams.local.jvm import SERIAL_GC, class_path, java, logging_options, write_properties
 from streams.local.process import Command
 from streams.local.service import Service, UnhealthyError
 
@@ -69,7 +69,7 @@ class Kafka(Service):
 
     def command(self) -> Command:
         """The broker."""
-        options = (*class_path(self.site.jars("kafka")), *logging_options())
+        options = (*class_path(self.site.jars("kafka")), *logging_options(), SERIAL_GC)
         return Command(java(_HEAP_MB, "kafka.Kafka", str(self._config), options=options))
 
     def check(self) -> None:

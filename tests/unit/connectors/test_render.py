@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,10 @@ from streams.connectors.render import (
     RECORD_BYTES_MAX,
     Endpoints,
     connector_name,
+    poll_ms,
     render,
 )
+from streams.plan.check import load_plan
 from streams.plan.model import Plan
 from tests.unit.connectors.conftest import ROOT
 
@@ -100,6 +103,15 @@ def test_confluent_converter_uses_the_registry_itself(plan: Plan) -> None:
     assert config["key.converter"] == config["value.converter"] == "io.confluent.connect.avro.AvroConverter"
     assert config["value.converter.schema.registry.url"] == HERE.converter_url
     assert not any("apicurio" in name for name in config)
+
+
+@pytest.mark.parametrize(("lag", "milliseconds"), [("2s", 200), ("700ms", 70), ("1ms", 20), ("1h", 500)])
+def test_changes_gather_for_a_tenth_of_the_tightest_lag_bound(tmp_path: Path, lag: str, milliseconds: int) -> None:
+    """As few handings over as the plan allows, whose cost does not depend on how many changes are in them."""
+    example = (ROOT / "docs/examples/bank/consistency.yaml").read_text()
+    assert "lag: 2s" in example
+    (tmp_path / "consistency.yaml").write_text(example.replace("lag: 2s", f"lag: {lag}"))
+    assert poll_ms(load_plan(tmp_path / "consistency.yaml")) == milliseconds
 
 
 def test_every_value_is_text(plan: Plan) -> None:

@@ -59,7 +59,7 @@ def test_a_plan_does_not_change() -> None:
 
 def test_an_undeclared_table_is_refused_by_the_model_too() -> None:
     """A plan made without `plan check` still holds together."""
-    text = edited(("  public.pgbench_tellers: {key: [tid]}\n", ""))
+    text = edited(("  public.pgbench_tellers: {key: [tid], partitions: 1}\n", ""))
     with pytest.raises(ValidationError, match="not under tables"):
         Plan.model_validate(yaml.safe_load(text))
 
