@@ -87,11 +87,11 @@ class ReplicaApp(App):
 
     async def on_gap(self, tp: TP, wanted: int, first: int) -> None:
         """Changes were gone before they were applied."""
-        await self.replica.announce_gap(tp, wanted, first)
+        await self.replica.lives.pass_gap(tp, wanted, first)
 
     async def on_begun_anew(self, tp: TP, wanted: int) -> None:
         """If so, the partition is begun anew by a process that has nothing of before in its hands."""
-        if (replaced := await self.replica.begun_anew(tp, wanted)) is not None:
+        if (replaced := await self.replica.lives.begun_anew(tp, wanted)) is not None:
             await self.crash(replaced)
 
     def start_offset(self, tp: TP, committed: int | None) -> int | None:
@@ -206,7 +206,7 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def recovered(*_: Any, **__: Any) -> None:
         try:
-            await app.replica.recognise_topics(app.consumer.assignment())
+            await app.replica.lives.recognise(app.consumer.assignment())
         except HoldtrueError as error:
             await app.crash(error)
             return
@@ -222,7 +222,7 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
 
     @app.timer(TOPICS_EVERY_SECONDS, name="topics")  # type: ignore[untyped-decorator]
     async def topics() -> None:
-        if (replaced := await app.replica.watch_topics()) is not None:
+        if (replaced := await app.replica.lives.watch()) is not None:
             await app.crash(replaced)
 
     @app.timer(TOPICS_EVERY_SECONDS, name="paused")  # type: ignore[untyped-decorator]

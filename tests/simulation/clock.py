@@ -74,11 +74,11 @@ def virtual_time(loop: VirtualLoop, rng: Random) -> Iterator[None]:
 
     time = _Time(loop)
     timed = ("agents.owner", "agents.table", "agents.apply", "agents.worker", "validation.target")
-    dated = ("agents.requests", "agents.repairs", "agents.checks", "agents.worker", "agents.failures")
+    dated = ("announce", "checks", "failures", "repairs", "requests", "truncate")
     with ExitStack() as stack:
         for module in timed:
             stack.enter_context(patch(f"streams.{module}.time", time))
         for module in dated:
-            stack.enter_context(patch(f"streams.{module}.datetime", Datetime))
+            stack.enter_context(patch(f"streams.agents.{module}.datetime", Datetime))
         stack.enter_context(patch("streams.agents.retry.random", rng))
         yield

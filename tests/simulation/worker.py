@@ -247,7 +247,7 @@ class Process:
             pass  # the rebalance before is answered first
         await self._recover(partition)
         tp, requests, topic = TP(CHANGES, partition), self._world.requests, self._world.topic
-        await self.replica.recognise_topics([tp])
+        await self.replica.lives.recognise([tp])
         self.life = int(self.versions.state(partition).topic)
         committed = await self.call(lambda: self._world.group.committed.get(tp))
         start = self.replica.start_offset(tp, committed)
@@ -283,7 +283,7 @@ class Process:
                 # aiokafka would begin at its start; the consumer notices.
                 await self._begun_anew(tp, offset)
             if offset < source().first:
-                await self.replica.announce_gap(tp, offset, source().first)
+                await self.replica.lives.pass_gap(tp, offset, source().first)
                 offset = source().first
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
@@ -292,7 +292,7 @@ class Process:
                 offset = records[-1].offset + 1
 
     async def _begun_anew(self, tp: TP, offset: int) -> None:
-        replaced = await self.replica.begun_anew(tp, offset)
+        replaced = await self.replica.lives.begun_anew(tp, offset)
         if replaced is not None:
             await self.begin_again(replaced)
 
@@ -300,7 +300,7 @@ class Process:
         """The timer `topics` of the app."""
         while True:
             await asyncio.sleep(self._rng.uniform(0, TOPICS_SECONDS))
-            replaced = await self.replica.watch_topics()
+            replaced = await self.replica.lives.watch()
             if replaced is not None:
                 await self.begin_again(replaced)
 

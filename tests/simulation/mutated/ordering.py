@@ -191,7 +191,7 @@ ORDERING: tuple[Mutant, ...] = (
     mutant(
         "topic-not-recognised",
         "a topic made anew is told by its end alone, not by its id (15)",
-        "agents.worker",
+        "agents.lives",
         "if state.input_offset >= ends[tp] or not state.is_of(life):",
         "if state.input_offset >= ends[tp]:",
         killer="tests/unit/agents/test_topics.py::test_another_topic_or_one_without_its_end_begins_an_epoch",

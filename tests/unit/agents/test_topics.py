@@ -14,7 +14,7 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from streams.agents.checks import Checks
-from streams.agents.worker import ReplicaWorker
+from streams.agents.worker import FINISH_SECONDS, ReplicaWorker
 from streams.errors import HoldtrueError
 from streams.kafka.admin import Life
 from streams.versions.state import PartitionState
@@ -93,7 +93,7 @@ async def test_the_same_topic_goes_on(town: Town) -> None:
     """Nothing is said; a topic whose id was never noted is taken for the one that is there."""
     for known in ("old", ""):
         town.state.topic = known
-        await town.worker.recognise_topics([CHANGES])
+        await town.worker.lives.recognise([CHANGES])
         assert (town.state.epoch, town.state.input_offset, town.state.topic) == (1, 40, "old")
     assert town.said == []
 
@@ -102,7 +102,7 @@ async def test_the_same_topic_goes_on(town: Town) -> None:
 async def test_another_topic_or_one_without_its_end_begins_an_epoch(town: Town, life: str, end: int) -> None:
     """Told by its id, also when it has grown beyond what was applied; or by its end. Durable, and said."""
     town.life, town.end = Life(life, 1), end
-    await town.worker.recognise_topics([CHANGES])
+    await town.worker.lives.recognise([CHANGES])
     assert town.noted == [(2, -1, life)]
     lost, released = town.said
     assert (lost["kind"], lost["state"], lost["change"]["offset"]) == ("continuity", "open", 41)
@@ -121,14 +121,14 @@ async def test_what_was_applied_is_known_where_the_group_is_forgotten(
 
 async def test_a_loss_is_said_once_and_known_from_then_on(town: Town) -> None:
     """First said, then remembered; only what was not applied is lost, and what is remembered is not said again."""
-    await town.worker.announce_gap(CHANGES, 20, 60)
+    await town.worker.lives.pass_gap(CHANGES, 20, 60)
     assert town.state.input_offset == 40
     assert [(each["kind"], each["change"]["offset"]) for each in town.said] == [("continuity", 41)]
     async with asyncio.timeout(10):
         assert await town.worker.owner(CHANGES).passed(59)
     assert town.worker.start_offset(CHANGES, 20) == 20
     town.committed.clear()
-    await town.worker.announce_gap(CHANGES, 20, 60)
+    await town.worker.lives.pass_gap(CHANGES, 20, 60)
     assert len(town.said) == 1
     # No record will bring the group's offset there: it is behind for whoever asks Kafka.
     assert town.committed == [59]
@@ -158,15 +158,15 @@ async def test_a_topic_that_is_not_there_ends_the_worker(town: Town) -> None:
     """It may come back as another one."""
     town.life = None
     with pytest.raises(HoldtrueError, match="deleted or made anew"):
-        await town.worker.recognise_topics([CHANGES])
+        await town.worker.lives.recognise([CHANGES])
 
 
 async def test_records_from_before_a_rebalance_are_no_topic_made_anew(town: Town) -> None:
     """The id is the same, and so is the end; else the partition begins anew before the worker ends."""
     town.worker._owners[CHANGES] = SimpleNamespace(state=town.state, lock=_Lock())  # type: ignore[assignment]
-    assert await town.worker.begun_anew(CHANGES, 41) is None
+    assert await town.worker.lives.begun_anew(CHANGES, 41) is None
     town.end = 7
-    assert isinstance(await town.worker.begun_anew(CHANGES, 41), HoldtrueError)
+    assert isinstance(await town.worker.lives.begun_anew(CHANGES, 41), HoldtrueError)
     assert town.noted == [(2, -1, "old")]
 
 
@@ -187,6 +187,19 @@ async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
     await town.worker.hear_paused()
     assert lag() == 59
     await town.worker.stop()
+
+
+async def test_owners_end_side_by_side(town: Town) -> None:
+    """One whose batch waits for its store keeps no other from ending: all have the same time, not one after another."""
+    stuck, free = town.worker.owner(CHANGES), town.worker.owner(CHANGES._replace(partition=1))
+    ending = town.worker._tasks[free.tp]
+    await stuck.lock.acquire()
+    stopping = asyncio.create_task(town.worker.stop())
+    async with asyncio.timeout(FINISH_SECONDS / 2):
+        await asyncio.wait([ending])
+    assert not stopping.done()
+    stuck.lock.release()
+    await stopping
 
 
 class _Lock:
