@@ -119,6 +119,7 @@ class Applier:
             except Held as held:
                 # It is about a record that was applied long ago.
                 raise Held(BEFORE_THE_NEXT, held.reason) from None
+            await self._failures.publish_rows(work.refused)
             await self._record(state, work, state.input_offset)
 
     async def rebuild(self, state: PartitionState, keys: Sequence[bytes]) -> None:
@@ -135,6 +136,7 @@ class Applier:
         work = Work(dict.fromkeys(new), unknown, asks=dict.fromkeys(new, Ask(unknown, unknown.token, here)))
         if new:
             await self._write_all(work)
+            await self._failures.publish_rows(work.refused)
             await self._record(state, work, state.input_offset)
 
     async def note(self, state: PartitionState, passed: int = -1) -> None:

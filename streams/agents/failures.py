@@ -53,7 +53,7 @@ class Failures:
         letters = list(undecodable)
         for key, reason in refused.items():
             raw = by_offset[keyed[key][-1].offset]
-            letters.append(Unwritable(raw, REFUSED, f"the store refused the row: {reason}", key))
+            letters.append(Unwritable(raw, REFUSED, _refused(reason), key))
         for letter in letters:
             self._one(letter, partition)
             DEAD_LETTERS.labels(self._table, self._replica, letter.reason).inc()
@@ -61,12 +61,25 @@ class Failures:
         CHANGES_APPLIED.labels(self._table, self._replica, "dead-lettered").inc(len(letters))
         await self._events.flush()
 
+    async def publish_rows(self, refused: Mapping[bytes, str]) -> None:
+        """An open drift for each of these keys, whose rows were read from the SOT: no record of them has arrived."""
+        if not refused:
+            return
+        for key, reason in refused.items():
+            drift = drift_id(self._replica, self._table, key)
+            event = self._drift(drift, key, cause.REFUSED, _refused(reason), None, datetime.now(UTC))
+            self._events.send("drift", drift, "drift", event)
+            DRIFT_EVENTS.labels(self._table, self._replica, "unapplied", "open").inc()
+        await self._events.flush()
+
     def _one(self, letter: Unwritable, partition: int) -> None:
         now = datetime.now(UTC)
         place = f"{letter.raw.offset}@{self._topic}[{partition}]"
         drift = drift_id(self._replica, self._table, place if letter.key is None else letter.key)
         self._events.send("dlq", drift, "dead-letter", self._letter(letter, partition, drift, now))
-        self._events.send("drift", drift, "drift", self._drift(letter, partition, drift, now))
+        why = cause.REFUSED if letter.reason == REFUSED else letter.reason
+        change = {"topic": self._topic, "partition": partition, "offset": letter.raw.offset}
+        self._events.send("drift", drift, "drift", self._drift(drift, letter.key, why, letter.error, change, now))
 
     def _letter(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
         raw = letter.raw
@@ -87,8 +100,9 @@ class Failures:
             "at": now,
         }
 
-    def _drift(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
-        key = letter.key
+    def _drift(
+        self, drift: str, key: bytes | None, why: str, error: str, change: dict[str, Any] | None, now: datetime
+    ) -> dict[str, Any]:
         return {
             "id": drift,
             "replica": self._replica,
@@ -96,11 +110,15 @@ class Failures:
             "key": None if key is None else dict(zip(self._key_columns, decode(key), strict=True)),
             "key_bytes": key,
             "kind": "unapplied",
-            "cause": cause.REFUSED if letter.reason == REFUSED else letter.reason,
+            "cause": why,
             "state": "open",
             "first_seen": now,
             "last_seen": now,
-            "change": {"topic": self._topic, "partition": partition, "offset": letter.raw.offset},
-            "reason": letter.error,
+            "change": change,
+            "reason": error,
             "at": now,
         }
+
+
+def _refused(reason: str) -> str:
+    return f"the store refused the row: {reason}"

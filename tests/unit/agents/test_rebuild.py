@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from streams.agents.rebuild import Rebuild
 from streams.changes.visibility import Snapshot
 from streams.errors import StoreUnavailable
 from streams.kafka.partitions import NotSent
-from streams.replicas.base import Held
+from streams.replicas.base import Held, Outcome, Result, Write
 from streams.replicas.memory import MemoryTable
 from streams.rows.canonical import Row
 from streams.rows.digest import Digester
@@ -44,6 +44,7 @@ class Town:
         self.asked: list[list[bytes]] = []
         self.waited: list[int] = []
         self.appended = 0
+        self.unapplied: dict[bytes, str] = {}
         self.work: Any = SimpleNamespace(
             replica="r", table="t", held=None, labels=("t", "r"), partitions=2, store=self.store,
             rebuilding=asyncio.Lock(), digester=Digester(SHAPE.mapping_version), versions=self,
@@ -54,8 +55,12 @@ class Town:
 
     async def rebuild(self) -> None:
         """From beginning to end."""
-        applier = Applier(self.work, SimpleNamespace())  # type: ignore[arg-type]
+        applier = Applier(self.work, self)  # type: ignore[arg-type]
         await Rebuild(self.work, self.state, applier, asyncio.Lock()).run()
+
+    async def publish_rows(self, refused: dict[bytes, str]) -> None:
+        """What the store refused."""
+        self.unapplied |= refused
 
     def partition(self, key: bytes) -> int:
         """Of a key."""
@@ -161,3 +166,23 @@ async def test_nothing_is_read_before_what_was_in_progress_at_the_takeover_is_ov
     town.sot = row(2, "a")
     await town.rebuild()
     assert town.waited == [town.state.takeover.everything]
+
+
+async def test_a_row_that_the_store_refuses_is_said_and_the_others_are_written(town: Town) -> None:
+    """No record of it has arrived that could be kept as a dead letter; drift it is all the same."""
+    town.sot = {**row(2, "a"), **row(4, "too large")}
+    apply = town.store.apply
+
+    def refusing(writes: Sequence[Write]) -> list[Result]:
+        results = apply([write for write in writes if write.key != b"4"])
+        return [
+            results.pop(0) if write.key != b"4" else Result(Outcome.refused, reason="too large") for write in writes
+        ]
+
+    town.store.apply = refusing  # type: ignore[method-assign]
+    await town.rebuild()
+    assert town.unapplied == {b"4": "too large"}
+    assert town.store.read([b"2", b"4"]) == {b"2": Held(TOKEN, town.sot[b"2"])}
+    entry = town.state.entry(b"4")
+    assert entry is not None
+    assert entry.refused
