@@ -235,15 +235,21 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
 
     @app.timer(SUSPICIONS_EVERY_SECONDS, name="suspicions")  # type: ignore[untyped-decorator]
     async def suspicions() -> None:
-        for owner in app.replica.owners:
-            if owner.state.suspected:
-                await _settled(app, owner)
+        await settle_suspicions(app.replica, app.repairs)
 
 
-async def _settled(app: ReplicaApp, owner: Owner) -> None:
+async def settle_suspicions(replica: ReplicaWorker, repairs: Repairs) -> None:
+    """Every owner's, one owner after the other: a rebalance may end those that come later meanwhile."""
+    for tp in [owner.tp for owner in replica.owners]:
+        owner = replica.running(tp)
+        if owner is not None and owner.state.suspected:
+            await _settled(repairs, owner)
+
+
+async def _settled(repairs: Repairs, owner: Owner) -> None:
     """One owner's suspicions; what cannot be settled now is tried again at the next turn."""
     try:
         async with asyncio.timeout(SUSPICIONS_SECONDS_MAX):
-            await app.repairs.settle_suspicions(owner)
+            await repairs.settle_suspicions(owner)
     except (NotReady, TimeoutError) as error:
         log.warning("%d suspicions of %s are not settled yet: %r", len(owner.state.suspected), owner.work.table, error)

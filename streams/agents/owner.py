@@ -71,7 +71,7 @@ class Owner:
         self.tp = tp
         self.work = work
         self.state = state
-        self.lock = asyncio.Lock()
+        self.lock = state.lock
         self.watch = Watch()
         self._applier = applier
         self._flow = flow

@@ -77,7 +77,7 @@ class Repairs(Requests):
         """Make keys right whose store answered a write with a token larger than ours (Ordering 12).
 
         Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours. Ends with
-        `stop`: the partition's next owner in this process works on the same state, under a lock of its own.
+        `stop`: the partition's next owner settles what is left.
         """
         task = asyncio.create_task(self._settle_suspicions(owner), name=f"suspicions {owner.tp}")
         self._tasks[owner.tp] = task

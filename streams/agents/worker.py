@@ -115,6 +115,10 @@ class ReplicaWorker:
         """The owners that are running."""
         return list(self._owners.values())
 
+    def running(self, tp: TP) -> Owner | None:
+        """The owner of a partition now; None when it has ended with a rebalance."""
+        return self._owners.get(tp)
+
     async def stop(self) -> None:
         """End all owners, each between two batches if it gets there in time. What is unfinished is replayed."""
         ends = [_end(owner, self._tasks[tp]) for tp, owner in self._owners.items()]

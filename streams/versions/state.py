@@ -6,6 +6,7 @@ acknowledged by the changelog first, so that losing this folder loses nothing (d
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,10 +41,15 @@ class Move(NamedTuple):
 
 
 class PartitionState:
-    """What this replica must hold for the keys of one partition. Used by one task at a time: the partition's owner."""
+    """What this replica must hold for the keys of one partition. Used by the partition's owner.
+
+    lock: held by whoever looks at entries to move them, from the look to `commit`. It is the state's and not the
+    owner's: owners change with every rebalance, and the same process may go on with the same state.
+    """
 
     def __init__(self, path: Path, partition: int, open_disk: Callable[[Path], Disk] = RocksDisk) -> None:
         self.partition = partition
+        self.lock = asyncio.Lock()
         self._disk = open_disk(path)
         self._buckets = [0] * BUCKETS
         for key, value in self._prefixed(BUCKET):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from faust.types import TP
 
-from streams.agents.app import SUSPICIONS_EVERY_SECONDS, _settled
+from streams.agents.app import SUSPICIONS_EVERY_SECONDS, settle_suspicions
 from streams.agents.apply import Applier
 from streams.agents.checks import Checks
 from streams.agents.events import Events
@@ -315,9 +315,7 @@ class Process:
         """The timer `suspicions` of the app."""
         while True:
             await asyncio.sleep(SUSPICIONS_EVERY_SECONDS)
-            for owner in self.replica.owners:
-                if owner.state.suspected:
-                    await _settled(self, owner)  # type: ignore[arg-type]
+            await settle_suspicions(self.replica, self.repairs)
 
     # What `ReplicaWorker` asks of the consumer.
 

@@ -33,6 +33,15 @@ KEPT: tuple[Mutant, ...] = (
         killer="tests/unit/versions/test_state.py::test_the_input_offset_never_moves_back",
     ),
     mutant(
+        "lock-of-the-owner",
+        "each owner of a partition has a lock of its own, also where they work on one state",
+        "agents.owner",
+        "        self.lock = state.lock\n",
+        "        self.lock = asyncio.Lock()\n",
+        killer="tests/unit/agents/test_interleavings.py::"
+        "test_owners_of_one_state_do_not_move_its_entries_between_each_other",
+    ),
+    mutant(
         "hole-accepted",
         "an owner goes on behind records that did not reach it (13)",
         "agents.owner",

@@ -9,16 +9,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
+from streams.agents.app import settle_suspicions
 from streams.agents.apply import Applier, Work
 from streams.agents.checks import Checks, Seen, _without_open_questions
+from streams.agents.owner import Owner
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
 from streams.replicas.base import Held, Outcome, Result
 from streams.replicas.memory import MemoryTable
-from streams.rows.digest import Digester
+from streams.rows.digest import Digester, bucket_of
 from streams.sot.reader import SotRead
 from streams.versions.entry import Entry, Token
 from streams.versions.state import Move, PartitionState
@@ -46,8 +49,8 @@ class _Owner:
 
     def __init__(self, folder: Path) -> None:
         self.tp = "changes[0]"
-        self.lock = asyncio.Lock()
         self.state = PartitionState(folder / "0", 0)
+        self.lock = self.state.lock
         self.store = MemoryTable(SHAPE)
         self.source = [OLD]
         self.meanwhile: Callable[[], object] = lambda: None
@@ -86,6 +89,11 @@ def owner(tmp_path: Path) -> Any:
     owner.state.close()
 
 
+def _of(state: PartitionState, work: Any) -> Owner:
+    nothing: Any = None
+    return Owner(TP("changes", 0), work, nothing, state, nothing, nothing, nothing)
+
+
 @pytest.fixture
 def repairs() -> Repairs:
     nothing: Any = None
@@ -122,6 +130,53 @@ async def test_settling_of_suspicions_ends_with_its_owner(owner: _Owner, repairs
     await repairs.stop()
     await asyncio.wait_for(settling, 1)
     assert owner.state.suspected == {b"1": Token(7, 0, 0).encode()}
+
+
+async def test_owners_of_one_state_do_not_move_its_entries_between_each_other(owner: _Owner, repairs: Repairs) -> None:
+    """A repair of before a rebalance is still reading when the same process owns the partition again and repairs it.
+
+    The one that came first then moved the entry from where it had been: its bucket's digest was wrong from then on.
+    """
+    before, after = (_of(owner.state, owner.work) for _ in range(2))
+    reading, go_on, read = asyncio.Event(), asyncio.Event(), owner.work.read_sot
+
+    async def slow(keys: list[bytes], reason: str) -> SotRead:
+        owner.work.read_sot = read
+        reading.set()
+        await go_on.wait()
+        return await read(keys, reason)
+
+    owner.work.read_sot = slow
+    first = asyncio.create_task(repairs._repair(before, b"1", NOT_FENCED))
+    await reading.wait()
+    second = asyncio.create_task(repairs._repair(after, b"1", NOT_FENCED))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    go_on.set()
+    assert [outcome for outcome, _ in await asyncio.gather(first, second)] == ["repaired", "repaired"]
+    entry = owner.state.entry(b"1")
+    assert entry is not None
+    assert entry.digest is not None
+    assert owner.state.bucket_digest(bucket_of(b"1")) == int.from_bytes(entry.digest, "big")
+
+
+async def test_suspicions_are_settled_by_whoever_owns_the_partition_then(owner: _Owner) -> None:
+    """While one owner's are settled, a rebalance ends the others, and the same process owns their partitions again."""
+    replica: Any = SimpleNamespace(
+        owners=[SimpleNamespace(tp=number, state=SimpleNamespace(suspected={b"1": b""})) for number in range(3)]
+    )
+    settled: list[Any] = []
+    now = {0: replica.owners[0], 1: replica.owners[1]}
+    replica.running = now.get
+
+    async def settle(each: Any) -> None:
+        settled.append(each)
+        now.pop(2, None)
+        now[1] = again
+
+    again = SimpleNamespace(tp=1, state=SimpleNamespace(suspected={b"1": b""}))
+    await settle_suspicions(replica, SimpleNamespace(settle_suspicions=settle))  # type: ignore[arg-type]
+    assert settled == [replica.owners[0], again]
 
 
 async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
