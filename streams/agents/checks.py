@@ -129,10 +129,12 @@ class Checks(Requests):
         seconds = REACH_AGAIN_SECONDS if self._behind.get(owner.tp) == run else REACH_SECONDS
         try:
             async with asyncio.timeout(seconds):
-                return await owner.passed(request["o2"] - 1) and await owner.swept()
+                there = await owner.passed(request["o2"] - 1) and await owner.swept()
         except TimeoutError:
             self._behind[owner.tp] = run
             raise NotReady(_is_behind(owner)) from None
+        _require_known(owner)
+        return there
 
     async def not_read(self, tp: TP, offset: int, error: UnknownSchema) -> None:
         """It may have been an order: that changes may be missing is drift, which a full run closes."""
@@ -204,6 +206,7 @@ class Checks(Requests):
         self, owner: Owner, wanted: Mapping[bytes, bytes | None], lower: bytes | None, upper: bytes | None
     ) -> list[Seen]:
         """Entries and content of the wanted keys, and of those the owner has between the bounds besides."""
+        _require_known(owner)  # it may have been taken over while the lock was waited for
         work = owner.work
         if lower is not None:
             entries: dict[bytes, Entry | None] = dict(owner.state.scan(lower, upper))
@@ -213,6 +216,12 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _require_known(owner: Owner) -> None:
+    """Raises NotReady when the partition was taken over with nothing known, also while what was asked has waited."""
+    if owner.state.takeover.pending:
+        raise NotReady(REBUILT)
 
 
 def _is_behind(owner: Owner) -> str:

@@ -38,6 +38,8 @@ BATCH_RECORDS_MAX = 5_000
 SWEEP_KEYS = 1_000
 # A partition is worked on at most so often while less than a full batch waits: well below any lag bound.
 GATHER_SECONDS = 0.1
+# A topic that ends before what it has lost is looked at again after so long.
+END_AGAIN_SECONDS = 1.0
 # Fetched records that may wait for one partition: a batch and what is fetched while it is worked on.
 WAITING_RECORDS_MAX = 8_000
 
@@ -280,16 +282,31 @@ class Owner:
 
     async def _take_over(self) -> None:
         """Nothing is known, and no record will tell it: from the end on changes are applied, what is there is read."""
-        end = await self.newest_end_offset()
+        end = await self._end_behind(self._lost[1])
         # Two looks, so that whatever has a place in the log up to the first was in progress at the second, or over.
         first, second = await self.work.snapshot(), await self.work.snapshot()
         async with self.lock:
-            self.state.take_over(end, first.lsn, second.ceiling)
-            await self._applier.note(self.state, end - 1)
+            await self._note_takeover(end, first.lsn, second.ceiling)
         self._taken_over.set()
         reached(Step.partition_taken_over)
         await self._flow.commit(self.tp, end - 1)
         await self._tell_moved()
+
+    async def _end_behind(self, offset: int) -> int:
+        """End of the partition. A topic that ends before is another one by now: who watches over it ends the worker."""
+        while (end := await self.newest_end_offset()) <= offset:  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(END_AGAIN_SECONDS)
+        return end
+
+    async def _note_takeover(self, end: int, lsn: int, ceiling: int) -> None:
+        known = self.state.takeover
+        self.state.take_over(end, lsn, ceiling)
+        try:
+            await self._applier.note(self.state, end - 1)
+        except BaseException:
+            # Nobody will know of it: whoever owns the partition next takes it over, and rebuilds nothing before that.
+            self.state.takeover = known
+            raise
 
     @property
     def _sweep_due(self) -> bool:

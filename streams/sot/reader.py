@@ -95,7 +95,7 @@ class SotReader:
 
     def snapshot(self) -> Snapshot:
         """What a read would see now."""
-        with self._transaction() as cursor:
+        with self._transaction(locked=False) as cursor:
             return _snapshot(cursor)
 
     @contextmanager
@@ -137,13 +137,20 @@ class SotReader:
             self._connection = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[psycopg.Cursor[tuple[object, ...]]]:
+    def _transaction(self, *, locked: bool = True) -> Iterator[psycopg.Cursor[tuple[object, ...]]]:
+        """One snapshot, taken at the first query of its user.
+
+        locked: no TRUNCATE of the table can commit before its end. One that did so after the snapshot was taken, and
+        before the table was read, would show an old snapshot an empty table (Postgres' TRUNCATE is not MVCC-safe).
+        """
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        lock = f"; LOCK TABLE {self._table()} IN ACCESS SHARE MODE" if locked else ""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = connect(self._dsn, application=self._application)
             with self._connection.cursor() as cursor:
-                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 try:
+                    cursor.execute(f"{begin}{lock}".encode())
                     yield cursor
                 finally:
                     if not self._connection.closed:

@@ -171,14 +171,20 @@ class Rounds:
         return replace(drifted, columns=columns, cause=cause_of(drifted.kind, drifted.entry_digest == wanted))
 
     def _round(self, keys: Sequence[bytes], number: int) -> tuple[Open, Mapping[bytes, Row]]:
-        """Read these keys again from the SOT, between two fences, and have the owners compare."""
+        """Read these keys again from the SOT, between two fences, and have the owners compare.
+
+        Owners without any are asked, too: one of them may have met the record of a TRUNCATE that emptied what was read,
+        and has told the others when it answers.
+        """
         target = self._target
         before = target.ends()
         read = target.sot.read(keys)
         fence = target.fence.passed(target.deadline())
         self._report.fence_lsn = self._report.fence_lsn or fence
         after = target.ends()
-        for partition, mine in self._by_partition(keys).items():
+        wanted = self._by_partition(keys)
+        for partition in range(target.partitions):
+            mine = wanted.get(partition, [])
             rows = [read.rows.get(key) for key in mine]
             digests = [
                 b"" if row is None else target.digester.digest(key, encode(row))

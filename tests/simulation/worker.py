@@ -282,9 +282,10 @@ class Process:
             if offset > source().end:
                 # aiokafka would begin at its start; the consumer notices.
                 await self._begun_anew(tp, offset)
-            if offset < source().first:
-                await self.replica.lives.pass_gap(tp, offset, source().first)
-                offset = source().first
+            if offset < (first := source().first):
+                # What retention takes while this is told is another gap.
+                await self.replica.lives.pass_gap(tp, offset, first)
+                offset = first
             start, size = offset, self._rng.randint(1, FETCH_RECORDS_MAX)
             records = await self.call(lambda s=start, n=size: source().records[s : s + n])  # type: ignore[misc]
             if records:

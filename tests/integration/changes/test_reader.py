@@ -6,14 +6,17 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 
+from streams.changes.visibility import Snapshot
 from streams.plan.mapping import Column, Shape
 from streams.plan.tables import Layout
 from streams.rows.canonical import encode
 from streams.sot import connection
+from streams.sot import reader as reader_module
 from streams.sot.connection import SotChanged
 from streams.sot.reader import SotReader
 from tests.integration.kafka.conftest import stack
@@ -105,3 +108,29 @@ def test_keys_are_listed_in_portions_by_the_tables_own_index(table: str) -> None
         assert source.keys_after(rest[-1], 8) == []
         source._where = lambda: "v = 'x' OR v = 'c'"  # type: ignore[method-assign]
         assert source.keys_after(encode(("good", "8")), 8) == rest[:2]
+
+
+def test_no_truncate_commits_between_a_snapshot_and_the_reading(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would show an old snapshot an empty table: rows were drift that the replica rightly held.
+
+    A scan waits for a fence in between, which the TRUNCATE's record then lay behind.
+    """
+
+    def truncate() -> None:
+        with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+            sot.execute("SET lock_timeout = '50ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                sot.execute(f"TRUNCATE {table}".encode())
+
+    def taken(cursor: Any) -> Snapshot:
+        snapshot = take(cursor)
+        truncate()
+        return snapshot
+
+    take = reader_module._snapshot
+    with reader(table) as source:
+        with source.scanning() as rows:
+            truncate()
+            assert len(list(rows)) == 2
+        monkeypatch.setattr(reader_module, "_snapshot", taken)
+        assert len(source.read(KEYS).rows) == 2

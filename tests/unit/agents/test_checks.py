@@ -97,3 +97,33 @@ async def test_another_run_is_waited_for_anew(agent: Checks, monkeypatch: pytest
     waiting = asyncio.create_task(agent.answer(owner, asked(Depth.checksums, "run-2")))
     assert await asyncio.wait({waiting}, timeout=0.05) == (set(), {waiting})
     waiting.cancel()
+
+
+@pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])
+async def test_a_partition_that_is_taken_over_while_it_is_waited_for_is_not_checked(
+    agent: Checks, depth: Depth
+) -> None:
+    """Nothing is known of its rows: all of them would be drift, also what nobody else can see yet."""
+    owner: Any = _Behind()
+
+    async def taken_over(offset: int) -> bool:
+        owner.state.takeover = Takeover(epoch=1, end=9)
+        return True
+
+    owner.passed, owner.swept = taken_over, AsyncMock(return_value=True)
+    ((_, _, _, answer),) = await agent.answer(owner, asked(depth))
+    assert answer["incomplete"] == checks.REBUILT
+
+
+async def test_nor_one_that_is_taken_over_while_its_lock_is_waited_for(agent: Checks) -> None:
+    """It was behind the fence already: there was nothing to wait for but the lock."""
+    owner: Any = _Behind()
+    owner.passed, owner.swept, owner.lock = AsyncMock(return_value=True), AsyncMock(return_value=True), asyncio.Lock()
+    await owner.lock.acquire()
+    answering = asyncio.create_task(agent.answer(owner, asked(Depth.checksums) | {"lower": b"", "upper": None}))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    owner.state.takeover = Takeover(epoch=1, end=9)
+    owner.lock.release()
+    ((_, _, _, answer),) = await answering
+    assert answer["incomplete"] == checks.REBUILT

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from faust.types import TP
 
+from streams.agents import owner as owner_module
 from streams.agents.decode import Decoded
 from streams.agents.owner import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX, Owner
 from streams.agents.table import BEFORE_THE_NEXT, Held
@@ -351,6 +352,53 @@ async def test_the_place_in_the_log_is_older_than_the_transactions_that_are_wait
         owner.lose(9)
         assert await owner.passed(9)
         assert (owner.state.takeover.lsn, owner.state.takeover.ceiling) == (701, 52)
+
+
+@pytest.mark.asyncio
+async def test_a_topic_that_ends_before_what_it_has_lost_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made anew meanwhile. The owner failed, with a token before the first offset."""
+    said, asked = Said(), asyncio.Event()
+
+    class Anew(Consumer):
+        end = 0
+
+        async def newest_end_offset(self, tp: TP) -> int:
+            asked.set()
+            return self.end
+
+    monkeypatch.setattr(owner_module, "END_AGAIN_SECONDS", 0.0)
+    consumer = Anew()
+    async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        for _ in range(3):
+            asked.clear()
+            await asked.wait()
+        assert not owner.state.takeover.end
+        consumer.end = 13
+        assert await owner.passed(12)
+
+
+@pytest.mark.asyncio
+async def test_a_takeover_that_was_not_noted_is_the_next_owners(tmp_path: Path) -> None:
+    """A rebalance ended it while the changelog was away. The same process went on with a state that told of it.
+
+    Its next owner rebuilt the partition and took it over beside that: then it was to be rebuilt, and never was.
+    """
+    said, noting = Said(), asyncio.Event()
+
+    async def away(state: PartitionState, passed: int = -1) -> None:
+        noting.set()
+        await asyncio.Event().wait()
+
+    said.note = away  # type: ignore[method-assign]
+    async with running(tmp_path, said) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        await noting.wait()
+        said.running.cancel()
+        await asyncio.wait({said.running})
+        assert not owner.state.takeover.pending
 
 
 @pytest.mark.asyncio

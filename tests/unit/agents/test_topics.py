@@ -33,7 +33,7 @@ class Town:
         self.said: list[dict[str, Any]] = []
         self.noted: list[tuple[int, int, str]] = []
         self.committed: list[int] = []
-        work: Any = SimpleNamespace(
+        self.work: Any = SimpleNamespace(
             replica="r", table="public.t", labels=("public.t", "r"), partitions=1, held=None, unprepared="",
             versions=SimpleNamespace(state=lambda partition: self.state), lag_bound_seconds=60,
         )  # fmt: skip
@@ -41,7 +41,7 @@ class Town:
         appliers: Any = {CHANGES.topic: self}
         threads: Any = self
         events: Any = self
-        self.worker = ReplicaWorker(app, {CHANGES.topic: work}, appliers, events, threads, self.lives)
+        self.worker = ReplicaWorker(app, {CHANGES.topic: self.work}, appliers, events, threads, self.lives)
 
     def lives(self, names: Sequence[str]) -> dict[str, Life]:
         """What Kafka says of the topic."""
@@ -189,9 +189,12 @@ async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
     await town.worker.stop()
 
 
-async def test_owners_end_side_by_side(town: Town) -> None:
+async def test_owners_end_side_by_side(town: Town, tmp_path: Path) -> None:
     """One whose batch waits for its store keeps no other from ending: all have the same time, not one after another."""
-    stuck, free = town.worker.owner(CHANGES), town.worker.owner(CHANGES._replace(partition=1))
+    other = PartitionState(tmp_path / "1", 1)
+    stuck = town.worker.owner(CHANGES)
+    town.work.versions.state = lambda partition: other
+    free = town.worker.owner(CHANGES._replace(partition=1))
     ending = town.worker._tasks[free.tp]
     await stuck.lock.acquire()
     stopping = asyncio.create_task(town.worker.stop())
@@ -200,6 +203,7 @@ async def test_owners_end_side_by_side(town: Town) -> None:
     assert not stopping.done()
     stuck.lock.release()
     await stopping
+    other.close()
 
 
 class _Lock:
