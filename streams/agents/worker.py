@@ -32,7 +32,7 @@ from streams.metrics import (
     STORE_ERRORS,
     SWEEPS_PENDING,
 )
-from streams.replicas.base import Refused
+from streams.replicas.base import Refused, Unwelcome
 from streams.transport.batches import Batch
 
 log = logging.getLogger(__name__)
@@ -70,13 +70,13 @@ class ReplicaWorker:
         """Have every store ready to be written; raises what the stores raise.
 
         A table that was kept before and is refused now is held alone: the others run on. One that never was is an
-        error of the setup, and is said at once.
+        error of the setup, and is said at once, as is a store that does not let us in.
         """
         for work in self._tables.values():
             try:
                 work.store.prepare()
             except Refused as refused:
-                if not work.versions.was_kept:
+                if isinstance(refused, Unwelcome) or not work.versions.was_kept:
                     raise
                 log.error("%s is held in %s: %s", work.table, work.replica, refused)
                 work.unprepared = str(refused)

@@ -72,6 +72,10 @@ class Refused(HoldtrueError):
     """A store cannot take part at all as it is configured (a missing table, another shape, no permission)."""
 
 
+class Unwelcome(Refused):
+    """It is not this table: the store does not let us in (a password, credentials, the number of a database)."""
+
+
 class ReplicaTable(Protocol):
     """One table of one replica. Methods block; callers run them in threads. None of them retries: the caller does.
 

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as NoConnection
 
 from streams.errors import StoreUnavailable
-from streams.replicas.base import Refused
+from streams.replicas.base import Refused, Unwelcome
 
 CONNECTIONS_MAX: Final = 8
 CONNECT_SECONDS: Final = 3.0
@@ -44,7 +44,7 @@ _REASONS = {
     "InvalidSignatureException": ("refused the signature", "Look at the AWS secret key and this machine's clock."),
     "ExpiredTokenException": ("refused an expired session", "Renew the AWS credentials of this process."),
 }
-_SETUP: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"})
+_UNWELCOME: Final = frozenset({"UnrecognizedClientException", "InvalidSignatureException"})
 
 
 class Connection:
@@ -131,12 +131,15 @@ def translated(where: str) -> Iterator[None]:
 
 @contextmanager
 def configuring(where: str) -> Iterator[None]:
-    """`translated`, but what waiting cannot mend is Refused: credentials and permissions."""
+    """`translated`, but what waiting cannot mend is Refused: permissions; Unwelcome: credentials."""
     try:
         with translated(where):
             yield
     except StoreUnavailable as error:
         cause = error.__cause__
-        if isinstance(cause, NoCredentialsError) or (isinstance(cause, ClientError) and code(cause) in _SETUP):
+        said = code(cause) if isinstance(cause, ClientError) else ""
+        if said in _UNWELCOME or isinstance(cause, NoCredentialsError):
+            raise Unwelcome(error.what, error.hint) from error
+        if said == "AccessDeniedException":
             raise Refused(error.what, error.hint) from error
         raise

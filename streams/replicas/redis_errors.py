@@ -11,7 +11,7 @@ from redis import TimeoutError as NoAnswerInTime
 from redis.exceptions import RedisClusterException, RedisError
 
 from streams.errors import StoreUnavailable
-from streams.replicas.base import Refused
+from streams.replicas.base import Refused, Unwelcome
 
 _REASONS = {
     "OOM": ("is out of memory", "Raise maxmemory or free some; writes go on by themselves."),
@@ -34,7 +34,7 @@ _REASONS = {
     "CLUSTERDOWN": ("is a cluster that does not serve all slots", "Look at CLUSTER INFO and CLUSTER NODES."),
     "SELECT": ("is a cluster, which has no database but 0", "End the URL in /0."),
 }  # fmt: skip
-_SETUP = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "SELECT"})
+_UNWELCOME = frozenset({"NOAUTH", "WRONGPASS", "SELECT"})
 
 
 @contextmanager
@@ -59,12 +59,15 @@ def _of_a_node(error: BaseException) -> Exception:
 
 @contextmanager
 def configuring(where: str) -> Iterator[None]:
-    """`translated`, but what waiting cannot mend is Refused: a password, a permission, the number of a database."""
+    """`translated`, but what waiting cannot mend is Refused: a permission; Unwelcome: a password, another database."""
     try:
         with translated(where):
             yield
     except StoreUnavailable as error:
-        if isinstance(error.__cause__, RedisError) and code(error.__cause__) in _SETUP:
+        said = code(error.__cause__) if isinstance(error.__cause__, RedisError) else ""
+        if said in _UNWELCOME:
+            raise Unwelcome(error.what, error.hint) from error
+        if said == "NOPERM":
             raise Refused(error.what, error.hint) from error
         raise
 

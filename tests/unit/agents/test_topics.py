@@ -17,6 +17,7 @@ from streams.agents.checks import Checks
 from streams.agents.worker import FINISH_SECONDS, ReplicaWorker
 from streams.errors import HoldtrueError
 from streams.kafka.admin import Life
+from streams.replicas.base import Refused, Unwelcome
 from streams.versions.state import PartitionState
 
 CHANGES = TP("bank.public.t", 0)
@@ -187,6 +188,25 @@ async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
     await town.worker.hear_paused()
     assert lag() == 59
     await town.worker.stop()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("error", [Refused, Unwelcome])
+def test_only_a_table_that_was_kept_before_is_held_and_only_alone(town: Town, kept: bool, error: type[Refused]) -> None:
+    """A store whose password is wrong keeps none of them: the worker ends, as for every other store."""
+
+    def prepare() -> None:
+        raise error("refused", "do this")
+
+    town.work.store = SimpleNamespace(prepare=prepare)
+    town.work.versions.was_kept = kept
+    if kept and error is Refused:
+        town.worker.prepare()
+        assert town.work.unprepared == "refused do this"
+    else:
+        with pytest.raises(error):
+            town.worker.prepare()
+        assert not town.work.unprepared
 
 
 async def test_owners_end_side_by_side(town: Town, tmp_path: Path) -> None:

@@ -38,15 +38,18 @@ class _Owner:
         self._asked: list[dict[str, Any]] = []
         self._suspects: list[bytes] = []
         self.looked_at: set[bytes] = set()
+        self.looks: list[tuple[int, int]] = []
 
     def first(self, keys: list[bytes]) -> None:
         """The first look has been asked for: all of these differ in it."""
         self._suspects = keys
-        self._asked.append({"depth": Depth.checksums, "keys": [], "round": 1, "chunk": 1})
+        self._asked.append({"depth": Depth.checksums, "keys": [], "round": 1, "chunk": 1, "at": 0})
 
     def ask(self, partition: int, request: dict[str, Any]) -> None:
         """Remember the request."""
-        self._asked.append(request)
+        self._asked.append(request | {"at": partition})
+        if request["depth"] is Depth.checksums:
+            self.looks.append((request["round"], partition))
 
     def flush(self) -> None:
         """Nothing is kept back."""
@@ -68,17 +71,19 @@ class _Owner:
             for key in named
         ]  # fmt: skip
         return {
-            "partition": 0, "round": asked["round"], "chunk": asked["chunk"], "incomplete": None, "skipped": 0,
+            "partition": asked["at"], "round": asked["round"], "chunk": asked["chunk"], "incomplete": None,
+            "skipped": 0,
             "verified": 0 if self._still else len(keys), "undecided": [], "suspected": suspected,
         }  # fmt: skip
 
 
-def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch) -> Report:
+def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1) -> Report:
     monkeypatch.setattr(rounds, "SUSPECTS_MAX", 3)
     monkeypatch.setattr(rounds, "AGAIN_KEYS", 2)
     target: Any = SimpleNamespace(
-        replica="reports", table="public.t", partitions=1, exchange=owner, on_silence=lambda: None, silence_seconds=1.0,
-        ends=lambda: [9], deadline=lambda: float("inf"), shape=SHAPE, digester=Digester(SHAPE.mapping_version),
+        replica="reports", table="public.t", partitions=partitions, exchange=owner, on_silence=lambda: None,
+        silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE,
+        digester=Digester(SHAPE.mapping_version),
         fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=lambda key: 0),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
@@ -102,6 +107,13 @@ def test_of_a_table_that_differs_everywhere_every_key_is_counted(monkeypatch: py
     assert (report.drift_found, report.failed, report.outcome) == (3, 2, "drifted")
     assert _covered(report) == len(KEYS)
     assert "2 keys differ or moved beyond" in report.reason
+
+
+def test_owners_without_open_keys_are_asked_in_every_look_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them may have met the TRUNCATE that emptied what was read, and told the others before it answers."""
+    owner = _Owner(still=True, moves=True)
+    _run(owner, monkeypatch, partitions=3)
+    assert {partition for number, partition in owner.looks if number == 3} == {0, 1, 2}
 
 
 def test_suspects_that_a_second_look_does_not_confirm_are_no_drift(monkeypatch: pytest.MonkeyPatch) -> None:
