@@ -46,7 +46,7 @@ class Ports:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError) as error:
-            hint = "Delete it; `holdtrue up` chooses ports again."
+            hint = "Stop the servers (holdtrue down) and delete it; `holdtrue up` chooses ports again."
             raise StackError(f"The file of remembered ports, {self._file}, is damaged.", hint) from error
 
     def assign(self, base: int | None = None) -> dict[str, int]:

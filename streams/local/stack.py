@@ -95,14 +95,15 @@ class Stack:
     def _not_serving(self) -> list[Supervisor]:
         """All services before the first `up`, and when it is known where they are, those that do not serve."""
         if not self._ports.known():
-            return [Supervisor(service) for service in self._services(dict.fromkeys(_PORT_NAMES, 0))]
+            return self._bare()
         return [each for each in self._supervisors() if each.state() is not State.running]
 
     def _choose_ports(self, base: int | None) -> None:
         known = self._ports.known()
         moved = base is not None and bool(known) and known[_PORT_NAMES[0]] != base
-        if moved and any(each.process() for each in self._supervisors()):
-            raise StackError("The stack runs on other ports.", "Stop it first: holdtrue down")
+        if (moved or not known) and any(each.process() for each in self._bare()):
+            which = "other ports" if known else "ports that are not known any more"
+            raise StackError(f"The stack runs on {which}.", "Stop it first: holdtrue down")
         self._ports.assign(base)
 
     def _fetch(self, reporter: Reporter, groups: Sequence[str]) -> None:
@@ -130,13 +131,14 @@ class Stack:
         Raises StackError if a server cannot be ended, or the folder is not a stack's.
         """
         with exclusive(self.data), file_errors():
-            ran = self._stop() if self.exists else False
+            ran = self._stop() if (self.data / _MARK).exists() else False
             if wipe and self.data.exists():
                 self._wipe()
             return ran
 
     def _stop(self) -> bool:
-        supervisors = self._supervisors()
+        """By their pids alone: also where the files of ports or password are damaged or gone."""
+        supervisors = self._bare()
         ran = any(each.process() for each in supervisors)
         stop_all(supervisors)
         return ran
@@ -196,6 +198,11 @@ class Stack:
 
     def _supervisors(self) -> list[Supervisor]:
         return [Supervisor(service) for service in self._services(self._known_ports())]
+
+    def _bare(self) -> list[Supervisor]:
+        """Of all services, without what only one that is started needs: ports and password."""
+        place = site.Site(self.data, dict.fromkeys(_PORT_NAMES, 0), "", self._cache, self._lock)
+        return [Supervisor(service(place)) for service in SERVICES]
 
     def _known_ports(self) -> dict[str, int]:
         known = self._ports.known() if (self.data / _MARK).exists() else {}

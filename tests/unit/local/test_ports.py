@@ -49,7 +49,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     file.write_text(content)
     with pytest.raises(StackError, match=r"ports\.json, is damaged") as caught:
         Ports(file, NAMES).known()
-    assert "Delete it" in caught.value.hint
+    assert "delete it" in caught.value.hint
 
 
 def test_a_port_somebody_listens_on_is_not_free() -> None:

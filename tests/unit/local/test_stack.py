@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from streams.local.errors import NoStackError, ServiceError, StackError
 from streams.local.exclusive import exclusive
 from streams.local.fetch import Cache
 from streams.local.findings import Finding, Outcome, judged
+from streams.local.process import PidFile, Running, birth
 from streams.local.redis import Redis
 from streams.local.site import Site
 from streams.local.stack import Stack
@@ -41,6 +44,38 @@ def test_a_stack_that_never_was_says_how_to_start_one(stack: Stack) -> None:
 def test_down_is_fine_without_a_stack(stack: Stack) -> None:
     """It reports that nothing ran."""
     assert stack.down(wipe=True) is False
+
+
+@pytest.fixture
+def orphan(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that runs, of a stack whose files of ports and password are damaged."""
+    (stack.data / "run").mkdir(parents=True)
+    (stack.data / "logs").mkdir()
+    (stack.data / stack_module._MARK).touch()
+    for name in ("ports.json", "secrets.json"):
+        (stack.data / name).write_text('{"a')
+    with subprocess.Popen(["sleep", "600"]) as server:
+        PidFile(site.pid_file(stack.data, "redis")).write(Running(server.pid, birth(server.pid) or ""))
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def test_down_needs_neither_ports_nor_password(stack: Stack, orphan: subprocess.Popen[bytes]) -> None:
+    """Nothing else would end the servers, or delete what is damaged."""
+    assert stack.down(wipe=True)
+    assert orphan.wait(10) is not None
+    assert not stack.data.exists()
+
+
+def test_up_chooses_no_other_ports_beside_servers_that_run(stack: Stack, orphan: subprocess.Popen[bytes]) -> None:
+    """Their files are theirs; whoever starts them again waits in vain."""
+    (stack.data / "ports.json").unlink()
+    with pytest.raises(StackError, match="ports that are not known any more") as caught:
+        stack.up()
+    assert "holdtrue down" in caught.value.hint
+    assert orphan.poll() is None
 
 
 def test_up_refuses_a_folder_with_other_files(stack: Stack) -> None:
