@@ -69,7 +69,8 @@ class Control:
         fence = Fence(dsn=source, slot=plan.source.slot, application=name)
         newest = partial(self._offsets.newest, message_topic(plan))
         self._reach = Reach(partial(mark, source, name), newest)
-        self._source_seconds = 0.0
+        # How long what the source commits has not reached Kafka; None: not known.
+        self._source_seconds: float | None = None
         watch = Database(dsn, application=f"{name} source")
         # A connection of its own: another thread measures with the other one.
         ends = Offsets(bootstrap, self._registry)
@@ -187,12 +188,22 @@ class Control:
             self._progress[place] = max(offset, self._progress.get(place, 0))
 
     def _measure_lag(self) -> None:
-        for replica in self._plan.replicas:
-            gauges.from_lags(replica, self._offsets.lags(self._plan, replica), self._source_seconds)
+        left = list(self._plan.replicas)
+        try:
+            while left:
+                gauges.from_lags(left[0], self._offsets.lags(self._plan, left[0]), self._source_seconds)
+                left.pop(0)
+        except HoldtrueError:
+            for replica in left:
+                gauges.lag_unknown(replica, self._plan.replicas[replica].tables)
+            raise
 
     def _measure_reach(self) -> None:
-        self._source_seconds = self._reach.seconds()
-        gauges.from_reach(self._source_seconds)
+        self._source_seconds = None
+        try:
+            self._source_seconds = self._reach.seconds()
+        finally:
+            gauges.from_reach(self._source_seconds)
 
     def _measure_slot(self) -> None:
         name = self._plan.source.slot

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prometheus_client import Gauge
@@ -109,16 +110,29 @@ def ratio(run: Mapping[str, Any]) -> float | None:
     return verified / total
 
 
-def from_reach(seconds: float) -> None:
-    """How long what the SOT commits has not reached Kafka."""
-    SOURCE_LAG_SECONDS.set(seconds)
+def from_reach(seconds: float | None) -> None:
+    """How long what the SOT commits has not reached Kafka; None: not known, which no number is."""
+    SOURCE_LAG_SECONDS.set(math.nan if seconds is None else seconds)
 
 
-def from_lags(replica: str, lags: Mapping[str, Lag], source_seconds: float) -> None:
-    """Lag as Kafka shows it, also when the replica's workers are not there, and what Kafka cannot show of it."""
+def from_lags(replica: str, lags: Mapping[str, Lag], source_seconds: float | None) -> None:
+    """Lag as Kafka shows it, also when the replica's workers are not there, and what Kafka cannot show of it.
+
+    What has arrived and is not applied is behind in any case; that nothing is behind takes more to know.
+    """
     for table, lag in lags.items():
-        LAG_SECONDS.labels(table, replica).set(max(lag.seconds, source_seconds))
         LAG_EVENTS.labels(table, replica).set(lag.events)
+        if lag.seconds or source_seconds is not None:
+            LAG_SECONDS.labels(table, replica).set(max(lag.seconds, source_seconds or 0.0))
+        else:
+            LAG_SECONDS.remove(table, replica)
+
+
+def lag_unknown(replica: str, tables: Iterable[str]) -> None:
+    """It could not be measured now: what it was before is not what it is."""
+    for table in tables:
+        LAG_SECONDS.remove(table, replica)
+        LAG_EVENTS.remove(table, replica)
 
 
 def is_whole(found: Slot | None) -> bool:

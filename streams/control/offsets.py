@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.control.lag import Lag, PartitionLag, RegistryLike, Said, lag_of, said
 from streams.errors import HoldtrueError
-from streams.kafka.admin import KafkaUnavailable
+from streams.kafka.admin import KafkaUnavailable, unavailable
 from streams.plan.model import Plan
 
 TIMEOUT_SECONDS: Final = 15.0
@@ -28,26 +29,37 @@ class TopicLost(HoldtrueError):
     """A topic holds less than was already read from it."""
 
 
+class Clients(NamedTuple):
+    """The driver's clients: one asks about groups and topics, one reads records."""
+
+    admin: Any
+    consumer: Any
+
+
+def connected(bootstrap: str) -> Clients:
+    """Clients of this cluster; nobody is asked yet."""
+    common = {"bootstrap.servers": bootstrap, "log_level": 0, "client.id": "holdtrue-offsets"}
+    reads = {
+        **common,
+        "group.id": "holdtrue-offsets",  # never joined: partitions are assigned, nothing is committed
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+        "max.partition.fetch.bytes": 64 * 1024,
+        "queued.max.messages.kbytes": 4096,
+    }
+    return Clients(AdminClient(common), Consumer(reads))
+
+
 class Offsets:
     """What groups have committed and topics hold. Every call raises KafkaUnavailable or TopicMissing."""
 
-    def __init__(self, bootstrap: str, schemas: RegistryLike) -> None:
+    def __init__(self, bootstrap: str, schemas: RegistryLike, connect: Callable[[str], Clients] = connected) -> None:
         self._bootstrap = bootstrap
         self._schemas = schemas
-        common = {"bootstrap.servers": bootstrap, "log_level": 0, "client.id": "holdtrue-offsets"}
-        self._admin = AdminClient(common)
-        self._consumer = Consumer(
-            {
-                **common,
-                "group.id": "holdtrue-offsets",  # never joined: partitions are assigned, nothing is committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
-                "max.partition.fetch.bytes": 64 * 1024,
-                "queued.max.messages.kbytes": 4096,
-            }
-        )
+        self._connect = connect
+        self._open: Clients | None = None
 
     def lags(self, plan: Plan, replica: str) -> dict[str, Lag]:
         """Lag by table, for every table of the replica."""
@@ -73,8 +85,9 @@ class Offsets:
         if not asked:
             return {}
         request = [ConsumerGroupTopicPartitions(group, asked)]
-        futures = self._admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT_SECONDS)
-        found = self._result(futures[group])
+        with self._clients() as clients:
+            futures = clients.admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT_SECONDS)
+            found = _result(futures[group])
         return {(tp.topic, tp.partition): tp.offset for tp in found.topic_partitions if tp.offset >= 0}
 
     def ends(self, places: list[Place]) -> dict[Place, int]:
@@ -94,7 +107,22 @@ class Offsets:
 
     def close(self) -> None:
         """Give back the connections."""
-        self._consumer.close()
+        clients, self._open = self._open, None
+        if clients is not None:
+            clients.consumer.close()
+
+    @contextmanager
+    def _clients(self) -> Iterator[Clients]:
+        """The clients, made where there are none. Those of a call that failed are given back, so that the next one has
+        new ones: what they remember of a broker that was killed may keep them from it for good (an older leader epoch).
+        """
+        if self._open is None:
+            self._open = self._connect(self._bootstrap)
+        try:
+            yield self._open
+        except (KafkaException, TimeoutError) as error:
+            self.close()
+            raise self._named(error) from None
 
     def _partitions(self, group: str, places: list[Place]) -> dict[Place, PartitionLag]:
         # Ends first: what is committed is then never older than what it is compared with.
@@ -106,8 +134,9 @@ class Offsets:
 
     def _bounds(self, places: list[Place], which: Any) -> dict[Place, int]:
         request = {TopicPartition(*place): which for place in places}
-        futures = self._admin.list_offsets(request, request_timeout=TIMEOUT_SECONDS)
-        return {(tp.topic, tp.partition): self._result(future).offset for tp, future in futures.items()}
+        with self._clients() as clients:
+            futures = clients.admin.list_offsets(request, request_timeout=TIMEOUT_SECONDS)
+            return {(tp.topic, tp.partition): _result(future).offset for tp, future in futures.items()}
 
     def _edges(self, partitions: Mapping[Place, PartitionLag]) -> dict[Place, Said]:
         """What the record at each partition's edge says."""
@@ -123,52 +152,49 @@ class Offsets:
 
     def _read(self, starts: Mapping[Place, int]) -> dict[Place, list[Any]]:
         """Up to EDGE_RECORDS records from each offset on."""
-        found: dict[Place, list[Any]] = {place: [] for place in starts}
-        open_places = set(starts)
-        self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-        # A partition that was paused stays paused through a new assignment.
-        self._consumer.resume([TopicPartition(*place) for place in starts])
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while open_places and time.monotonic() < deadline:
-            message = self._consumer.poll(0.5)
-            if message is None:
-                continue
-            place = (message.topic(), message.partition())
-            if message.error() is None and place in open_places:
-                found[place].append(message)
-            if message.error() is not None or len(found[place]) >= EDGE_RECORDS:
-                self._stop_reading(place, open_places, message.error())
-        self._consumer.unassign()
-        if open_places:
-            raise KafkaUnavailable(
-                f"Kafka at {self._bootstrap} did not give records of {len(open_places)} partitions in "
-                f"{TIMEOUT_SECONDS:g} s: how old they are is not known.", "Try again."
-            )  # fmt: skip
-        return found
+        with self._clients() as clients:
+            return _records(clients.consumer, starts)
 
-    def _stop_reading(self, place: Place, open_places: set[Place], error: KafkaError | None) -> None:
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if place not in open_places:
-                return
-            raise self._named(KafkaException(error))
-        if place in open_places:
+    def _named(self, error: KafkaException | TimeoutError) -> HoldtrueError:
+        if isinstance(error, KafkaException):
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return TopicMissing("A topic of the plan is not there.", "Run: holdtrue topics apply")
+            return unavailable(self._bootstrap, error.args[0])
+        what = str(error) or "did not answer in time"
+        return KafkaUnavailable(f"Kafka at {self._bootstrap} {what}.", "See whether the brokers are healthy.")
+
+
+def _records(consumer: Any, starts: Mapping[Place, int]) -> dict[Place, list[Any]]:
+    found: dict[Place, list[Any]] = {place: [] for place in starts}
+    open_places = set(starts)
+    consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+    # A partition that was paused stays paused through a new assignment.
+    consumer.resume([TopicPartition(*place) for place in starts])
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while open_places and time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is None or (place := (message.topic(), message.partition())) not in open_places:
+            continue
+        if not (ended := _is_end(message.error())):
+            found[place].append(message)
+        if ended or len(found[place]) >= EDGE_RECORDS:
             open_places.discard(place)
-            self._consumer.pause([TopicPartition(*place)])
+            consumer.pause([TopicPartition(*place)])
+    consumer.unassign()
+    if open_places:
+        raise TimeoutError(f"did not give records of {len(open_places)} partitions in {TIMEOUT_SECONDS:g} s")
+    return found
 
-    def _result(self, future: Any) -> Any:
-        try:
-            return future.result(timeout=2 * TIMEOUT_SECONDS)
-        except KafkaException as error:
-            raise self._named(error) from None
 
-    def _named(self, error: KafkaException) -> HoldtrueError:
-        reason = error.args[0]
-        if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return TopicMissing("A topic of the plan is not there.", "Run: holdtrue topics apply")
-        return KafkaUnavailable(
-            f"Kafka at {self._bootstrap} did not answer: {reason.str()}.",
-            "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
-        )
+def _is_end(error: KafkaError | None) -> bool:
+    """Whether a message says that the partition ends here. Raises every other error."""
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        raise KafkaException(error)
+    return error is not None
+
+
+def _result(future: Any) -> Any:
+    return future.result(timeout=2 * TIMEOUT_SECONDS)
 
 
 def _edge(partition: PartitionLag) -> int:

@@ -25,7 +25,18 @@ POLL_SECONDS: Final = 0.1
 
 
 class KafkaUnavailable(StoreUnavailable):
-    """No broker answered in time."""
+    """No broker answered in time, or one answered that it cannot now."""
+
+
+def unavailable(bootstrap: str, error: KafkaError) -> KafkaUnavailable:
+    """The driver's error as ours: its own codes are negative and say that nobody answered, the others are answers."""
+    reason = error.str().rstrip(".")
+    if error.code() > 0:
+        return KafkaUnavailable(f"Kafka at {bootstrap} answered: {reason}.", "Try again; if it stays, see its log.")
+    return KafkaUnavailable(
+        f"Kafka at {bootstrap} did not answer: {reason}.",
+        "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
+    )
 
 
 class TopicRefused(HoldtrueError):
@@ -144,10 +155,7 @@ class Topics:
         return existing
 
     def _unavailable(self, error: KafkaException) -> KafkaUnavailable:
-        return KafkaUnavailable(
-            f"Kafka at {self.bootstrap} did not answer: {error.args[0].str()}.",
-            "Start it (holdtrue up) or correct kafka.bootstrap of the plan.",
-        )
+        return unavailable(self.bootstrap, error.args[0])
 
     def _create(self, topics: Sequence[Topic]) -> set[str]:
         if not topics:

@@ -8,11 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import requests
+from confluent_kafka import Producer
 
+from streams.control.offsets import Offsets
+from streams.kafka.admin import KafkaUnavailable, Topics
+from streams.kafka.topics import Topic
 from streams.local.errors import ServiceError
 from streams.local.ports import LOOPBACK
 from streams.local.process import wait_end
@@ -48,6 +54,35 @@ def test_registry_keeps_what_it_answered_when_killed(stack: Stack) -> None:
     stack.start_service("registry")
     found = requests.get(f"{url}/schemas/ids/{answer['id']}", timeout=10).json()
     assert json.loads(found["schema"]) in ("long", {"type": "long"})
+
+
+@pytest.mark.long
+def test_what_asked_kafka_before_it_was_killed_asks_it_again(stack: Stack) -> None:
+    """Control has its clients for months; after a kill the broker may refuse them for good, as of an older epoch."""
+    url, unused = stack.endpoints().kafka, cast("Any", None)
+    name = f"killed-{uuid.uuid4().hex[:8]}"
+    Topics(url).apply([Topic(name, 2, 1, "changes", {})])
+    producer = Producer({"bootstrap.servers": url})
+    for partition in range(2):
+        producer.produce(name, b"x", partition=partition)
+    assert producer.flush(60) == 0
+    places = {(name, partition): 0 for partition in range(2)}
+    offsets = Offsets(url, unused)
+
+    def asked() -> bool:
+        try:
+            found = offsets.ends(list(places)), {place: len(read) for place, read in offsets._read(places).items()}
+        except KafkaUnavailable:
+            return False
+        assert found == (dict.fromkeys(places, 1), dict.fromkeys(places, 1))
+        return True
+
+    assert asked()
+    for _ in range(2):
+        stack.kill("kafka")
+        stack.start_service("kafka")
+        wait_until(asked, "the offsets to be told again", 120)
+    offsets.close()
 
 
 def test_service_can_be_stopped_and_started_alone(stack: Stack) -> None:
