@@ -36,8 +36,9 @@ class Announcer:
         await self._events.flush()
 
     async def held(self, tp: TP, held: Held) -> None:
-        """The partition stops before a record."""
-        await self._signal(tp, "table-held", {"reason": held.reason, "offset": str(held.offset)})
+        """The partition stops before a record, which is the reason only where the partition is `held_by`."""
+        by = {} if held.held_by is None else {"held_by": str(held.held_by)}
+        await self._signal(tp, "table-held", {"reason": held.reason, "offset": str(held.offset), **by})
 
     async def released(self, tp: TP, reason: str) -> None:
         """Nothing holds the partition any more."""

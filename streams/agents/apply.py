@@ -101,7 +101,7 @@ class Applier:
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""
-        self._check_mapping(state, state.input_offset + 1)
+        self._check_mapping(state)
         if not keys:
             return
         read = await self._table.read_sot(keys, "truncate")
@@ -128,7 +128,7 @@ class Applier:
         Whatever was in progress then has been seen to be over (`agents.rebuild`), so that any read counts. Its place in
         the log is kept: what comes late, or again, is older than that (decision 11).
         """
-        self._check_mapping(state, state.input_offset + 1)
+        self._check_mapping(state)
         state.mapping = self._table.digester.version
         unknown = state.takeover.unknown._replace(unproven=())
         here = Position(state.log.at(state.input_offset + 1), AT_THE_READ)
@@ -145,7 +145,7 @@ class Applier:
 
     def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
         """Raises Held when mapping or key schema are not those the version table was made under."""
-        self._check_mapping(state, records[0].offset)
+        self._check_mapping(state)
         state.mapping = self._table.digester.version
         headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
         for schema in (found for header in headers if (found := schema_id(header)) is not None):
@@ -157,10 +157,10 @@ class Applier:
                 )
             state.key_schema = schema
 
-    def _check_mapping(self, state: PartitionState, offset: int) -> None:
+    def _check_mapping(self, state: PartitionState) -> None:
         if state.mapping not in ("", self._table.digester.version):
             raise Held(
-                offset,
+                BEFORE_THE_NEXT,
                 "the mapped columns, or the digest key, are not those the replica was filled with: leave new columns "
                 "out (columns.omit), undo the change, or let the replica begin anew under another name in the plan "
                 "(docs/operations.md, A column that is dropped); reviews of shape changes are not built yet",

@@ -242,10 +242,9 @@ class Owner:
 
     async def _handle(self, records: list[KafkaRecord]) -> None:
         if self.work.held is not None:
-            # Another partition's hold names a record of its own.
-            raise Held(records[0].offset, self.work.held.reason)
+            raise self.work.held.to(self.tp.partition)
         if self.work.unprepared:
-            raise Held(records[0].offset, self.work.unprepared)
+            raise Held(BEFORE_THE_NEXT, self.work.unprepared)
         started = time.monotonic()
         async with self.lock:
             decoded = await self._applier.handle(self.state, records, self._sweep_ordered)
@@ -264,7 +263,7 @@ class Owner:
             raise decoded.held
         if self.work.held is not None:
             # Held while this batch was in hand: what it stops before is behind it.
-            raise Held(BEFORE_THE_NEXT, self.work.held.reason)
+            raise self.work.held.to(self.tp.partition)
 
     @property
     def _loss_due(self) -> bool:
@@ -368,8 +367,8 @@ class Owner:
         await asyncio.Event().wait()
 
     def _placed(self, held: Held) -> Held:
-        """With the record that this partition stops before, where the reason names none."""
-        return held if held.offset != BEFORE_THE_NEXT else Held(self.state.input_offset + 1, held.reason)
+        first = self._waiting[0][0].offset if self._waiting else 0
+        return held.placed(self.tp.partition, max(first, self.state.input_offset + 1))
 
     async def _tell_held(self, held: Held) -> None:
         HELD.labels(*self.work.labels).set(1)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from streams.agents.apply import Applier
 from streams.agents.retry import until_available
-from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
+from streams.agents.table import TableWork
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.kafka.partitions import Partitioner
 from streams.steps import Step, reached
@@ -55,7 +55,7 @@ class Rebuild:
             mine = await self._work.threads.run(_of, self._state.partition, self._work.partitioner, keys)
             for at in range(0, len(mine), REBUILD_KEYS):
                 if self._work.held is not None:
-                    raise Held(BEFORE_THE_NEXT, self._work.held.reason)
+                    raise self._work.held.to(self._state.partition)
                 async with self._lock:
                     await self._applier.rebuild(self._state, mine[at : at + REBUILD_KEYS])
                 reached(Step.rows_rebuilt)

@@ -42,12 +42,31 @@ BEFORE_THE_NEXT = -1
 
 
 class Held(Exception):
-    """The table cannot go on in this replica without a person; its partition stops before `offset`."""
+    """The table cannot go on in this replica without a person; its partition stops before `offset`.
 
-    def __init__(self, offset: int, reason: str) -> None:
+    held_by: the partition whose record is the reason, which may be another one; None where no record is.
+    """
+
+    def __init__(self, offset: int, reason: str, held_by: int | None = None) -> None:
         super().__init__(reason)
         self.offset = offset
         self.reason = reason
+        self.held_by = held_by
+
+    def placed(self, partition: int, following: int) -> Held:
+        """As `partition` raised it: with its next record, `following`, where the reason is no record of it."""
+        if self.offset == BEFORE_THE_NEXT:
+            return Held(following, self.reason, self.held_by)
+        return Held(self.offset, self.reason, partition if self.held_by is None else self.held_by)
+
+    def to(self, partition: int) -> Held:
+        """What a hold that is placed is to a partition of the table: it stops there with no record being wrong."""
+        if self.held_by is None:
+            return Held(BEFORE_THE_NEXT, self.reason)
+        if self.held_by == partition:
+            return self
+        why = f"stops only because partition {self.held_by} is held at offset {self.offset}: {self.reason}"
+        return Held(BEFORE_THE_NEXT, why, self.held_by)
 
 
 class Schemas(Protocol):

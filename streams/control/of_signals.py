@@ -50,7 +50,7 @@ def _run(connection: Connection, event: Event) -> Fact:
 def _held(connection: Connection, event: Event) -> Fact:
     detail = event.record["detail"]
     reason = detail.get("reason", "no reason given")
-    values = {"partition": _number(detail, "partition"), "offset": _number(detail, "offset"), "reason": reason}
+    values = {name: _number(detail, name) for name in ("partition", "offset", "held_by")} | {"reason": reason}
     connection.execute(query("put_hold"), {**event.record, **values})
     return _fact(event, "hold", reason, {name: values[name] for name in ("partition", "offset")})
 

@@ -120,9 +120,10 @@ INSERT INTO holdtrue.signals (
 )
 
 -- name: put_hold
-INSERT INTO holdtrue.holds (replica, table_name, partition, "offset", reason, since)
-VALUES (%(replica)s, %(table)s, %(partition)s, %(offset)s, %(reason)s, %(at)s)
-ON CONFLICT (replica, table_name, partition) DO UPDATE SET "offset" = excluded."offset", reason = excluded.reason
+INSERT INTO holdtrue.holds (replica, table_name, partition, "offset", reason, since, held_by)
+VALUES (%(replica)s, %(table)s, %(partition)s, %(offset)s, %(reason)s, %(at)s, %(held_by)s)
+ON CONFLICT (replica, table_name, partition) DO UPDATE
+   SET "offset" = excluded."offset", reason = excluded.reason, held_by = excluded.held_by
 
 -- name: end_holds
 DELETE FROM holdtrue.holds
@@ -136,8 +137,9 @@ DELETE FROM holdtrue.holds
 RETURNING reason, "offset"
 
 -- name: holds
+-- Those that stop for a record of another partition come last.
 SELECT replica, table_name AS table, partition, "offset", reason, since FROM holdtrue.holds
- ORDER BY replica, table_name, partition
+ ORDER BY replica, table_name, held_by NOT IN (-1, partition), partition
 
 -- name: put_dead_letter
 INSERT INTO holdtrue.dead_letters (

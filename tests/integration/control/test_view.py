@@ -75,6 +75,16 @@ def test_a_hold_names_one_record_and_how_many_more_there_are(plan: Plan, materia
     assert held(*many) == f"bank.{TABLE} partition 0 offset 4: odd (2 more partitions are held)"
 
 
+def test_a_hold_names_the_record_that_is_the_reason(plan: Plan, materialiser: Materialiser) -> None:
+    """Partitions that stop only for another one's record come behind it: theirs are innocent, and might be deleted."""
+    holds = [{"reason": f"odd {n}", "partition": str(n), "offset": "4", "held_by": "2"} for n in range(4)]
+    materialiser.apply(SIGNALS, 0, [signal(n, "table-held", detail) for n, detail in enumerate(holds)])
+    assert remembered(plan).held[PLACE] == f"bank.{TABLE} partition 2 offset 4: odd 2 (3 more partitions are held)"
+    # What was said before of a partition is no more.
+    materialiser.apply(SIGNALS, 0, [signal(4, "table-held", {**holds[1], "held_by": "1"})])
+    assert remembered(plan).held[PLACE].startswith(f"bank.{TABLE} partition 1 offset 4: odd 1")
+
+
 def test_drift_is_listed_with_the_fields_of_the_interface(materialiser: Materialiser) -> None:
     """Filters, and one drift with its history."""
     materialiser.apply(DRIFT, 0, [drift(0, "suspected"), drift(1, "open"), drift(2, "open", drift="d2", kind="orphan")])

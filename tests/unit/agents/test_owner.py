@@ -40,6 +40,7 @@ class Said:
     def __init__(self, truncates: Sequence[int] = ()) -> None:
         self.done: list[Any] = []
         self.refuses: Held | None = None
+        self.holds: list[Held] = []
         self.is_held = asyncio.Event()
         self.in_hand = asyncio.Event()
         self.running: asyncio.Task[None]
@@ -126,6 +127,7 @@ async def running(
 
     async def held(tp: TP, hold: Held) -> None:
         said.done.append(("held", tp.partition, hold.offset))
+        said.holds.append(hold)
         said.is_held.set()
 
     state = PartitionState(folder / str(partition), partition)
@@ -277,6 +279,38 @@ async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path
         await asyncio.wait_for(second.is_held.wait(), 10)
     assert first.done == [("held", 2, 12)]
     assert second.done == [("held", 0, 40)]
+    assert [hold.held_by for hold in (*first.holds, *second.holds)] == [2, 2]
+    assert first.holds[0].reason == "odd"
+    assert second.holds[0].reason == "stops only because partition 2 is held at offset 12: odd"
+
+
+@pytest.mark.asyncio
+async def test_a_hold_for_no_record_is_as_much_any_partition_s(tmp_path: Path) -> None:
+    """Such as a store that refuses the table: nothing would be better without one of the records."""
+    work, first, second = table(), Said(), Said()
+    first.refuses = Held(BEFORE_THE_NEXT, "odd")
+    async with (
+        running(tmp_path, first, work=work, partition=2) as odd,
+        running(tmp_path, second, work=work, partition=0) as other,
+    ):
+        odd.offer(batch(12, start=0))
+        await asyncio.wait_for(first.is_held.wait(), 10)
+        other.offer(batch(40, 41, start=0))
+        await asyncio.wait_for(second.is_held.wait(), 10)
+    assert (first.done, second.done) == ([("held", 2, 12)], [("held", 0, 40)])
+    assert [(hold.reason, hold.held_by) for hold in (*first.holds, *second.holds)] == [("odd", None)] * 2
+
+
+@pytest.mark.asyncio
+async def test_what_else_a_partition_does_is_held_for_its_own_record(tmp_path: Path) -> None:
+    """A rebuild beside the stream says nothing new of it: the place that is shown stays that of the record."""
+    work, said = table(), Said()
+    said.refuses = Held(12, "odd")
+    async with running(tmp_path, said, work=work, partition=2) as owner:
+        owner.offer(batch(12, start=0))
+        await asyncio.wait_for(said.is_held.wait(), 10)
+        again = work.held.to(2)
+    assert (again.offset, again.reason, again.held_by) == (12, "odd", 2)
 
 
 @pytest.mark.asyncio
