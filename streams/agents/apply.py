@@ -14,7 +14,6 @@ from streams.agents.decode import Decoded, decode_batch, schema_id
 from streams.agents.failures import Failures, Unwritable
 from streams.agents.retry import until_available
 from streams.agents.table import BEFORE_THE_NEXT, SOT_READ_KEYS_MAX, Held, TableWork
-from streams.changes.envelope import WIRE_HEADER_BYTES
 from streams.changes.keys import key_of
 from streams.changes.order import AT_THE_READ, Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
@@ -64,8 +63,9 @@ class Applier:
         """
         # 1. Decode; stop before the first record that holds the table, and when the ground that the entries stand on
         # has changed: a person must decide what becomes of them (design, Shape gate).
-        decoded = await decode_batch(self._table, records, swept)
-        self._check_ground(state, records)
+        self._check_mapping(state)
+        decoded = await decode_batch(self._table, records, swept, state.key_schema)
+        state.mapping, state.key_schema = self._table.digester.version, decoded.key_schema
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
         work = self._decide(state, decoded.keyed, records[0].offset)
@@ -143,21 +143,8 @@ class Applier:
         """Make the partition's marks durable; passed: up to here there is nothing left to apply."""
         await self._record(state, Work({}), max(passed, state.input_offset))
 
-    def _check_ground(self, state: PartitionState, records: Sequence[KafkaRecord]) -> None:
-        """Raises Held when mapping or key schema are not those the version table was made under."""
-        self._check_mapping(state)
-        state.mapping = self._table.digester.version
-        headers = {record.key[:WIRE_HEADER_BYTES] for record in records if record.key}
-        for schema in (found for header in headers if (found := schema_id(header)) is not None):
-            if state.key_schema not in (-1, schema):
-                raise Held(
-                    records[0].offset,
-                    f"keys arrive under schema id {schema} instead of {state.key_schema}, which moves them to other "
-                    "partitions; reviews of key changes are not built yet",
-                )
-            state.key_schema = schema
-
     def _check_mapping(self, state: PartitionState) -> None:
+        """Raises Held when the mapping is not the one that the version table was made under."""
         if state.mapping not in ("", self._table.digester.version):
             raise Held(
                 BEFORE_THE_NEXT,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from streams.agents.failures import Unwritable
@@ -14,6 +15,7 @@ from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
 from streams.changes.record import Record
 from streams.changes.values import UnknownType
 from streams.drift.letter import UNDECODABLE
+from streams.kafka.registry import NotAvro
 from streams.transport.batches import KafkaRecord
 
 # How many records are decoded before other tasks get a turn: about 10 ms.
@@ -26,9 +28,13 @@ Decoders = Mapping[bytes, Decoder | None]
 
 @dataclass(slots=True)
 class Decoded:
-    """A batch, taken apart. It ends before the fetched records do where `held` says why, or at a TRUNCATE."""
+    """A batch, taken apart. It ends before the fetched records do where `held` says why, or at a TRUNCATE.
+
+    key_schema: id of the schema that its keys are under, and all keys of the partition; -1 while there was none.
+    """
 
     last_offset: int
+    key_schema: int = -1
     keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed_ms: list[int] = field(default_factory=list)
     unwritable: list[Unwritable] = field(default_factory=list)
@@ -40,16 +46,20 @@ class Decoded:
         self.last_offset = offset - 1
 
 
-async def decode_batch(table: TableWork, records: Sequence[KafkaRecord], swept: int) -> Decoded:
+async def decode_batch(table: TableWork, records: Sequence[KafkaRecord], swept: int, key_schema: int = -1) -> Decoded:
     """What the records say, up to the first one that holds the table, or a TRUNCATE.
 
     swept: up to where sweeps of TRUNCATEs are ordered; those say nothing more.
+    key_schema: what the keys of this partition were under before.
     """
     decoded = Decoded(records[-1].offset)
     decoders, unread = await _decoders(table, records)
+    records = _before(unread, records)
+    decoded.key_schema, odd = await _key_schema(table, records, key_schema)
+    records = _before(odd, records)
+    unread = odd or unread
     if unread is not None:
         decoded.end_before(unread.offset)
-        records = [record for record in records if record.offset < unread.offset]
     for start in range(0, len(records), DECODE_TURN):
         _decode_turn(table, records[start : start + DECODE_TURN], decoders, decoded, swept)
         if decoded.held is not None or decoded.truncate is not None:
@@ -68,13 +78,10 @@ def schema_id(encoded: bytes) -> int | None:
 
 async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> tuple[Decoders, Held | None]:
     """A decoder by header, up to the first record that there is none for, and why there is none."""
-    # Going backwards, what stays is each header's first record.
+    # Going backwards, what stays is each header's first record; so it is with keys.
     first = {record.value[:WIRE_HEADER_BYTES]: record.offset for record in reversed(records) if record.value}
     decoders: dict[bytes, Decoder | None] = {}
-    for header, offset in sorted(first.items(), key=lambda item: item[1]):
-        found = schema_id(header)
-        if found is None:
-            continue
+    for header, found, offset in _framed(first):
         try:
             await table.load_decoders([found], offset)
         except Held as held:
@@ -83,6 +90,41 @@ async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> tuple[D
             return decoders, Held(offset, str(error))
         decoders[header] = table.decoders[found]
     return decoders, None
+
+
+async def _key_schema(table: TableWork, records: Sequence[KafkaRecord], known: int) -> tuple[int, Held | None]:
+    """What keys are under, up to the first record whose key is not under what those before it are, and why that holds.
+
+    An id that the registry does not know is no other schema: it is waited for, and held for, as one of a value is.
+    """
+    first = {record.key[:WIRE_HEADER_BYTES]: record.offset for record in reversed(records) if record.key}
+    for _, found, offset in _framed(first):
+        if found == known:
+            continue
+        try:
+            with suppress(NotAvro):
+                await table.schema(found, offset)
+        except Held as held:
+            return known, held
+        if known != -1:
+            return known, Held(
+                offset,
+                f"keys arrive under schema id {found} instead of {known}, which moves them to other partitions; "
+                "reviews of key changes are not built yet",
+            )
+        known = found
+    return known, None
+
+
+def _framed(first: Mapping[bytes, int]) -> Iterator[tuple[bytes, int, int]]:
+    """Header, schema id and offset, in the order of the offsets; `first`: the first record of each header."""
+    for header, offset in sorted(first.items(), key=lambda item: item[1]):
+        if (found := schema_id(header)) is not None:
+            yield header, found, offset
+
+
+def _before(held: Held | None, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+    return records if held is None else [record for record in records if record.offset < held.offset]
 
 
 def _decode_turn(

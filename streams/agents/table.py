@@ -154,11 +154,15 @@ class TableWork:
         for schema_id in schema_ids:
             if schema_id not in self.decoders:
                 try:
-                    self.decoders[schema_id] = Decoder(await self._schema(schema_id, offset), self.shape)
+                    self.decoders[schema_id] = Decoder(await self.schema(schema_id, offset), self.shape)
                 except (NotAnEnvelope, NotAvro):
                     self.decoders[schema_id] = None
 
-    async def _schema(self, schema_id: int, offset: int) -> Any:
+    async def schema(self, schema_id: int, offset: int) -> Any:
+        """The schema with this id, which the record at `offset` names.
+
+        Raises NotAvro, and Held when the registry does not know it within the bounded time.
+        """
         deadline = time.monotonic() + settings().unknown_schema_seconds
         wait = 0.2
         while True:

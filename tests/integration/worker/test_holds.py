@@ -173,11 +173,16 @@ def register(base: str, subject: str, schema: dict[str, Any]) -> int:
 
 
 @pytest.mark.long
-def test_a_schema_that_is_lost_for_good_is_left_behind(town: Bank) -> None:
+@pytest.mark.parametrize("of", ["value", "key"])
+def test_a_schema_that_is_lost_for_good_is_left_behind(town: Bank, of: str) -> None:
     """Kafka deletes the record; that changes may be missing is drift until a run finds every row right."""
-    at = end(town)
-    town.produce(town.topic(THING), b"\x00\x7f\xff\xff\xff\x00\x02rest")
-    wait_held(town, at)
+    record = town.records(THING)[0]
+    lost = {"value": record.value(), "key": record.key()}
+    lost[of] = b"\x00\x7f\xff\xff\xff" + lost[of][5:]
+    at = end(town) + 1
+    town.produce(town.topic(THING), record.value(), key=record.key())
+    town.produce(town.topic(THING), **lost)
+    assert f"does not know schema id {0x7FFFFFFF}" in wait_held(town, at)
     town.sot.execute("UPDATE thing SET note = 'after what was lost' WHERE id = 3")
     town.delete_records(THING, at + 1)
     restart(town)

@@ -11,6 +11,7 @@ import pytest
 from streams.agents.decode import DECODE_TURN, decode_batch
 from streams.agents.table import Held
 from streams.changes.envelope import Undecodable
+from streams.kafka.registry import NotAvro
 
 KNOWN, UNKNOWN = (b"\x00" + number.to_bytes(4, "big") for number in (1, 2))
 
@@ -39,6 +40,14 @@ class Table:
                 raise self._refuse or Held(offset, "nobody knows it")
             self.decoders[schema_id] = None
 
+    async def schema(self, schema_id: int, offset: int) -> str:
+        """As of a table; keys may be under two schemas, and one that is not Avro."""
+        if schema_id == 5:
+            raise NotAvro("it is JSON")
+        if schema_id not in (3, 4):
+            raise self._refuse or Held(offset, "nobody knows it")
+        return "a schema"
+
 
 @pytest.mark.parametrize("before", [0, 1, DECODE_TURN + 1])
 @pytest.mark.parametrize("refuse", [None, Undecodable("a type nobody knows")])
@@ -60,3 +69,53 @@ async def test_a_batch_whose_schemas_are_known_is_whole() -> None:
     table: Any = Table()
     decoded = await decode_batch(table, [Raw(0, KNOWN), Raw(1, None)], -1)  # type: ignore[list-item]
     assert (decoded.held, decoded.last_offset) == (None, 1)
+
+
+def keyed(*ids: int) -> Any:
+    """Records with keys under these ids, from offset 10 on; 0: a key that is not framed."""
+    keys = [b"\x00" + number.to_bytes(4, "big") + b"key" if number else b"\xff" for number in ids]
+    return [Raw(10 + n, KNOWN, key) for n, key in enumerate(keys)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "before", "at", "under", "why"),
+    [
+        ((3, 3, 9, 3), -1, 12, 3, "nobody knows it"),
+        ((3, 3, 9, 3), 3, 12, 3, "nobody knows it"),
+        ((9, 3), -1, 10, -1, "nobody knows it"),
+        ((9, 3), 3, 10, 3, "nobody knows it"),
+        ((3, 4), -1, 11, 3, "schema id 4 instead of 3"),
+        ((0, 4, 3), 3, 11, 3, "schema id 4 instead of 3"),
+        ((3, 5), 3, 11, 3, "schema id 5 instead of 3"),
+        ((4, 9), 3, 10, 3, "schema id 4 instead of 3"),
+    ],
+)
+async def test_a_batch_ends_before_the_record_whose_key_is_under_another_schema(
+    ids: tuple[int, ...], before: int, at: int, under: int, why: str
+) -> None:
+    """One that nobody knows is told as that. Neither becomes what the keys of the partition are under."""
+    table: Any = Table()
+    decoded = await decode_batch(table, keyed(*ids), -1, before)
+    assert decoded.held is not None
+    assert (decoded.held.offset, decoded.last_offset, decoded.key_schema) == (at, at - 1, under)
+    assert why in decoded.held.reason
+    assert [letter.raw.offset for letter in decoded.unwritable] == list(range(10, at))
+
+
+async def test_keys_that_stay_as_they_are_hold_nothing_and_ask_nobody() -> None:
+    """Those without an id say nothing of it; the first id of a partition is what its keys are under."""
+    table: Any = Table(AssertionError("asked"))
+    decoded = await decode_batch(table, keyed(9, 0, 9), -1, 9)
+    assert (decoded.held, decoded.last_offset, decoded.key_schema) == (None, 12, 9)
+    decoded = await decode_batch(Table(), keyed(0, 4, 4), -1)  # type: ignore[arg-type]
+    assert (decoded.held, decoded.last_offset, decoded.key_schema) == (None, 12, 4)
+
+
+async def test_the_first_of_two_records_is_the_one_that_holds() -> None:
+    """Whether its key or its value is what nobody knows."""
+    table: Any = Table()
+    for values, ids, at in (((UNKNOWN, KNOWN), (3, 9), 10), ((KNOWN, UNKNOWN), (9, 3), 10)):
+        records: Any = [raw._replace(value=value) for raw, value in zip(keyed(*ids), values, strict=True)]
+        decoded = await decode_batch(table, records, -1, 3)
+        assert decoded.held is not None
+        assert (decoded.held.offset, decoded.last_offset) == (at, at - 1)
