@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -60,7 +60,9 @@ def _target(cursor: Cursor, shape: Shape, statements: Statements) -> None:
     expected = [
         column._replace(name=target) for column, target in zip(shape.source_columns, shape.target_columns, strict=True)
     ]
-    _refuse(name, _differences(columns, expected))
+    pairs = zip(shape.source_columns, shape.target_columns, strict=True)
+    missing = [column.name for column, target in pairs if target not in columns]
+    _refuse(name, _differences(columns, expected), _without(missing) if missing else _MORE)
     _refuse(name, _unfilled(columns, shape.target_columns))
 
 
@@ -114,7 +116,16 @@ def _unfilled(found: dict[str, Found], mapped: tuple[str, ...]) -> Iterator[str]
             yield f"column {column.name}: expected no such column, found {column.type} NOT NULL without a default"
 
 
-def _refuse(table: str, differences: Iterable[str]) -> None:
+def _without(missing: Sequence[str]) -> str:
+    """A column that is added to a replica which is filled would be empty in the rows that are there."""
+    return (
+        f"Leave out what is new at the source (columns.omit: [{', '.join(missing)}]), or add it to this table where "
+        "the replica begins anew (docs/operations.md, A column that is dropped); `holdtrue plan check --live` lists "
+        "every difference."
+    )
+
+
+def _refuse(table: str, differences: Iterable[str], hint: str = _MORE) -> None:
     named = "; ".join(differences)
     if named:
-        raise Refused(f"{table} in the replica has another shape than the plan: {named}.", _MORE)
+        raise Refused(f"{table} in the replica has another shape than the plan: {named}.", hint)

@@ -89,6 +89,21 @@ def test_another_shape_is_refused_by_name(postgres_harness: PostgresHarness, def
     assert raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("definition", "leaves_out"),
+    [("id int4 PRIMARY KEY", "columns.omit: [note, code]"), ("note text, code bpchar, id int8 PRIMARY KEY", None)],
+)
+def test_columns_that_are_missing_may_be_left_out(
+    postgres_harness: PostgresHarness, definition: str, leaves_out: str | None
+) -> None:
+    """Such as one that is new at the source, for which the worker is held once it is started again."""
+    target = make_target(postgres_harness, definition)
+    with pytest.raises(Refused) as raised:
+        postgres_harness.open(SHAPE, target)
+    assert ("columns.omit" in raised.value.hint) == (leaves_out is not None)
+    assert (leaves_out or "plan check --live") in raised.value.hint
+
+
 def test_a_table_with_more_columns_and_another_order_is_taken(postgres_harness: PostgresHarness) -> None:
     """Columns of the target's own stay its own."""
     definition = "own text DEFAULT 'mine', id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code bpchar, note varchar"
