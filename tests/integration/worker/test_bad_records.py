@@ -191,6 +191,37 @@ def test_hold_stops_before_what_cannot_be_decoded_and_other_tables_run_on(make_b
     assert bank.committed("reports")[bank.topic(PERSON), 0] == end
 
 
+@pytest.mark.long
+def test_a_hold_is_shown_at_the_record_that_is_wrong(make_bank: MakeBank) -> None:
+    """Partitions that stop for it come after it, whatever their numbers; their records are applied in the end."""
+    bank = make_bank("reports", partitions=2)
+    hold(bank, "reports")
+    bank.apply()
+    bank.control()
+    bank.worker("reports")
+    bank.wait_caught_up("reports")
+    end = bank.ends(PERSON)[bank.topic(PERSON), 1]
+    bank.produce(bank.topic(PERSON), b"garbage", partition=1)
+    wait_held(bank, "Avro")
+    bank.sot.execute("UPDATE person SET name = 'innocent'")
+    stops = f"stops only because partition 1 is held at offset {end}: "
+    assert (wait_held(bank, stops)["partition"], wait_held(bank, stops)["held_by"]) == ("0", "1")
+    said: list[str] = []
+
+    def told() -> bool:
+        tables = json.loads(bank.run("--format", "json", "status").stdout)["tables"]
+        said[:] = [str(line["held"]) for line in tables if line["table"] == PERSON]
+        return "1 more partitions are held" in said[0]
+
+    wait_until(told, lambda: f"both holds to be shown, not {said}", 60)
+    assert said[0].startswith(f"{bank.topic(PERSON)} partition 1 offset {end}: ")
+    bank.delete_records(PERSON, end + 1, partition=1)
+    assert bank.workers.pop().stop() == 0
+    bank.worker("reports")
+    bank.wait_caught_up("reports")
+    assert bank.difference("reports") == {}
+
+
 def test_a_schema_id_nobody_knows_is_waited_for_then_holds(make_bank: MakeBank) -> None:
     """Never dead-lettered: the registry may be the one that is wrong."""
     bank = make_bank("reports", partitions=1)
