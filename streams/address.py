@@ -1,8 +1,9 @@
-"""Where a Postgres is, as messages name it: host, port and database, never anything that may be a secret."""
+"""Where a server is, as messages name it: never anything that may be a secret."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -58,3 +59,12 @@ def shown(dsn: str) -> str:
     if not looks_right or (not host.startswith("/") and "/" in host) or dsn.count("@") > 1:
         return f"{UNREADABLE} (percent-encode @ / : in its user and password)"
     return f"{host}:{port}/{name}"
+
+
+def without_credentials(url: str) -> str:
+    """`url` as it may be shown: user and password left out, and any query, which may hold a key."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return "an address that is not a URL"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import stamina
 
+from streams.address import without_credentials
 from streams.errors import StoreUnavailable
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -85,15 +85,6 @@ class Service:
     def close(self) -> None:
         """Give back the connections."""
         self._session.close()
-
-
-def without_credentials(url: str) -> str:
-    """`url` as it may be shown: user and password left out, and any query, which may hold a key."""
-    try:
-        parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    except ValueError:
-        return "an address that is not a URL"
 
 
 def body(response: requests.Response) -> Any:

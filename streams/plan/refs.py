@@ -125,7 +125,9 @@ class WebAddress(Address):
             _ = parts.port
         except ValueError:
             return False
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        # An @ in the path is one behind a password with a / in it, which would pass for host and path.
+        further = parts.query or parts.fragment or "@" in parts.path
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not further
 
 
 class BrokersAddress(Address):

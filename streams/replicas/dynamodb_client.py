@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.exceptions import ConnectionError as NoConnection
 
+from streams.address import without_credentials
 from streams.errors import StoreUnavailable
 from streams.replicas.base import Refused, Unwelcome
 
@@ -71,8 +72,9 @@ def connect(region: str, endpoint: str | None = None, *, access_key: str = "", s
     """A connection with bounded waits that sends everything once; opens nothing yet.
 
     Credentials come from where the AWS SDK looks for them. A server on this machine (DynamoDB Local) wants some and
-    takes any, so it is given some.
+    takes any, so it is given some. What stands before the @ of an endpoint is of no use to it: it could only be shown.
     """
+    endpoint = endpoint and without_credentials(endpoint)
     local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
     if local and not access_key and "AWS_ACCESS_KEY_ID" not in os.environ:
         access_key, secret_key = _ANY

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from streams.address import without_credentials
 from streams.errors import StoreUnavailable
 
 TIMEOUT_SECONDS: Final = 5
@@ -17,6 +18,7 @@ TIMEOUT_SECONDS: Final = 5
 def dynamo_keys(region: str, endpoint: str | None, tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The key attributes of those of `tables` that exist, partition key first. Raises StoreUnavailable."""
     settings = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+    endpoint = endpoint and without_credentials(endpoint)
     where = endpoint or f"DynamoDB in {region}"
     try:
         client = boto3.client("dynamodb", region_name=region, endpoint_url=endpoint, config=settings)

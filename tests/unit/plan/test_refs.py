@@ -70,7 +70,10 @@ def test_an_endpoint_is_literal_or_a_reference(monkeypatch: pytest.MonkeyPatch) 
     assert BROKERS.validate_python({"env": "HOLDTRUE_TEST_KAFKA"}).resolve() == "127.0.0.1:9092"
 
 
-NO_URLS = [f"htp://u:{PASSWORD}@h:80", f"u:{PASSWORD}@h:80", f"http://h?key={PASSWORD}", "http://", "h:80"]
+NO_URLS = [
+    f"htp://u:{PASSWORD}@h:80", f"u:{PASSWORD}@h:80", f"http://h?key={PASSWORD}", f"http://u:1/{PASSWORD}@h", "http://",
+    "h:80",
+]  # fmt: skip
 NO_BROKERS = [f"u:{PASSWORD}@h:9092", f"kafka://{PASSWORD}", "h:port", "h:1,", "h h"]
 
 
