@@ -27,12 +27,12 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The newest so many.")] = 100,
 ) -> None:
     """List the newest entries, oldest of them first."""
-    from streams.control.view import opened, plain
+    from streams.control.view import opened_with_schema, plain
     from streams.plan.check import load_plan
 
     call = context(ctx)
-    with opened(load_plan(call.plan_path)) as database:
-        rows = database.rows("audit_newest", {"limit": limit}) if database else []
+    with opened_with_schema(load_plan(call.plan_path)) as database:
+        rows = database.rows("audit_newest", {"limit": limit})
     call.out.rows("entries", plain(rows[::-1]), COLUMNS)
 
 

@@ -33,15 +33,15 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="At most so many, oldest first.")] = 1000,
 ) -> None:
     """List dead letters, oldest first. Their bytes are on the dead-letter topic only."""
-    from streams.control.view import opened, plain
+    from streams.control.view import opened_with_schema, plain
     from streams.drift.letter import REASONS
     from streams.plan.check import load_plan, require_known
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
     filters = {"table": table, "replica": replica, "reason": reason, "limit": limit}
-    with opened(plan) as database:
-        rows = database.rows("list_dead_letters", filters) if database else []
+    with opened_with_schema(plan) as database:
+        rows = database.rows("list_dead_letters", filters)
     if not rows:
         # As drift: a letter is remembered longer than a plan names its table.
         require_known(plan, table, replica)

@@ -43,15 +43,15 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="At most so many, oldest first.")] = 1000,
 ) -> None:
     """List drift, oldest first. Exit 0 also when some is open: a list is an answer (see `status` for exit 3)."""
-    from streams.control.view import drift_row, opened
+    from streams.control.view import drift_row, opened_with_schema
     from streams.drift.lifecycle import KINDS
     from streams.plan.check import load_plan, require_known
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
     filters = {"states": _states(state), "kind": kind, "table": table, "replica": replica, "limit": limit}
-    with opened(plan) as database:
-        rows = database.rows("list_drift", filters) if database else []
+    with opened_with_schema(plan) as database:
+        rows = database.rows("list_drift", filters)
     if not rows:
         # Drift is remembered longer than a plan names a table: what is found is shown, whatever the plan has now.
         require_known(plan, table, replica)

@@ -40,20 +40,21 @@ def status(ctx: typer.Context) -> None:
 
     Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
     whether its changes reach Kafka at all; a connector that does not run is exit 3, too.
-    Nothing here needs control to run; what is verified, in drift and held is what control has remembered.
+    Nothing here needs control to run; what is verified, in drift and held is what control has remembered. Where it has
+    never started that is not known: exit 3.
     """
-    from streams.control.view import remembered
     from streams.plan.check import load_plan
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
     source = _source_problem(plan)
-    rows = _rows(plan, remembered(plan))
-    if not _runs(plan, CONTROL):
+    known, unknown = _known(plan)
+    rows = _rows(plan, known)
+    if known is not None and not _runs(plan, CONTROL):
         call.out.note("control does not run: what is verified, in drift and held is as it left it")
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
-    if source is not None:
-        raise source
+    if first := source or unknown:
+        raise first
     wrong = sum(1 for row in rows if row["problems"])
     if wrong:
         raise NotReady(f"{wrong} of {len(rows)} tables are not as the plan wants them.", "See the column problems.")
@@ -72,7 +73,17 @@ def _source_problem(plan: Plan) -> NotReady | None:
     return wrong and NotReady(f"No change reaches Kafka. {wrong.what}", wrong.hint)
 
 
-def _rows(plan: Plan, known: Remembered) -> list[dict[str, Any]]:
+def _known(plan: Plan) -> tuple[Remembered | None, NotReady | None]:
+    """What control has remembered; None, and why, where it has never started."""
+    from streams.control.view import ControlEmpty, remembered
+
+    try:
+        return remembered(plan), None
+    except ControlEmpty as error:
+        return None, NotReady(f"What is verified, in drift and held is not known. {error.what}", error.hint)
+
+
+def _rows(plan: Plan, known: Remembered | None) -> list[dict[str, Any]]:
     reach, lags = _measured(plan)
     at_source = {} if reach is None else _at_source(plan, lags)
     working = {replica: _runs(plan, replica) for replica in plan.replicas}
@@ -148,7 +159,7 @@ def row(
     replica: str,
     lag: Lag,
     bound: timedelta | None,
-    known: Remembered,
+    known: Remembered | None,
     *,
     working: bool,
     reach: float | None,
@@ -157,11 +168,11 @@ def row(
     """One line of the answer, fields as in the interface document, and `problems` as sentences.
 
     reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
-    at_source: what is wrong with the table there, as sentences.
+    at_source: what is wrong with the table there, as sentences. known: None where control has never started.
     """
     lag = lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)
-    mark = known.verified.get(place)
+    mark = known and known.verified.get(place)
     line: dict[str, Any] = {
         "table": table,
         "replica": replica,
@@ -170,8 +181,8 @@ def row(
         "lag_events": lag.events,
         "applied_through": lag.applied_through,
         "verified_through": mark and {"position": mark["position"], "at": mark["at"].isoformat()},
-        "drift_open": known.drift_open.get(place, 0),
-        "held": known.held.get(place),
+        "drift_open": known and known.drift_open.get(place, 0),
+        "held": known and known.held.get(place),
     }
     return line | {"problems": problems(line, lag, bound, working=working, reach=reach, at_source=at_source)}
 

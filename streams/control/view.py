@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from streams.address import shown
 from streams.control.database import ControlUnavailable, Database, Row
 from streams.drift.lifecycle import OPEN
 from streams.plan.model import Plan
@@ -15,6 +16,10 @@ from streams.plan.model import Plan
 Place = tuple[str, str]  # (table, replica)
 LIST_MAX: Final = 100_000
 APPLICATION: Final = "holdtrue command line"
+
+
+class ControlEmpty(ControlUnavailable):
+    """Control has never started in its database, or the plan names another one."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,19 @@ def opened(plan: Plan) -> Iterator[Database | None]:
 
 @contextmanager
 def opened_with_schema(plan: Plan) -> Iterator[Database]:
-    """The control database. Raises ControlUnavailable where control has never started."""
+    """The control database. Raises ControlEmpty: that nothing is remembered is no answer."""
     with opened(plan) as database:
         if database is None:
-            raise ControlUnavailable("The control database is empty.", "Start control: holdtrue worker --control")
+            raise ControlEmpty(
+                f"The control database at {shown(plan.control.dsn.resolve())} is empty: control never started in it.",
+                "Start control: holdtrue worker --control (or correct control.dsn, where it runs already).",
+            )
         yield database
 
 
 def remembered(plan: Plan) -> Remembered:
-    """What `status` needs."""
-    with opened(plan) as database:
-        if database is None:
-            return Remembered()
+    """What `status` needs. Raises ControlEmpty."""
+    with opened_with_schema(plan) as database:
         marks = database.rows("verified_through")
         counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
         holds = database.rows("holds")

@@ -135,9 +135,12 @@ class Bank:
         assert stop_all(self.workers) == [0] * len(self.workers)
 
     def open_drift(self, replica: str) -> int:
-        """How many drifts of a replica control knows to be open."""
-        listed = self.done("--format", "json", "drift", "list", "--replica", replica, "--state", "open-all")
-        return len(json.loads(listed)["drift"])
+        """How many drifts of a replica control knows to be open; -1 before it has made its schema."""
+        ran = self.run("--format", "json", "drift", "list", "--replica", replica, "--state", "open-all")
+        if "control never started" in ran.stderr:
+            return -1
+        assert ran.returncode == 0, ran.stderr
+        return len(json.loads(ran.stdout)["drift"])
 
     def redis(self) -> redis.Redis:
         """A client of the Redis replica."""

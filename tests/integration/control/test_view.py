@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from streams.control.database import Database
 from streams.control.materialise import Materialiser
-from streams.control.view import Remembered, remembered
+from streams.control.view import ControlEmpty, remembered
 from streams.plan.model import Plan
 from tests.integration.control.records import DRIFT, LETTERS, SIGNALS, TABLE, drift, letter, signal
 from tests.unit.plan.plans import EXAMPLE
@@ -34,11 +35,19 @@ def holdtrue(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run((program, *words), env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_nothing_is_remembered_before_control_has_started(plan: Plan) -> None:
-    """Status works on an empty database, and makes nothing in it."""
-    assert remembered(plan) == Remembered()
-    done = holdtrue("--format", "json", "drift", "list")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"drift": []})
+def test_a_database_in_which_control_never_started_is_no_clean_one(plan: Plan, dsn: str) -> None:
+    """It may be a wrong one. Nothing is made in it, and every verb says the same of what to do."""
+    with pytest.raises(ControlEmpty, match="control never started in it"):
+        remembered(plan)
+    said = set()
+    for words in (("drift", "list"), ("dlq", "list"), ("audit", "list"), ("repair", "plan")):
+        done = holdtrue("--format", "json", *words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        said.add(done.stderr)
+    (told,) = said
+    assert "holdtrue worker --control" in told
+    with closing(Database(dsn, application="tests")) as database:
+        assert not database.has_schema()
 
 
 def test_status_reads_what_control_has_remembered(plan: Plan, materialiser: Materialiser) -> None:

@@ -79,6 +79,15 @@ def test_a_table_that_is_not_read_is_told(town: Bank) -> None:
     assert UNREAD not in told[IDLE]
 
 
+def test_where_control_never_started_nothing_is_known_of_drift(town: Bank) -> None:
+    """Lag is shown all the same; no 0, no exit 0."""
+    ran = town.run("--format", "json", "status")
+    assert (ran.returncode, "control never started" in ran.stderr) == (3, True), ran.stderr
+    assert {(row["drift_open"], row["lag_seconds"] is None) for row in json.loads(ran.stdout)["tables"]} == {
+        (None, False)
+    }
+
+
 def test_a_table_that_was_added_comes_with_its_rows_and_one_that_was_removed_is_left(town: Bank) -> None:
     """Kafka gives a member that comes back within its session what it had, whatever it now asks for."""
     replan(town, THING, LATE, IDLE)

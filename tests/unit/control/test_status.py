@@ -19,6 +19,7 @@ from streams.errors import UsageError
 
 FINE = Lag(0.0, 0, "0/10", True)
 PLACE = ("public.t", "cache")
+NOTHING = Remembered()
 FIELDS = {
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
 }  # fmt: skip
@@ -26,7 +27,7 @@ FIELDS = {
 
 def status(
     lag: Lag = FINE,
-    known: Remembered | None = None,
+    known: Remembered | None = NOTHING,
     bound: float | None = 2.0,
     *,
     working: bool = True,
@@ -34,27 +35,31 @@ def status(
     at_source: Sequence[str] = (),
 ) -> dict[str, object]:
     limit = None if bound is None else timedelta(seconds=bound)
-    return row(
-        "public.t", "cache", lag, limit, known or Remembered(), working=working, reach=reach, at_source=at_source
-    )
+    return row("public.t", "cache", lag, limit, known, working=working, reach=reach, at_source=at_source)
 
 
 def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
     """Also before control has remembered anything."""
     line = status()
     assert line.keys() == FIELDS | {"problems"}
-    assert line["problems"] == []
+    assert (line["problems"], line["drift_open"]) == ([], 0)
+
+
+def test_what_nobody_has_remembered_is_not_known() -> None:
+    """Where control has never started: no 0, which would be an answer."""
+    line = status(known=None)
+    assert (line["drift_open"], line["held"], line["verified_through"], line["lag_seconds"]) == (None, None, None, 0.0)
 
 
 @pytest.mark.parametrize(
     ("lag", "known", "bound", "problems"),
     [
-        (FINE._replace(seconds=2.0), None, 2.0, []),
-        (FINE._replace(seconds=2.001), None, 2.0, ["lag is above the bound of 2 s"]),
-        (FINE._replace(seconds=1e6), None, None, []),
+        (FINE._replace(seconds=2.0), NOTHING, 2.0, []),
+        (FINE._replace(seconds=2.001), NOTHING, 2.0, ["lag is above the bound of 2 s"]),
+        (FINE._replace(seconds=1e6), NOTHING, None, []),
         (
             Lag(9.0, 9, None, False),
-            None,
+            NOTHING,
             2.0,
             ["no worker has committed anything, or Kafka has forgotten it: all that is there counts as lag"],
         ),
@@ -63,7 +68,7 @@ def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
         (FINE, Remembered(drift_open={("public.t", "reports"): 3}), 2.0, []),
     ],
 )
-def test_each_problem_is_named(lag: Lag, known: Remembered | None, bound: float | None, problems: list[str]) -> None:
+def test_each_problem_is_named(lag: Lag, known: Remembered, bound: float | None, problems: list[str]) -> None:
     """The bound itself is allowed; another replica's drift is not ours."""
     assert status(lag, known, bound)["problems"] == problems
 
