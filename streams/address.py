@@ -8,11 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from streams.errors import StoreUnavailable
+
 UNREADABLE = "the configured address"
 # A password with an unescaped @, / or : moves into the parts beside it; what does not look like a host, a port and a
 # name is not shown.
 _HOST = re.compile(r"[A-Za-z0-9_.:%,/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.$ -]*")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 # What libpq says when it cannot connect (it gives no error code), as far as it is said again, and what helps.
@@ -44,6 +47,22 @@ def connection_hint(error: BaseException) -> str:
 def _known(error: BaseException) -> str:
     text = str(error)
     return next((known for known in _REASONS if known in text), "")
+
+
+def require_readable(dsn: str, what: str) -> None:
+    """Raises StoreUnavailable where `dsn`, that of `what`, is none. It is not repeated: it may be the password."""
+    if not _readable(dsn):
+        hint = "It must be postgresql://user:password@host:port/database or key=value words."
+        raise StoreUnavailable(f"The DSN of {what} cannot be read.", hint)
+
+
+def _readable(dsn: str) -> bool:
+    try:
+        ports = str(conninfo_to_dict(dsn).get("port") or "").split(",")
+    except psycopg.Error:
+        return False
+    # libpq takes any text for a port, and fails at it like at a server that is away.
+    return all(not port or (_PORT.fullmatch(port) and 0 < int(port) < 65536) for port in ports)
 
 
 def shown(dsn: str) -> str:

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from streams.address import shown
+from streams.address import require_readable, shown
 from streams.connectors.errors import SourceNotSuitable, SourceUnavailable, reason
 from streams.connectors.parts import Published, look
 from streams.connectors.render import Endpoints, as_regex
@@ -99,6 +99,7 @@ def endpoints_of(dsn: str, converter_url: str, password: str = "") -> Endpoints:
 
 def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
     """A connection to the SOT with bounded waits. Raises SourceUnavailable, which names host and database only."""
+    require_readable(dsn, "the source of truth")
     try:
         return psycopg.connect(
             dsn,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from streams.address import connection_reason, shown
+from streams.address import connection_reason, require_readable, shown
 from streams.control.queries import migrations, query
 from streams.errors import HoldtrueError, StoreUnavailable
 
@@ -92,6 +92,7 @@ class Database:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
+            require_readable(self._dsn, "the control database")
             self._connection = psycopg.connect(
                 self._dsn,
                 row_factory=dict_row,

@@ -8,10 +8,9 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
-from streams.address import connection_hint, connection_reason, shown
+from streams.address import connection_hint, connection_reason, require_readable, shown
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PartInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.rows.types import BASE_TYPE
@@ -112,7 +111,8 @@ ORDER BY 1
 @contextmanager
 def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
     """A read-only session on `dsn`; `what` names the database in errors. Raises StoreUnavailable without the DSN."""
-    where = _address(dsn, what)
+    require_readable(dsn, what)
+    where = shown(dsn)
     try:
         connection = psycopg.connect(dsn, connect_timeout=CONNECT_SECONDS, autocommit=True, row_factory=dict_row)
     except psycopg.Error as error:
@@ -196,16 +196,6 @@ def _database(connection: psycopg.Connection[DictRow]) -> DatabaseInfo:
 
 def _names(connection: psycopg.Connection[DictRow], query: LiteralString) -> list[str]:
     return [row["name"] for row in connection.execute(query)]
-
-
-def _address(dsn: str, what: str) -> str:
-    """Host, port and database of a DSN. A DSN that cannot be read is never repeated: it may be the password."""
-    try:
-        conninfo_to_dict(dsn)
-    except psycopg.Error:
-        hint = "It must be postgresql://user:password@host:port/database or key=value words."
-        raise StoreUnavailable(f"The DSN of {what} cannot be read.", hint) from None
-    return shown(dsn)
 
 
 def _refused(error: psycopg.Error, what: str, where: str) -> StoreUnavailable:

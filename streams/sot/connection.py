@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from streams.address import connection_reason, shown
+from streams.address import connection_reason, require_readable, shown
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.rows.canonical import SESSION
 
@@ -29,6 +29,7 @@ def connect(dsn: str, *, application: str) -> psycopg.Connection[tuple[object, .
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
     }
+    require_readable(dsn, "the source of truth")
     try:
         connection = psycopg.connect(
             dsn, connect_timeout=CONNECT_SECONDS, application_name=application, autocommit=True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streams.address import shown
+from streams.address import require_readable, shown
+from streams.errors import StoreUnavailable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,18 @@ def test_a_dsn_is_named_by_host_port_and_database(dsn: str, said: str) -> None:
 def test_a_password_that_was_not_escaped_is_never_shown(dsn: str) -> None:
     """A common mistake must not put the password into logs."""
     assert "3CRET" not in shown(dsn)
+
+
+@pytest.mark.parametrize("dsn", ["S3CRET", "%zz", "postgresql://h:99999/shop", "postgresql://h:S3CRET/shop", "port=0"])
+def test_a_dsn_that_cannot_be_read_is_told_and_not_shown(dsn: str) -> None:
+    """A port that none can be is one of them: libpq would fail at it as at a server that is away."""
+    with pytest.raises(StoreUnavailable, match="The DSN of the control database cannot be read") as caught:
+        require_readable(dsn, "the control database")
+    assert "postgresql://user:password@host:port/database" in str(caught.value)
+    assert "3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://a,b:5433/shop", "postgresql://a:1,b:2/shop", "dbname=shop", "port=5432"])
+def test_a_dsn_that_can_be_read(dsn: str) -> None:
+    """Ports can be left out, or be several."""
+    require_readable(dsn, "the control database")
