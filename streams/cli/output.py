@@ -26,6 +26,14 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
+class _Piped(Console):
+    """A console that leaves a pipe which nobody reads to `main`, as any other output does."""
+
+    def on_broken_pipe(self) -> None:
+        """Goes on with the error that is being handled; rich would end the process with 1."""
+        raise
+
+
 class Output:
     """Where a verb writes. One object per command, so that `--format` and `--quiet` mean the same everywhere."""
 
@@ -35,8 +43,8 @@ class Output:
         # In a pipe there is no width to fit: a table is as wide as its content.
         width = None if sys.stdout.isatty() else PIPE_COLUMNS
         # Keys and reasons are texts of others: brackets and colons in them are no markup.
-        self._out = Console(file=sys.stdout, soft_wrap=True, highlight=False, width=width, markup=False, emoji=False)
-        self.progress = Console(file=sys.stderr, soft_wrap=True, highlight=False, quiet=quiet)
+        self._out = _Piped(file=sys.stdout, soft_wrap=True, highlight=False, width=width, markup=False, emoji=False)
+        self.progress = _Piped(file=sys.stderr, soft_wrap=True, highlight=False, quiet=quiet)
 
     def note(self, text: str) -> None:
         """Say something about the work, for a person, on stderr; silent with `--quiet`."""

@@ -233,7 +233,11 @@ def test_an_answer_that_nobody_takes_is_one_sentence(tmp_path: Path) -> None:
     assert ran.stderr.startswith("error: There is no stdout to answer on.")
 
 
-@pytest.mark.parametrize("words", [("plan", "schema"), ("--help",), ("plan", "check", "--format", "json")], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [("plan", "schema"), ("--help",), ("plan", "check", "--format", "json"), ("doctor",)],
+    ids=str,
+)
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, words: tuple[str, ...]) -> None:
     """As of any command in a pipe to `head`: nothing is said, and the exit code is that of SIGPIPE."""
     reading, writing = os.pipe()
