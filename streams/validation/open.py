@@ -28,6 +28,8 @@ from streams.validation.target import Target
 
 # How long a worker may take to be in its group: one that was started a moment ago is waited for.
 WORKER_SECONDS = 10.0
+# Rows that a store is asked for to see whether it answers.
+PROBE_KEYS = 1_000
 
 
 class Pair(NamedTuple):
@@ -100,9 +102,14 @@ class Opener:
                 Fence(dsn, plan.source.slot, application),
                 exchange,
                 self._partitioner(pair, shape.key_columns),
-                on_silence=partial(self._require_worker, pair.replica),
+                on_silence=partial(self._require_answers, pair),
                 absent_allowed=plan.replicas[pair.replica].absent_allowed,
             )
+
+    def _require_answers(self, pair: Pair) -> None:
+        """Raises NotReady where no worker is there, and StoreUnavailable where it can only be waiting for its store."""
+        self._require_worker(pair.replica)
+        next(self.store(pair).keys(PROBE_KEYS), None)
 
     def _require_worker(self, replica: str) -> None:
         if not has_members(self.bootstrap, self.plan.group(replica), WORKER_SECONDS):

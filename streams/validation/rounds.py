@@ -111,12 +111,12 @@ class Rounds:
         """The other direction: keys the replica lists that it must not hold."""
         target, report = self._target, self._report
         nothing = [0] * target.partitions
-        report.replica_rows = 0
         for listed in target.store.keys(CHUNK_KEYS * target.partitions):
-            report.replica_rows += len(listed)
+            report.replica_rows = (report.replica_rows or 0) + len(listed)
             for partition, mine in self._by_partition(listed).items():
                 for keys in portions(mine, len(mine)):
                     self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
+        report.replica_rows = report.replica_rows or 0  # of a store that was read, and has none
         self._collect(counted=("skipped",), found=found)
 
     def _again(self, found: Open) -> None:

@@ -30,7 +30,8 @@ class Target:
     fence: Fence
     exchange: Exchange
     partitioner: Partitioner
-    # Called when answers stay away; raises NotReady where nobody is there who could answer.
+    # Called when answers stay away; raises NotReady where nobody is there who could answer, and StoreUnavailable where
+    # the store does not.
     on_silence: Callable[[], None]
     # How long owners may say nothing, and a fence may take: who is behind by more is reported, not waited for. Not a
     # bound on the run, which is as long as the table is large.

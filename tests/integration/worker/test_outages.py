@@ -73,7 +73,7 @@ def retried(bank: Bank, store: str) -> Iterator[None]:
 
 
 def test_redis_away(town: Bank, shared_stack: Stack) -> None:
-    """Its worker waits and goes on by itself; the Postgres replica runs on meanwhile."""
+    """Its worker waits and goes on by itself; the Postgres replica runs on meanwhile. A run names it, and ends."""
     with stopped(shared_stack, "redis"):
         with retried(town, "cache"):
             town.sot.execute("UPDATE person SET name = 'redis is away'")
@@ -82,6 +82,9 @@ def test_redis_away(town: Bank, shared_stack: Stack) -> None:
         assert any(town.committed("cache").get(tp, 0) < end for tp, end in town.ends(PERSON).items()), (
             "committed what was not stored"
         )
+        (run,) = town.validate("--table", PERSON, "--replica", "cache")
+        assert (run["outcome"], run["replica_rows"], "Redis" in run["reason"]) == ("incomplete", None, True), run
+        assert run["seconds"] < 100  # a worker that says nothing is waited for longer
     town.wait_caught_up("cache")
     assert town.difference("cache") == {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.checks.request import Depth
+from streams.errors import StoreUnavailable
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
 from streams.rows.digest import Digester
 from streams.sot.reader import SotRead
 from streams.validation import rounds
 from streams.validation.report import Drifted, Report
-from streams.validation.rounds import Rounds
+from streams.validation.rounds import Open, Rounds
 from tests.support.shapes import make_shape
 
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
@@ -121,6 +123,37 @@ def test_suspects_that_a_second_look_does_not_confirm_are_no_drift(monkeypatch: 
     report = _run(_Owner(still=False), monkeypatch)
     assert (report.drift, report.verified, report.failed, report.outcome) == ([], 3, 2, "incomplete")
     assert "run it again" in report.reason
+
+
+class _Store:
+    """Lists these portions of keys, and is away then."""
+
+    def __init__(self, *portions: list[bytes], away: bool = False) -> None:
+        self._portions = portions
+        self._away = away
+
+    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+        """The portions."""
+        yield from self._portions
+        if self._away:
+            raise StoreUnavailable("it is away")
+
+
+@pytest.mark.parametrize(
+    ("store", "counted"),
+    [(_Store(away=True), None), (_Store(KEYS, away=True), len(KEYS)), (_Store(), 0), (_Store(KEYS, KEYS), 10)],
+)
+def test_a_replica_that_was_not_read_has_no_number_of_rows(store: _Store, counted: int | None) -> None:
+    """No 0: nothing was counted. One that went away meanwhile has what was read of it."""
+    target: Any = SimpleNamespace(
+        replica="reports", table="public.t", partitions=1, store=store, exchange=_Owner(still=False),
+        partitioner=SimpleNamespace(partition=lambda key: 0), digester=Digester(SHAPE.mapping_version),
+        silence_seconds=1.0, on_silence=lambda: None,
+    )  # fmt: skip
+    report = Report("run", "reports", "public.t", Depth.checksums)
+    with suppress(StoreUnavailable):
+        Rounds(target, report)._sweep(Open())
+    assert report.replica_rows == counted
 
 
 def test_a_run_that_ends_early_counts_what_it_did_not_decide() -> None:
