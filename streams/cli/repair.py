@@ -80,6 +80,10 @@ def apply(
     try:
         person = by or getpass.getuser()
         outcomes = list(apply_plan(opener, repairs, person, reason, above_threshold=above_threshold))
+    except KeyboardInterrupt:
+        here.out.note("not waited for: what was ordered by now is carried out by the workers all the same")
+        here.out.note(f"holdtrue validate checks it; holdtrue repair apply {file}, again, also ends its drift")
+        raise
     finally:
         opener.close()
     here.out.rows("repairs", [_document(outcome) for outcome in outcomes], _DONE)
