@@ -21,6 +21,8 @@ SchemaId = NewType("SchemaId", int)
 
 # Schemas are immutable, so the cache needs no expiry; a plan has a few schemas per table and version.
 CACHE_MAX: Final = 10_000
+# What the API says beside a 404 of its own: of a subject, a version, a schema, a level.
+_NOT_FOUND: Final = range(40400, 40500)
 _API_HINT: Final = "kafka.registry must be a Confluent-compatible API (Apicurio: …/apis/ccompat/v7)."
 
 
@@ -122,12 +124,12 @@ class Registry:
     def versions(self, subject: Subject) -> list[int]:
         """The subject's versions; empty when it has none."""
         response = self._http.call("GET", f"/subjects/{_part(subject)}/versions")
-        return [] if response.status_code == 404 else self._expect(response, f"list versions of {subject}", list[int])
+        return [] if self._absent(response) else self._expect(response, f"list versions of {subject}", list[int])
 
     def latest(self, subject: Subject) -> tuple[SchemaId, int, Any] | None:
         """(id, version, schema) of the newest version, or None when the subject has none."""
         response = self._http.call("GET", f"/subjects/{_part(subject)}/versions/latest")
-        if response.status_code == 404:
+        if self._absent(response):
             return None
         found = self._expect(response, f"read {subject}", _Version)
         return SchemaId(found.id), found.version, self._parsed(found.schema)
@@ -135,7 +137,7 @@ class Registry:
     def lookup(self, subject: Subject, schema: Any) -> SchemaId | None:
         """The id under which `schema` is registered in `subject`, or None; registers nothing."""
         response = self._http.call("POST", f"/subjects/{_part(subject)}", _payload(schema))
-        if response.status_code == 404:
+        if self._absent(response):
             return None
         return SchemaId(self._expect(response, f"look up {subject}", _Registered).id)
 
@@ -152,7 +154,7 @@ class Registry:
     def compatibility(self, subject: Subject) -> str | None:
         """The subject's own level, or None when it follows the registry's default."""
         response = self._http.call("GET", f"/config/{_part(subject)}")
-        if response.status_code == 404:
+        if self._absent(response):
             return None
         return self._expect(response, f"read the compatibility of {subject}", _Level).compatibilityLevel
 
@@ -164,7 +166,7 @@ class Registry:
     def set_compatibility(self, subject: Subject, level: str) -> bool:
         """Give `subject` its own level. False where the registry keeps none for a subject that has no schema yet."""
         response = self._http.call("PUT", f"/config/{_part(subject)}", {"compatibility": level})
-        if response.status_code == 404:
+        if self._absent(response):
             return False
         self._expect(response, f"set the compatibility of {subject}", dict[str, Any])
         return True
@@ -173,10 +175,19 @@ class Registry:
         """What makes `schema` incompatible with the subject's newest version; empty when nothing does."""
         path = f"/compatibility/subjects/{_part(subject)}/versions/latest?verbose=true"
         response = self._http.call("POST", path, _payload(schema))
-        if response.status_code == 404:
+        if self._absent(response):
             return []
         found = self._expect(response, f"check {subject}", _Compatible)
         return [] if found.is_compatible else found.messages or ["the registry gives no reason"]
+
+    def _absent(self, response: requests.Response) -> bool:
+        """Whether there is no such subject, or schema in it. Raises RegistryRefused for another server's 404."""
+        if response.status_code != 404:
+            return False
+        answer = body(response)
+        if isinstance(answer, dict) and answer.get("error_code") in _NOT_FOUND:
+            return True
+        raise self._foreign()
 
     def _expect(self, response: requests.Response, what: str, shape: type[T]) -> T:
         if response.ok:

@@ -77,7 +77,7 @@ def test_incompatible_schema_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -
 
 def test_lookup_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schema is looked up by content; absent is None."""
-    server = Server(answer(200, {"id": 4}), answer(404, {})).put_in_place(monkeypatch)
+    server = Server(answer(200, {"id": 4}), answer(404, {"error_code": 40403})).put_in_place(monkeypatch)
     registry = Registry(URL)
     assert registry.lookup(T, "long") == 4
     assert registry.lookup(T, "long") is None
@@ -89,7 +89,7 @@ def test_lookup_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_gives_the_registrys_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compatible is an empty list, as is a subject without a schema; else the reasons."""
     bad = answer(200, {"is_compatible": False, "messages": ["READER_FIELD_MISSING_DEFAULT_VALUE"]})
-    Server(bad, answer(200, {"is_compatible": True}), answer(404, {})).put_in_place(monkeypatch)
+    Server(bad, answer(200, {"is_compatible": True}), answer(404, {"error_code": 40401})).put_in_place(monkeypatch)
     registry = Registry(URL)
     assert registry.check(T, "long") == ["READER_FIELD_MISSING_DEFAULT_VALUE"]
     assert registry.check(T, "long") == []
@@ -107,6 +107,21 @@ def test_other_refusals_carry_the_registrys_message(monkeypatch: pytest.MonkeyPa
     Server(answer(403, {"message": "not you"})).put_in_place(monkeypatch)
     with pytest.raises(RegistryRefused, match="403 not you"):
         Registry(URL).set_compatibility(T, "NONE")
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>no such page</html>", b'{"error_code": 404, "message": "HTTP 404 Not Found"}', b"[1]", b""]
+)
+@pytest.mark.parametrize("ask", ["versions", "latest", "lookup", "compatibility", "check"])
+def test_a_page_that_is_not_there_is_no_subject_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, ask: str, content: bytes
+) -> None:
+    """Another server's 404, such as Kafka Connect's: the address is wrong, and nothing is to be registered."""
+    missing = answer(404)
+    missing._content = content
+    Server(missing).put_in_place(monkeypatch)
+    with pytest.raises(RegistryRefused, match="no registry's answer"):
+        getattr(Registry(URL), ask)(*{"lookup": (T, "long"), "check": (T, "long")}.get(ask, (T,)))
 
 
 @pytest.mark.parametrize("content", [b"<html>welcome</html>", b"[1]", b"{}", b'{"schema": "{"}', b'"x"', b""])
