@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.context import context
 from streams.errors import UsageError
+
+if TYPE_CHECKING:
+    from streams.plan.model import Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +40,10 @@ def worker(
     ] = 0,
 ) -> None:  # fmt: skip
     """Keep replicas in step: apply changes, answer checks, carry out repairs."""
-    from streams.kafka.belonging import refuse_another_plans
     from streams.plan.check import load_plan
 
-    plan_path = context(ctx).plan_path
+    call = context(ctx)
+    plan_path = call.plan_path
     plan = load_plan(plan_path)
     os.environ["HOLDTRUE_PLAN"] = str(plan_path.resolve())
     if control or everything:
@@ -52,12 +55,22 @@ def worker(
         from streams.cli.workers import run_all
 
         raise typer.Exit(run_all(plan, plan_path, instance=instance, metrics_port=metrics_port))
+    try:
+        _run(plan, replica, instance, metrics_port)
+    except KeyboardInterrupt:  # while it still waits for a server; once it runs, Faust ends it
+        call.out.note("ended")
+
+
+def _run(plan: Plan, replica: str | None, instance: str, metrics_port: int) -> None:
+    """Until a signal ends it; without a replica, control."""
+    from streams.kafka.belonging import refuse_another_plans
+
     refuse_another_plans(plan)
-    if control:
+    if replica is None:
         from streams.agents.control import run_control
 
         run_control(plan, instance=instance, metrics_port=metrics_port)
     else:
         from streams.agents.run import run_worker
 
-        run_worker(plan, str(replica), instance=instance, metrics_port=metrics_port)
+        run_worker(plan, replica, instance=instance, metrics_port=metrics_port)
