@@ -115,14 +115,17 @@ def delete(ctx: typer.Context, yes: Yes = False, forget: Forget = False) -> None
     if not yes:
         call.out.note(f"would delete the connector {name}{' and its stored offsets' * forget}")
         call.out.note("to do it, add --yes")
+        call.out.done({"name": name, "deleted": False, "forgotten": False})
         return
     connect = _connect(plan)
     if forget:
         _announce_gap(call, plan)
-    if forget and connect.forget(name):
+    if forgotten := forget and connect.forget(name):
         call.out.note(f"connector {name}: offsets deleted; it will start with a snapshot")
-    call.out.note(f"connector {name}: {'deleted' if connect.delete(name) else 'was not there'}")
+    deleted = connect.delete(name)
+    call.out.note(f"connector {name}: {'deleted' if deleted else 'was not there'}")
     call.out.note(f"slot {plan.source.slot} is kept and holds back the SOT's log until it is read or dropped")
+    call.out.done({"name": name, "deleted": deleted, "forgotten": forgotten})
 
 
 def _announce_gap(call: Context, plan: Plan) -> None:

@@ -59,6 +59,11 @@ class Output:
         indent = None if self.fmt is Format.jsonl else 2
         self.text(json.dumps(data, indent=indent, default=str))
 
+    def done(self, data: Mapping[str, Any]) -> None:
+        """Write what was done as one object, for scripts; a person is told of it by notes."""
+        if self.fmt is not Format.table:
+            self.document(data)
+
     def rows(self, name: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], **extra: Any) -> None:
         """Write a list: JSON puts it under `name` beside `extra`; a table shows `columns`, in that order."""
         listed = [dict(row) for row in rows]

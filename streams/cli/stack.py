@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.context import context
-from streams.cli.output import Format
+from streams.cli.output import Format, Output
 from streams.errors import NotReady
 
 if TYPE_CHECKING:
     from streams.local.stack import Stack
+    from streams.local.supervise import ServiceStatus
 
 DataDir = Annotated[
     Path | None,
@@ -43,6 +45,8 @@ def up(
     stack = _stack(data_dir)
     started = stack.up(ConsoleReporter(out.progress), port_base, plugin or ())
     out.note(f"The stack runs in {stack.data}." if started else f"The stack already runs in {stack.data}.")
+    if out.fmt is not Format.table:
+        _show(out, stack)
 
 
 def down(
@@ -57,6 +61,7 @@ def down(
     out.note("The stack is stopped." if ran else "The stack did not run.")
     if wipe:
         out.note(f"{stack.data} is deleted.")
+    out.done({"data_dir": str(stack.data), "stopped": ran, "wiped": wipe})
 
 
 def describe(
@@ -69,18 +74,23 @@ def describe(
 
     out = context(ctx).out
     stack = _stack(data_dir)
-    endpoints = stack.endpoints()
     if env:
-        out.text("\n".join(f"export {name}={shlex.quote(value)}" for name, value in endpoints.environment().items()))
+        found = stack.endpoints().environment()
+        out.text("\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.items()))
         return
-    services = stack.services()
-    extra = {} if out.fmt is Format.table else {"endpoints": asdict(endpoints), "environment": endpoints.environment()}
-    rows = [asdict(each) | {"memory_mb": _megabytes(each.memory_bytes)} for each in services]
-    out.rows("services", rows, _COLUMNS, data_dir=str(stack.data), **extra)
-    down_now = [each for each in services if each.state is not State.running]
+    down_now = [each for each in _show(out, stack) if each.state is not State.running]
     if down_now:
         names = ", ".join(f"{each.service} is {each.state}" for each in down_now)
         raise NotReady(f"The stack is not ready: {names}.", "Start what is missing: holdtrue up")
+
+
+def _show(out: Output, stack: Stack) -> Sequence[ServiceStatus]:
+    """Every server as a row; beside them, but in a table, where they are reached."""
+    endpoints, services = stack.endpoints(), stack.services()
+    extra = {} if out.fmt is Format.table else {"endpoints": asdict(endpoints), "environment": endpoints.environment()}
+    rows = [asdict(each) | {"memory_mb": _megabytes(each.memory_bytes)} for each in services]
+    out.rows("services", rows, _COLUMNS, data_dir=str(stack.data), **extra)
+    return services
 
 
 def _megabytes(size: int | None) -> int | None:

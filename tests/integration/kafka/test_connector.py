@@ -181,7 +181,9 @@ def test_slot_made_anew_fails_visibly_and_a_snapshot_is_the_way_back(empty_site:
     now = site.sot.execute("SELECT pg_current_wal_lsn()").fetchone()
     assert now is not None
     site.log.wait(lambda: site.sot.execute(query, [now[0], slot]).fetchone() == (True,), "an offset after the insert")
-    assert site.run("connectors", "delete", "--yes").exit_code == 0
+    said = {"name": connector_name(site.plan), "forgotten": False}
+    assert json.loads(site.run("connectors", "delete").stdout) == {**said, "deleted": False}
+    assert json.loads(site.run("connectors", "delete", "--yes").stdout) == {**said, "deleted": True}
     free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
     site.log.wait(lambda: site.sot.execute(free, [slot]).fetchone() is not None, "the slot to be left")
     site.sot.execute("SELECT pg_drop_replication_slot(%s)", [slot])

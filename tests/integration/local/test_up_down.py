@@ -106,10 +106,14 @@ def test_state_survives_down_and_up_on_the_same_ports(stack: Stack, run: Run) ->
     """Rows, keys, items, topics, schemas."""
     endpoints = stack.endpoints()
     _write_everywhere(stack)
-    assert run("down").returncode == 0
+    said = {"data_dir": str(stack.data), "wiped": False}
+    assert json.loads(run("--format", "json", "down").stdout) == {**said, "stopped": True}
+    assert json.loads(run("--format", "json", "down").stdout) == {**said, "stopped": False}
     assert {each.state for each in stack.services()} == {State.stopped}
     assert run("stack").returncode == 3
-    assert run("up").returncode == 0
+    started = json.loads(run("--format", "json", "up").stdout)
+    assert {each["state"] for each in started["services"]} == {State.running}
+    assert started["environment"] == endpoints.environment()
     assert stack.endpoints() == endpoints
     assert _read_everywhere(stack) == {"sot": 1, "replica": 1, "control": 1, "redis": b"1", "item": "1", "subject": 1}
     assert "kept" in AdminClient({"bootstrap.servers": endpoints.kafka}).list_topics(timeout=10).topics
