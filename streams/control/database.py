@@ -79,9 +79,13 @@ class Database:
         return len(migrations())
 
     def require_plan(self, plan: str) -> None:
-        """Raises ControlRefused for the database of another plan or of a newer version; `has_schema` must be true."""
+        """Raises ControlRefused for the database of another plan or version; `has_schema` must be true."""
         rows = self.rows("schema_version")
-        self._checked(rows[0] if rows else None, plan)
+        if (version := self._checked(rows[0] if rows else None, plan)) < len(migrations()):
+            raise ControlRefused(
+                f"The control database at {shown(self._dsn)} has version {version}, older than this holdtrue.",
+                "Start control of this version, which brings it up to date: holdtrue worker --control",
+            )
 
     def close(self) -> None:
         """Give the connection back."""

@@ -296,6 +296,18 @@ def test_a_database_of_a_newer_version_is_refused(database: Database, plan: Plan
         database.migrate(plan.name)
 
 
+def test_a_database_of_an_older_version_is_not_read_before_control_has_upgraded_it(
+    database: Database, plan: Plan
+) -> None:
+    """What this version asks for is not there yet: that is no matter of rights."""
+    database.require_plan(plan.name)
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM holdtrue.meta WHERE version = (SELECT max(version) FROM holdtrue.meta)")
+    with pytest.raises(ControlRefused, match="older than this holdtrue") as caught:
+        database.require_plan(plan.name)
+    assert "holdtrue worker --control" in caught.value.hint
+
+
 def test_the_trail_cannot_be_changed_by_a_statement(materialiser: Materialiser, database: Database) -> None:
     """Append-only is also what the database itself enforces."""
     everything(materialiser)
