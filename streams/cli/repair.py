@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from streams.errors import UsageError
 
 if TYPE_CHECKING:
     from streams.cli.output import Output
+    from streams.plan.model import Plan
     from streams.validation.repairing import Outcome
 
 _PLANNED = ("replica", "table", "shown", "kind", "cause", "effect")
@@ -40,7 +41,11 @@ def plan(
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="Only this kind of drift.")] = None,
 ) -> None:
-    """Dry run: write what would be repaired into a file. Changes nothing."""
+    """Dry run: write what would be repaired into a file. Changes nothing.
+
+    Exit 3 where control does not run: what was found since is not in the file.
+    """
+    from streams.cli.running import without_control
     from streams.control.view import opened_with_schema
     from streams.plan.check import load_plan, require_known
     from streams.repair.file import EFFECTS, planned
@@ -52,10 +57,23 @@ def plan(
         raise UsageError(f"No key is repaired of the kind {kind}.", f"There are: {', '.join(EFFECTS)}.")
     filters = {"states": ["open", "repairing"], "kind": kind, "table": table, "replica": replica, "limit": _LIMIT}
     with opened_with_schema(loaded) as database:
-        repairs = planned(loaded.name, database.rows("list_drift", filters))
+        rows = database.rows("list_drift", filters)
+    copied = [row for row in rows if row["table"] in _tables(loaded, row["replica"])]
+    repairs = planned(loaded.name, copied)
     repairs.write(file)
     here.out.rows("items", [asdict(item) for item in repairs.items], _PLANNED, file=str(file), hash=repairs.hash)
+    if len(copied) < len(rows):
+        here.out.note(f"{len(rows) - len(copied)} keys are left out: the plan does not copy their tables any more")
     here.out.note(f"{len(repairs.items)} keys; nothing was changed. To carry it out: holdtrue repair apply {file}")
+    if (behind := without_control(loaded)) is not None:
+        # The file may be good all the same; what was found since is not in it.
+        raise behind
+
+
+def _tables(loaded: Plan, replica: str) -> Container[str]:
+    """What the plan copies to a replica, which may be one that it had before."""
+    spec = loaded.replicas.get(replica)
+    return spec.tables if spec is not None else ()
 
 
 def apply(

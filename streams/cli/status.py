@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from streams.cli.context import context
-from streams.cli.workers import CONTROL
+from streams.cli.running import runs, without_control
 from streams.errors import HoldtrueError, NotReady
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def status(ctx: typer.Context) -> None:
 
     Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
     whether its changes reach Kafka at all; a connector that does not run is exit 3, too.
-    Nothing here needs control to run; what is verified, in drift and held is what control has remembered. Where it has
-    never started that is not known: exit 3.
+    Lag needs no control; what is verified, in drift and held is what control has remembered. Where it does not run, or
+    has never started, that is not known: exit 3.
     """
     from streams.plan.check import load_plan
 
@@ -50,14 +50,19 @@ def status(ctx: typer.Context) -> None:
     source = _source_problem(plan)
     known, unknown = _known(plan)
     rows = _rows(plan, known)
-    if known is not None and not _runs(plan, CONTROL):
-        call.out.note("control does not run: what is verified, in drift and held is as it left it")
+    if known is not None:
+        unknown = without_control(plan)
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
-    if first := source or unknown:
-        raise first
+    if source is not None:
+        raise source
     wrong = sum(1 for row in rows if row["problems"])
     if wrong:
-        raise NotReady(f"{wrong} of {len(rows)} tables are not as the plan wants them.", "See the column problems.")
+        told = f" {unknown.what}" if unknown is not None else ""
+        raise NotReady(
+            f"{wrong} of {len(rows)} tables are not as the plan wants them.{told}", "See the column problems."
+        )
+    if unknown is not None:
+        raise unknown
 
 
 def _source_problem(plan: Plan) -> NotReady | None:
@@ -86,7 +91,7 @@ def _known(plan: Plan) -> tuple[Remembered | None, NotReady | None]:
 def _rows(plan: Plan, known: Remembered | None) -> list[dict[str, Any]]:
     reach, lags = _measured(plan)
     at_source = {} if reach is None else _at_source(plan, lags)
-    working = {replica: _runs(plan, replica) for replica in plan.replicas}
+    working = {replica: runs(plan, replica) for replica in plan.replicas}
     return [
         row(
             table,
@@ -101,13 +106,6 @@ def _rows(plan: Plan, known: Remembered | None) -> list[dict[str, Any]]:
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
     ]
-
-
-def _runs(plan: Plan, name: str) -> bool:
-    """Whether a worker of this replica, or control, is there; one that was killed is for the length of its session."""
-    from streams.kafka.groups import has_members
-
-    return has_members(plan.kafka.bootstrap.resolve(), plan.group(name), within_seconds=0)
 
 
 def _measured(plan: Plan) -> tuple[float | None, dict[str, dict[str, Lag]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from streams.errors import HoldtrueError
 from streams.plan.catalog import TableInfo
 from streams.plan.mapping import Shape
@@ -18,9 +20,13 @@ class NotCarried(HoldtrueError):
     """A mapped column has a type that does not arrive exactly."""
 
 
-def read_shapes(plan: Plan, replica: str) -> dict[str, Shape]:
-    """Table → shape. Raises NoSuchTable, NotCarried, MappingError, and what connecting raises."""
-    mappings = plan.replicas[replica].tables
+def read_shapes(plan: Plan, replica: str, tables: Collection[str] | None = None) -> dict[str, Shape]:
+    """Table → shape, of these tables (None: all of the replica's).
+
+    Raises NoSuchTable, NotCarried, MappingError, and what connecting raises.
+    """
+    mapped = plan.replicas[replica].tables
+    mappings = {table: mapping for table, mapping in mapped.items() if tables is None or table in tables}
     with connected(plan.source.dsn.resolve(), "the source of truth") as connection:
         found = read_tables(connection, list(mappings))
     shapes = {}

@@ -62,21 +62,21 @@ class Opener:
         self.bootstrap = plan.kafka.bootstrap.resolve()
         self.registry = Registry(plan.kafka.registry.resolve())
         self.writer = EventWriter(self.bootstrap, self.registry, client_id="holdtrue-cli")
-        self._shapes: dict[str, dict[str, Shape]] = {}
-        self._stores: dict[str, dict[str, ReplicaTable]] = {}
+        self._shapes: dict[Pair, Shape] = {}
+        self._stores: dict[Pair, ReplicaTable] = {}
 
     def shape(self, pair: Pair) -> Shape:
-        """The shape of a pair's table."""
-        if pair.replica not in self._shapes:
-            self._shapes[pair.replica] = read_shapes(self.plan, pair.replica)
-        return self._shapes[pair.replica][pair.table]
+        """The shape of a pair's table. Another table that does not fit any more is none of its business."""
+        if pair not in self._shapes:
+            self._shapes[pair] = read_shapes(self.plan, pair.replica, [pair.table])[pair.table]
+        return self._shapes[pair]
 
     def store(self, pair: Pair) -> ReplicaTable:
         """The store of a pair's table."""
-        if pair.replica not in self._stores:
-            self.shape(pair)
-            self._stores[pair.replica] = open_replica(self.plan, pair.replica, self._shapes[pair.replica])
-        return self._stores[pair.replica][pair.table]
+        if pair not in self._stores:
+            opened = open_replica(self.plan, pair.replica, {pair.table: self.shape(pair)})
+            self._stores[pair] = opened[pair.table]
+        return self._stores[pair]
 
     @contextmanager
     def target(self, pair: Pair) -> Iterator[Target]:
@@ -129,9 +129,8 @@ class Opener:
 
     def close(self) -> None:
         """Close every store."""
-        for tables in self._stores.values():
-            for store in tables.values():
-                store.close()
+        for store in self._stores.values():
+            store.close()
 
 
 def check_channel(plan: Plan, pair: Pair) -> Channel:
