@@ -63,6 +63,7 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
     Tables that come to others which are read already are published while the connector is stopped, and their rows are
     asked for: it copies them between the changes.
     """
+    from streams.connectors.errors import require_prefix
     from streams.connectors.render import connector_name
     from streams.connectors.render import render as rendered
     from streams.connectors.source import endpoints_of
@@ -72,6 +73,7 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
     dsn = plan.source.dsn.resolve()
     endpoints = endpoints_of(dsn, plan.converter_url.resolve(), password_ref)
     connect = _connect(plan, endpoints.password)
+    require_prefix(plan.kafka.prefix, connector_name(plan), connect.configs())
     _prepare(call, plan, dsn, connect)
     state = _start(connect, connector_name(plan), rendered(plan, endpoints), wait)
     call.out.note(f"connector {state.name}: running")

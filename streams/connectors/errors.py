@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 
@@ -27,6 +27,25 @@ class NotPublished(NotReady):
             f"The publication {publication} does not publish all of {', '.join(tables)}: their changes are lost.",
             "Were they dropped and made anew? Run `holdtrue connectors apply`, then validate them.",
         )
+
+
+class PrefixTaken(HoldtrueError):
+    """Two connectors would write into the same change topics."""
+
+    exit_code = 2
+
+    def __init__(self, prefix: str, other: str) -> None:
+        super().__init__(
+            f"The connector {other} sends under the prefix {prefix} already: rows of both would be in one topic.",
+            "Give this plan another kafka.prefix, or delete the other connector.",
+        )
+
+
+def require_prefix(prefix: str, name: str, configs: Mapping[str, Mapping[str, str]]) -> None:
+    """Raises PrefixTaken where another connector of this Connect cluster than `name` sends under the prefix."""
+    for other, config in configs.items():
+        if other != name and config.get("topic.prefix") == prefix:
+            raise PrefixTaken(prefix, other)
 
 
 class LogBehind(NotReady):

@@ -102,6 +102,14 @@ class _Places(msgspec.Struct):
     offsets: list[_Place] = []
 
 
+class _Info(msgspec.Struct):
+    config: dict[str, str]
+
+
+class _Listed(msgspec.Struct):
+    info: _Info
+
+
 class Connect:
     """Kafka Connect at `url`. `secrets` are texts that no error may contain."""
 
@@ -124,6 +132,12 @@ class Connect:
         """The configuration Connect holds, or None; it may contain the password."""
         response = self._http.call("GET", f"{_path(name)}/config")
         return None if response.status_code == 404 else self._expect(response, f"show {name}", dict[str, str])
+
+    def configs(self) -> dict[str, dict[str, str]]:
+        """Name → configuration, of every connector."""
+        response = self._http.call("GET", "/connectors?expand=info")
+        listed = self._expect(response, "list its connectors", dict[str, _Listed])
+        return {name: each.info.config for name, each in listed.items()}
 
     def state(self, name: str) -> ConnectorState | None:
         """The connector's state, or None when Connect does not know it (or not yet)."""

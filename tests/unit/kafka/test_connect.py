@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import requests
 
+from streams.connectors.errors import PrefixTaken, require_prefix
 from streams.errors import NotReady
 from streams.kafka import connect
 from streams.kafka.connect import (
@@ -65,6 +68,22 @@ def test_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         Connect(URL).wait_running("c", seconds=0)
     assert caught.value.exit_code == 3
     assert "scheduled.rebalance.max.delay.ms" in caught.value.hint
+
+
+@pytest.mark.parametrize(("prefix", "taken"), [("shop", True), ("bank", False), ("sho", False)])
+def test_a_prefix_that_another_connector_sends_under_is_refused(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, taken: bool
+) -> None:
+    """Rows of two sources would be in one topic. Our own connector, and one of another kind, are no others."""
+    configs = {
+        "holdtrue-shop": {"topic.prefix": "shop", "name": "holdtrue-shop"},
+        "holdtrue-bank": {"topic.prefix": "bank", "name": "holdtrue-bank"},
+        "a sink": {"topics": "shop.public.t"},
+    }
+    listed = {name: {"info": {"name": name, "config": config}} for name, config in configs.items()}
+    Server(answer(200, listed)).put_in_place(monkeypatch)
+    with pytest.raises(PrefixTaken, match="holdtrue-shop sends") if taken else nullcontext():
+        require_prefix(prefix, "holdtrue-bank", Connect(URL).configs())
 
 
 @pytest.mark.parametrize(("connector", "task"), [("UNASSIGNED", "RUNNING"), ("RUNNING", "UNASSIGNED")])

@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *, worker: bool, away: bool) -> None:
     monkeypatch.setattr(opening, "has_members", lambda bootstrap, group, seconds: worker)
     opener: Any = Opener.__new__(Opener)
     opener.bootstrap, opener.plan = "h:1", SimpleNamespace(group=lambda replica: replica)
-    opener._stores = {PAIR.replica: {PAIR.table: Store(away=away)}}
+    opener._stores = {PAIR: Store(away=away)}
     opener._require_answers(PAIR)
 
 
