@@ -28,13 +28,13 @@ from streams.agents.table import Budget, TableWork
 from streams.agents.worker import ReplicaWorker
 from streams.changes.visibility import Snapshot
 from streams.errors import NotReady, StoreUnavailable
-from streams.kafka.registry import UnknownSchema
+from streams.kafka.registry import NotAvro, UnknownSchema
 from streams.sot.reader import SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
 from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
-from tests.simulation.log import Partition, partition_of
+from tests.simulation.log import KEY_SCHEMA, Partition, partition_of
 from tests.simulation.sot import key_bytes
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Process:
         self.versions = _Versions(self)
         self.work = TableWork(
             REPLICA, TABLE, SimpleNamespace(on_failure="dead-letter", lag_max=None), world.shape, world.digester,  # type: ignore[arg-type]
-            world.store, _NO_SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
+            world.store, _SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
             self.versions, threads, Budget(2_000), Budget(2_000), lambda: _Partitioner(world.settings.partitions),  # type: ignore[arg-type]
             decoders={2: world.topic},  # type: ignore[dict-item]
         )  # fmt: skip
@@ -476,8 +476,11 @@ class _Requests:
         return self._world.asked[int(value)]
 
 
-def _unknown(schema_id: int) -> Any:
+def _schema(schema_id: int) -> Any:
+    """Keys are prepared as values are: what theirs is named after is there, and nothing to decode them by."""
+    if schema_id == int.from_bytes(KEY_SCHEMA[1:], "big"):
+        raise NotAvro(f"{schema_id} is no Avro.")
     raise UnknownSchema(f"The registry does not know {schema_id}.")
 
 
-_NO_SCHEMAS = SimpleNamespace(schema=_unknown)
+_SCHEMAS = SimpleNamespace(schema=_schema)
