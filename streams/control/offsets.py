@@ -16,6 +16,8 @@ from streams.kafka.admin import KafkaUnavailable, unavailable
 from streams.plan.model import Plan
 
 TIMEOUT_SECONDS: Final = 15.0
+# Clients that have had no answer for so long are not used again.
+RENEW_SECONDS: Final = 60.0
 # The record at an edge may be the tombstone message after a delete, which says nothing: its neighbour does.
 EDGE_RECORDS: Final = 2
 Place = tuple[str, int]
@@ -60,6 +62,8 @@ class Offsets:
         self._schemas = schemas
         self._connect = connect
         self._open: Clients | None = None
+        self._retired: Clients | None = None
+        self._failing_since: float | None = None
 
     def lags(self, plan: Plan, replica: str) -> dict[str, Lag]:
         """Lag by table, for every table of the replica."""
@@ -107,22 +111,36 @@ class Offsets:
 
     def close(self) -> None:
         """Give back the connections."""
-        clients, self._open = self._open, None
-        if clients is not None:
-            clients.consumer.close()
+        for clients in (self._retired, self._open):
+            if clients is not None:
+                clients.consumer.close()
+        self._retired = self._open = None
 
     @contextmanager
     def _clients(self) -> Iterator[Clients]:
-        """The clients, made where there are none. Those of a call that failed are given back, so that the next one has
-        new ones: what they remember of a broker that was killed may keep them from it for good (an older leader epoch).
-        """
+        """The clients, made where there are none; after failures that do not pass the next call has new ones."""
         if self._open is None:
             self._open = self._connect(self._bootstrap)
         try:
             yield self._open
         except (KafkaException, TimeoutError) as error:
-            self.close()
+            self._failed(error)
             raise self._named(error) from None
+        self._failing_since = None
+
+    def _failed(self, error: KafkaException | TimeoutError) -> None:
+        """What clients remember of a broker that was killed may keep them from it for good (an older leader epoch).
+
+        One that nobody answers finds the broker again by itself. And clients that are given back while their broker is
+        away, with calls of theirs under way, have crashed the driver: they are kept until the next ones have failed.
+        """
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        answered = isinstance(error, KafkaException) and error.args[0].code() > 0
+        if answered or now - self._failing_since >= RENEW_SECONDS:
+            if self._retired is not None:
+                self._retired.consumer.close()
+            self._retired, self._open, self._failing_since = self._open, None, None
 
     def _partitions(self, group: str, places: list[Place]) -> dict[Place, PartitionLag]:
         # Ends first: what is committed is then never older than what it is compared with.

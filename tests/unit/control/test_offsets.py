@@ -76,25 +76,51 @@ def test_clients_are_made_by_the_first_call_and_kept_while_they_answer() -> None
         (TimeoutError(), "kafka:9092 did not answer in time."),
     ],
 )
-def test_after_a_failure_clients_are_made_anew(error: Exception, said: str) -> None:
+def test_clients_that_a_broker_refuses_or_does_not_answer_for_long_are_made_anew(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
     """Of a broker that was killed some know an epoch of before, and fail as long as they live."""
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.0)
     broker = Broker(error, None)
     asked = offsets(broker)
     with pytest.raises(KafkaUnavailable, match=said):
         asked.ends([PLACE])
-    assert (broker.made, broker.closed) == (1, 1)
     assert asked.ends([PLACE]) == {PLACE: 7}
     assert broker.made == 2
+
+
+def test_clients_that_nobody_answers_for_a_while_are_kept() -> None:
+    """They find the broker again by themselves."""
+    broker = Broker(TimeoutError())
+    asked = offsets(broker)
+    for _ in range(3):
+        with pytest.raises(KafkaUnavailable):
+            asked.ends([PLACE])
+    assert (broker.made, broker.closed) == (1, 0)
+
+
+def test_clients_are_given_back_when_the_next_ones_have_failed() -> None:
+    """What they have under way is over by then: the driver has crashed of it."""
+    error = failed(KafkaError.FENCED_LEADER_EPOCH, "Older epoch")
+    broker = Broker(error, error, None)
+    asked = offsets(broker)
+    for closed in (0, 1):
+        with pytest.raises(KafkaUnavailable):
+            asked.ends([PLACE])
+        assert broker.closed == closed
+    asked.ends([PLACE])
+    asked.close()
+    assert (broker.made, broker.closed) == (3, 3)
 
 
 def test_records_that_do_not_come_have_the_clients_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that reads goes wrong without saying so."""
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.0)
     broker = Broker(None, None)
     asked = offsets(broker)
     with pytest.raises(KafkaUnavailable, match=r"did not give records of 1 partitions in 0\.01 s"):
         asked._read({PLACE: 0})
-    assert (broker.made, broker.closed) == (1, 1)
     asked.ends([PLACE])
     assert broker.made == 2
 
