@@ -67,6 +67,7 @@ def test_a_worker_killed_on_the_way_finishes_after_its_restart(make_bank: MakeBa
     """Whatever was ordered is done; what was not is ordered again. The other table's rows stay."""
     bank = make_bank("reports", partitions=2)
     bank.apply()
+    bank.control()
     worker = bank.worker("reports", HOLDTRUE_CRASH_AT=f"{step}:1")
     bank.wait_caught_up("reports")
     bank.sot.execute("TRUNCATE person")
@@ -81,6 +82,7 @@ def test_a_backlog_from_before_it_leaves_nothing(make_bank: MakeBank) -> None:
     """Changes that a partition has not seen yet when the TRUNCATE reaches another one."""
     bank = make_bank("reports", partitions=2)
     bank.apply()
+    bank.control()
     bank.sot.execute("UPDATE person SET name = 'old'")
     bank.sot.execute("INSERT INTO person SELECT n, 'old', 'Oslo', NULL, NULL FROM generate_series(1000, 6000) n")
     bank.sot.execute("TRUNCATE person")
