@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,6 @@ from streams.errors import UsageError
 
 if TYPE_CHECKING:
     from streams.cli.output import Output
-    from streams.plan.model import Plan
     from streams.validation.repairing import Outcome
 
 _PLANNED = ("replica", "table", "shown", "kind", "cause", "effect")
@@ -49,6 +48,7 @@ def plan(
     from streams.control.view import opened_with_schema
     from streams.plan.check import load_plan, require_known
     from streams.repair.file import EFFECTS, planned
+    from streams.validation.open import pairs
 
     here = context(ctx)
     loaded = load_plan(here.plan_path)
@@ -58,7 +58,8 @@ def plan(
     filters = {"states": ["open", "repairing"], "kind": kind, "table": table, "replica": replica, "limit": _LIMIT}
     with opened_with_schema(loaded) as database:
         rows = database.rows("list_drift", filters)
-    copied = [row for row in rows if row["table"] in _tables(loaded, row["replica"])]
+    there = set(pairs(loaded, None, None))
+    copied = [row for row in rows if (row["replica"], row["table"]) in there]
     repairs = planned(loaded.name, copied)
     repairs.write(file)
     here.out.rows("items", [asdict(item) for item in repairs.items], _PLANNED, file=str(file), hash=repairs.hash)
@@ -68,12 +69,6 @@ def plan(
     if (behind := without_control(loaded)) is not None:
         # The file may be good all the same; what was found since is not in it.
         raise behind
-
-
-def _tables(loaded: Plan, replica: str) -> Container[str]:
-    """What the plan copies to a replica, which may be one that it had before."""
-    spec = loaded.replicas.get(replica)
-    return spec.tables if spec is not None else ()
 
 
 def apply(

@@ -50,8 +50,6 @@ def status(ctx: typer.Context) -> None:
     source = _source_problem(plan)
     known, unknown = _known(plan)
     rows = _rows(plan, known)
-    if known is not None:
-        unknown = without_control(plan)
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
     if source is not None:
         raise source
@@ -79,11 +77,11 @@ def _source_problem(plan: Plan) -> NotReady | None:
 
 
 def _known(plan: Plan) -> tuple[Remembered | None, NotReady | None]:
-    """What control has remembered; None, and why, where it has never started."""
+    """What control has remembered, and why it may be old; None, and why, where it has never started."""
     from streams.control.view import ControlEmpty, remembered
 
     try:
-        return remembered(plan), None
+        return remembered(plan), without_control(plan)
     except ControlEmpty as error:
         return None, NotReady(f"What is verified, in drift and held is not known. {error.what}", error.hint)
 

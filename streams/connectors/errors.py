@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from streams.address import connection_reason
-from streams.errors import HoldtrueError, NotReady, StoreUnavailable
+from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
 
 _NEW_SNAPSHOT = (
     "Take a new snapshot: `holdtrue connectors delete --forget --yes`, then `holdtrue connectors apply`, then a full "
@@ -29,10 +29,8 @@ class NotPublished(NotReady):
         )
 
 
-class PrefixTaken(HoldtrueError):
+class PrefixTaken(UsageError):
     """Two connectors would write into the same change topics."""
-
-    exit_code = 2
 
     def __init__(self, prefix: str, other: str) -> None:
         super().__init__(

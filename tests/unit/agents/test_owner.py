@@ -264,19 +264,25 @@ async def test_a_loss_does_not_reach_into_the_next_life_of_a_topic(tmp_path: Pat
         assert owner.state.input_offset == 0
 
 
-@pytest.mark.asyncio
-async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path) -> None:
-    """Another partition's offset would have people delete records that nothing is wrong with."""
+async def both_held(folder: Path, refuses: Held) -> tuple[Said, Said]:
+    """A record of partition 2 holds the table, and with it partition 0: what each of them said."""
     work, first, second = table(), Said(), Said()
-    first.refuses, second.refuses = Held(12, "odd"), None
+    first.refuses = refuses
     async with (
-        running(tmp_path, first, work=work, partition=2) as odd,
-        running(tmp_path, second, work=work, partition=0) as other,
+        running(folder, first, work=work, partition=2) as odd,
+        running(folder, second, work=work, partition=0) as other,
     ):
         odd.offer(batch(12, start=0))
         await asyncio.wait_for(first.is_held.wait(), 10)
         other.offer(batch(40, 41, start=0))
         await asyncio.wait_for(second.is_held.wait(), 10)
+    return first, second
+
+
+@pytest.mark.asyncio
+async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path) -> None:
+    """Another partition's offset would have people delete records that nothing is wrong with."""
+    first, second = await both_held(tmp_path, Held(12, "odd"))
     assert first.done == [("held", 2, 12)]
     assert second.done == [("held", 0, 40)]
     assert [hold.held_by for hold in (*first.holds, *second.holds)] == [2, 2]
@@ -287,16 +293,7 @@ async def test_a_hold_names_in_each_partition_a_record_of_its_own(tmp_path: Path
 @pytest.mark.asyncio
 async def test_a_hold_for_no_record_is_as_much_any_partition_s(tmp_path: Path) -> None:
     """Such as a store that refuses the table: nothing would be better without one of the records."""
-    work, first, second = table(), Said(), Said()
-    first.refuses = Held(BEFORE_THE_NEXT, "odd")
-    async with (
-        running(tmp_path, first, work=work, partition=2) as odd,
-        running(tmp_path, second, work=work, partition=0) as other,
-    ):
-        odd.offer(batch(12, start=0))
-        await asyncio.wait_for(first.is_held.wait(), 10)
-        other.offer(batch(40, 41, start=0))
-        await asyncio.wait_for(second.is_held.wait(), 10)
+    first, second = await both_held(tmp_path, Held(BEFORE_THE_NEXT, "odd"))
     assert (first.done, second.done) == ([("held", 2, 12)], [("held", 0, 40)])
     assert [(hold.reason, hold.held_by) for hold in (*first.holds, *second.holds)] == [("odd", None)] * 2
 
