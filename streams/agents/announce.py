@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from faust.types import TP
 
-from streams.agents.events import Events
+from streams.agents.events import Event, Events
 from streams.agents.table import Held, TableWork
 from streams.drift.cause import MISSED_CHANGE
 from streams.drift.continuity import continuity_event
@@ -45,12 +45,14 @@ class Announcer:
         await self._signal(tp, "table-released", {"reason": reason})
 
     async def _signal(self, tp: TP, kind: str, detail: Mapping[str, str]) -> None:
-        work = self._tables[tp.topic]
-        self._events.send(
-            "signals", f"{work.replica}/{work.table}", "signal",
-            {
-                "id": str(uuid4()), "type": kind, "replica": work.replica, "table": work.table,
-                "detail": {**detail, "partition": str(tp.partition)}, "at": datetime.now(UTC),
-            },
-        )  # fmt: skip
+        self._events.send(*signal(self._tables[tp.topic], kind, {**detail, "partition": str(tp.partition)}))
         await self._events.flush()
+
+
+def signal(work: TableWork, kind: str, detail: Mapping[str, str]) -> Event:
+    """A signal about one table of one replica."""
+    record = {
+        "id": str(uuid4()), "type": kind, "replica": work.replica, "table": work.table, "detail": dict(detail),
+        "at": datetime.now(UTC),
+    }  # fmt: skip
+    return ("signals", f"{work.replica}/{work.table}", "signal", record)

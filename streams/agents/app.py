@@ -28,12 +28,13 @@ from streams.kafka.partitions import partitioner_of
 from streams.kafka.registry import Registry
 from streams.kafka.topics import checks_topic, repairs_topic, topics_of
 from streams.kafka.wire import Decoder
+from streams.plan.mapping import Shape
 from streams.plan.model import Plan, TableMapping
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
 from streams.sot.fence import Fence
 from streams.sot.reader import SotReader
-from streams.sot.shapes import read_shapes
+from streams.sot.shapes import find_shapes
 from streams.transport.table import VersionTable
 
 log = logging.getLogger(__name__)
@@ -143,24 +144,43 @@ def _tables(
 ) -> Mapping[str, TableWork]:
     """What is shared per table, by change topic."""
     dsn = plan.source.dsn.resolve()
-    shapes = read_shapes(plan, replica)
+    versions = {
+        table: VersionTable(
+            app, name=table, partitions=plan.tables[table].partitions, folder=folder / table,
+            help=f"what {replica} must hold of {table}",
+        ) for table in plan.replicas[replica].tables
+    }  # fmt: skip
+    shapes, unprepared = _shapes(plan, replica, versions)
     stores = open_replica(plan, replica, shapes)
     budget = Budget(plan.source.reads_per_second)
     tables = {}
     for table, mapping in plan.replicas[replica].tables.items():
-        versions = VersionTable(
-            app, name=table, partitions=plan.tables[table].partitions, folder=folder / table,
-            help=f"what {replica} must hold of {table}",
-        )  # fmt: skip
-        app.tables.add(versions)
-        tables[plan.change_topic(table)] = _table_work(
-            plan, replica, table, mapping, shapes[table], stores[table], registry, dsn, versions, threads, budget
+        app.tables.add(versions[table])
+        tables[plan.change_topic(table)] = work = _table_work(
+            plan, replica, table, mapping, shapes[table], stores[table], registry, dsn, versions[table], threads, budget
         )
+        work.unprepared = unprepared.get(table, "")
     return tables
 
 
+def _shapes(
+    plan: Plan, replica: str, versions: Mapping[str, VersionTable]
+) -> tuple[Mapping[str, Shape], Mapping[str, str]]:
+    """Table → shape; and table → why it is held, where it was kept before and does not fit the SOT any more.
+
+    One that never was kept is an error of the setup, and is raised.
+    """
+    shapes, unfit = find_shapes(plan, replica)
+    for table, error in unfit.items():
+        if not versions[table].was_kept:
+            raise error
+        log.error("%s is held in %s: %s", table, replica, error)
+        shapes[table] = Shape.of_key(table, plan.tables[table].key)
+    return shapes, {table: f"{error} Then start the worker again." for table, error in unfit.items()}
+
+
 def _table_work(
-    plan: Plan, replica: str, table: str, mapping: TableMapping, shape: Any, store: Any, registry: Registry, dsn: str,
+    plan: Plan, replica: str, table: str, mapping: TableMapping, shape: Shape, store: Any, registry: Registry, dsn: str,
     versions: VersionTable, threads: Threads, budget: Budget,
 ) -> TableWork:  # fmt: skip
     sot = SotReader(dsn, shape, application=f"holdtrue {plan.name} {replica}")

@@ -22,7 +22,6 @@ from streams.checks.request import Depth
 from streams.drift.cause import MISSED_CHANGE
 from streams.drift.continuity import continuity_event
 from streams.errors import HoldtrueError, NotReady
-from streams.kafka.registry import UnknownSchema
 from streams.metrics import KEYS_CHECKED
 from streams.repair.rule import counts
 from streams.replicas.base import Held
@@ -136,7 +135,7 @@ class Checks(Requests):
         _require_known(owner)
         return there
 
-    async def not_read(self, tp: TP, offset: int, error: UnknownSchema) -> None:
+    async def not_read(self, tp: TP, offset: int, error: HoldtrueError) -> None:
         """It may have been an order: that changes may be missing is drift, which a full run closes."""
         await super().not_read(tp, offset, error)
         work, about = self._owner_of(self.change_partition(tp)).work, f"{tp.topic}[{tp.partition}]"

@@ -123,6 +123,8 @@ class Owner:
     async def rebuild(self) -> None:
         """Beside `run`: have every key looked up, where the partition is taken over with nothing known of it."""
         await self._taken_over.wait()
+        if self.work.unprepared:
+            return
         rebuild = Rebuild(self.work, self.state, self._applier, self.lock)
         await self._or_hold(rebuild.run)
 
@@ -136,6 +138,10 @@ class Owner:
             await self._hold(Held(BEFORE_THE_NEXT, str(refused)))
 
     async def _work_on(self, records: list[KafkaRecord]) -> None:
+        if self.work.held is not None:
+            raise self.work.held.to(self.tp.partition)
+        if self.work.unprepared:
+            raise Held(BEFORE_THE_NEXT, self.work.unprepared)
         if self._loss_due and self.state.is_blank:
             await self._take_over()
         if records:
@@ -241,10 +247,6 @@ class Owner:
         return taken
 
     async def _handle(self, records: list[KafkaRecord]) -> None:
-        if self.work.held is not None:
-            raise self.work.held.to(self.tp.partition)
-        if self.work.unprepared:
-            raise Held(BEFORE_THE_NEXT, self.work.unprepared)
         started = time.monotonic()
         async with self.lock:
             decoded = await self._applier.handle(self.state, records, self._sweep_ordered)

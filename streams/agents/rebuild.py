@@ -70,7 +70,7 @@ class Rebuild:
         work = self._work
         listed = work.store.keys(REBUILD_KEYS * work.partitions)
         while (keys := await work.threads.run(next, listed, None)) is not None:
-            yield keys
+            yield [key for key in keys if key is not None]
 
 
 def _of(partition: int, opened: Callable[[], Partitioner], keys: Sequence[bytes]) -> list[bytes]:

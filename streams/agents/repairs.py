@@ -120,8 +120,13 @@ class Repairs(Requests):
         await self._events.flush()
 
     async def _fence(self, owner: Owner, keys: list[bytes]) -> Fence:
-        """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership."""
+        """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership.
+
+        Raises NotReady where that is not possible, or the table is held because it does not fit.
+        """
         work = owner.work
+        if work.unprepared:
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {work.unprepared}")
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
         seen = {
             key: token

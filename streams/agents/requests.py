@@ -12,10 +12,13 @@ from typing import Any
 
 from faust.types import TP
 
+from streams.agents.announce import signal
 from streams.agents.events import Event, Events
 from streams.agents.owner import Owner
 from streams.agents.retry import SchemaNotThere, until_available
 from streams.agents.table import Threads
+from streams.control import unreadable
+from streams.errors import HoldtrueError
 from streams.kafka.registry import RegistryRefused, UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat
 from streams.settings import settings
@@ -133,10 +136,7 @@ class Requests(ABC):
             return []
         try:
             request = await self._decoded(record.value)
-        except NotOurFormat as error:
-            log.warning("what is no request at %s[%d]@%d: %s", tp.topic, tp.partition, record.offset, error)
-            return []
-        except UnknownSchema as error:
+        except (NotOurFormat, UnknownSchema) as error:
             await self.not_read(tp, record.offset, error)
             return []
         remaining = (request["deadline"] - datetime.now(UTC)).total_seconds()
@@ -150,9 +150,13 @@ class Requests(ABC):
             log.warning("a request at %s[%d]@%d was not done by its deadline", tp.topic, tp.partition, record.offset)
             return []
 
-    async def not_read(self, tp: TP, offset: int, error: UnknownSchema) -> None:
-        """Pass over what may have been a request: the registry answers, and does not know its schema."""
+    async def not_read(self, tp: TP, offset: int, error: HoldtrueError) -> None:
+        """Pass over what may have been a request: it cannot be read, or the registry does not know its schema."""
         log.error("what may be a request at %s[%d]@%d was passed over: %s", tp.topic, tp.partition, offset, error)
+        place = {"topic": tp.topic, "partition": str(tp.partition), "offset": str(offset)}
+        work = self._owner_of(self.change_partition(tp)).work
+        self._events.send(*signal(work, unreadable.SIGNAL, {**place, "error": error.what}))
+        await self._events.flush()
 
     async def _decoded(self, value: bytes) -> dict[str, Any]:
         """The request. The registry is waited for: an order that was skipped would be carried out by nobody.

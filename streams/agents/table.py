@@ -127,7 +127,7 @@ class TableWork:
     held: Held | None = None
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
-    # Why the store refused this table at the start; its owners hold it.
+    # Why store or SOT could not take part at the start; its owners hold the table, and nothing reads or writes it.
     unprepared: str = ""
     # Held by the partition that is being rebuilt.
     rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)

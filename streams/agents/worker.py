@@ -72,7 +72,7 @@ class ReplicaWorker:
         A table that was kept before and is refused now is held alone: the others run on. One that never was is an
         error of the setup, and is said at once, as is a store that does not let us in.
         """
-        for work in self._tables.values():
+        for work in self._prepared:
             try:
                 work.store.prepare()
             except Refused as refused:
@@ -83,12 +83,17 @@ class ReplicaWorker:
 
     async def forget_tombstones(self, older_than: timedelta) -> None:
         """Have stores drop what a replay can no longer ask for; what they cannot do now they do next time."""
-        for work in self._tables.values():
+        for work in self._prepared:
             try:
                 while await work.threads.run(work.store.forget_tombstones, older_than):
                     pass
             except HoldtrueError as error:
                 log.warning("%s in %s keeps its tombstones until the next round: %s", work.table, work.replica, error)
+
+    @property
+    def _prepared(self) -> list[TableWork]:
+        """The tables that store and SOT can take part in."""
+        return [work for work in self._tables.values() if not work.unprepared]
 
     def offer(self, batch: Batch) -> None:
         """Give a fetch of a change topic to its partition's owner."""

@@ -67,6 +67,8 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
     from streams.connectors.render import connector_name
     from streams.connectors.render import render as rendered
     from streams.connectors.source import endpoints_of
+    from streams.kafka.admin import Topics
+    from streams.kafka.topics import connectors_topics
 
     call = context(ctx)
     plan = _plan(call)
@@ -74,6 +76,7 @@ def apply(ctx: typer.Context, password_ref: PasswordRef = "", wait: Wait = 120.0
     endpoints = endpoints_of(dsn, plan.converter_url.resolve(), password_ref)
     connect = _connect(plan, endpoints.password)
     require_prefix(plan.kafka.prefix, connector_name(plan), connect.configs())
+    Topics(plan.kafka.bootstrap.resolve()).require(list(connectors_topics(plan)))
     _prepare(call, plan, dsn, connect)
     state = _start(connect, connector_name(plan), rendered(plan, endpoints), wait)
     call.out.note(f"connector {state.name}: running")

@@ -11,6 +11,7 @@ import typer
 
 from streams.cli.context import Context, context
 from streams.cli.output import Format
+from streams.plan.catalog import Catalog
 from streams.plan.check import check_document, plan_of
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
@@ -83,10 +84,12 @@ def _live(plan: Plan, document: Document) -> Iterator[Finding]:
                 found = read_catalog(connection, targets)
             yield from postgres_findings(plan, draft, name, replica, source, found)
         else:
-            yield from _store(plan, draft, name, replica)
+            yield from _store(plan, draft, name, replica, source)
 
 
-def _store(plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisReplica) -> Iterator[Finding]:
+def _store(
+    plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisReplica, source: Catalog
+) -> Iterator[Finding]:
     from streams.plan.live_replicas import dynamo_findings
     from streams.replicas.probe import dynamo_keys
     from streams.replicas.redis_client import ping
@@ -96,4 +99,5 @@ def _store(plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisRe
         return
     targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
     endpoint = replica.endpoint.resolve() if replica.endpoint else None
-    yield from dynamo_findings(plan, draft, name, replica, dynamo_keys(replica.region, endpoint, targets))
+    keys = dynamo_keys(replica.region, endpoint, targets)
+    yield from dynamo_findings(plan, draft, name, replica, source, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import psycopg
 
@@ -12,8 +12,8 @@ from streams.control import of_drift, of_letters, of_repairs, of_signals, trail
 from streams.control.audit import Fact
 from streams.control.database import Connection, Database
 from streams.control.queries import query
-from streams.control.run import now
 from streams.control.source import Event
+from streams.control.unreadable import keep
 from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat, Schemas, unframe
 from streams.plan.model import Plan
@@ -94,7 +94,7 @@ class Materialiser:
             events, unreadable = self._decode(topic, partition, fresh)
             facts, refused = _taken(connection, self._handlers[topic], events)
             unreadable += refused
-            facts += [_not_read(connection, place, offset, why) for offset, why in unreadable]
+            facts += [keep(connection, {**place, "offset": offset}, why) for offset, why in unreadable]
             entries = trail.append(connection, facts)
             connection.execute(query("move_progress"), {**place, "next_offset": fresh[-1].offset + 1})
         return Applied(fresh[-1].offset + 1, len(events) - len(refused), len(unreadable), entries)
@@ -155,9 +155,3 @@ def progress(database: Database) -> dict[tuple[str, int], int]:
 def _said_by(record: Record) -> str:
     found = [value for name, value in record.headers or () if name == "ce_source"]
     return found[0].decode(errors="replace") if found else "unknown"
-
-
-def _not_read(connection: Connection, place: dict[str, Any], offset: int, why: str) -> Fact:
-    connection.execute(query("add_unreadable"), {**place, "offset": offset, "error": why})
-    address = f"{place['topic']}/{place['partition']}/{offset}"
-    return Fact(now(), "control", "record.unreadable", address, why, {}, address)

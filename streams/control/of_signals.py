@@ -9,6 +9,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from streams.control import run as runs
+from streams.control import unreadable
 from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
@@ -32,6 +33,8 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
             facts.append(_held(connection, event))
         elif record["type"] == RELEASED:
             facts.append(_released(connection, event))
+        elif record["type"] == unreadable.SIGNAL:
+            facts.append(_unreadable(connection, event))
     return facts
 
 
@@ -60,6 +63,16 @@ def _released(connection: Connection, event: Event) -> Fact:
     partition = _number(detail, "partition") if "partition" in detail else None
     connection.execute(query("end_holds"), {**event.record, "partition": partition})
     return _fact(event, "release", detail.get("reason", ""), {} if partition is None else {"partition": partition})
+
+
+def _unreadable(connection: Connection, event: Event) -> Fact:
+    detail = event.record["detail"]
+    place = {
+        "topic": detail.get("topic", ""),
+        "partition": _number(detail, "partition"),
+        "offset": _number(detail, "offset"),
+    }
+    return unreadable.keep(connection, place, detail.get("error", "no reason given"), said_by=event.said_by)
 
 
 def _number(detail: dict[str, str], name: str) -> int:

@@ -175,7 +175,8 @@ class Offsets:
 
     def _named(self, error: KafkaException | TimeoutError) -> HoldtrueError:
         if isinstance(error, KafkaException):
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            # _NOENT: none of the topics that were asked for is there.
+            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._NOENT):
                 return TopicMissing("A topic of the plan is not there.", "Run: holdtrue topics apply")
             return unavailable(self._bootstrap, error.args[0])
         what = str(error) or "did not answer in time"

@@ -37,6 +37,7 @@ SELECT topic, partition, next_offset FROM holdtrue.progress
 -- name: add_unreadable
 INSERT INTO holdtrue.unreadable (topic, partition, "offset", error)
 VALUES (%(topic)s, %(partition)s, %(offset)s, %(error)s)
+ON CONFLICT DO NOTHING
 
 -- name: drift_states
 SELECT id, state, first_seen, last_seen, times_seen, lives FROM holdtrue.drift WHERE id = ANY(%(ids)s)

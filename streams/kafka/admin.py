@@ -23,6 +23,23 @@ from streams.kafka.topics import Topic
 TIMEOUT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.1
 
+# What to do about a topic with another number of partitions, by its role.
+_OF_THE_PLAN: Final = (
+    "State the number that is there in the plan; more would move keys to other owners. Where some were added to a "
+    "topic in use, keys have moved: make it anew (docs/operations.md)."
+)
+# Nothing of these is needed again: fences and heartbeats are of the moment, and a leader is found anew.
+_MAKE_ANEW: Final = (
+    "Where the plan gives no number it is fixed: with the workers stopped and the connector deleted (holdtrue "
+    "connectors delete --yes), delete the topic with Kafka's own tools; then run `holdtrue topics apply` and "
+    "`holdtrue connectors apply`."
+)
+_ANOTHER_PREFIX: Final = "Topics of drift, results and the trail have fixed numbers: give kafka.topics another prefix."
+_HINTS: Final = {
+    **dict.fromkeys(("changes", "checks", "repairs", "changelog"), _OF_THE_PLAN),
+    **dict.fromkeys(("messages", "heartbeat", "leader"), _MAKE_ANEW),
+}
+
 
 class KafkaUnavailable(StoreUnavailable):
     """No broker answered in time, or one answered that it cannot now."""
@@ -116,9 +133,8 @@ class Topics:
         for topic in topics:
             if existing[topic.name] != topic.partitions:
                 raise TopicMismatch(
-                    f"The topic {topic.name} has {existing[topic.name]} partitions, the plan says {topic.partitions}.",
-                    "State the number that is there in the plan; more would move keys to other owners. Where some were "
-                    "added to a topic in use, keys have moved: make it anew (docs/operations.md).",
+                    f"The topic {topic.name} has {existing[topic.name]} partitions, the plan needs {topic.partitions}.",
+                    _partitions_hint([topic]),
                 )
 
     def lives(self, names: Sequence[str]) -> dict[str, Life]:
@@ -255,7 +271,12 @@ def refuse_differences(verdicts: Sequence[Verdict]) -> None:
     findings = [str(finding) for verdict in verdicts for finding in verdict.findings]
     if not findings:
         return
-    partitions = any(finding.setting == "partitions" for verdict in verdicts for finding in verdict.findings)
-    hint = "Settings: run `holdtrue topics apply --alter`, or change the plan."
-    moved = " Partitions: state the number that is there in the plan; more would move keys to other owners."
-    raise TopicMismatch("Topics are not what the plan needs: " + "; ".join(findings) + ".", hint + partitions * moved)
+    moved = [v.topic for v in verdicts if any(finding.setting == "partitions" for finding in v.findings)]
+    hints = ["Settings: run `holdtrue topics apply --alter`, or change the plan."] * any(map(_alterable, verdicts))
+    hints += [f"Partitions: {_partitions_hint(moved)}"] * bool(moved)
+    raise TopicMismatch("Topics are not what the plan needs: " + "; ".join(findings) + ".", " ".join(hints))
+
+
+def _partitions_hint(topics: Sequence[Topic]) -> str:
+    hints = {_HINTS.get(topic.role, _ANOTHER_PREFIX): None for topic in topics}
+    return " ".join(hints)

@@ -67,12 +67,13 @@ def leader_topic(plan: Plan, replica: str) -> str:
 
 
 def topics_of(plan: Plan) -> list[Topic]:
-    """Every topic of the plan: Debezium's, our own, and those of each replica's Faust app."""
+    """Every topic of the plan: the connector's, our own, and those of each replica's Faust app."""
     own = [_own(plan, *spec) for spec in _OWN]
-    return [*_debezium(plan), *own, *(topic for name in plan.replicas for topic in _of_replica(plan, name))]
+    return [*connectors_topics(plan), *own, *(topic for name in plan.replicas for topic in _of_replica(plan, name))]
 
 
-def _debezium(plan: Plan) -> Iterator[Topic]:
+def connectors_topics(plan: Plan) -> Iterator[Topic]:
+    """What the connector writes to. One that is not there it would make itself, with partitions that nobody chose."""
     for table, source in plan.tables.items():
         yield _topic(plan, plan.change_topic(table), source.partitions, "changes", _delete(plan, plan.kafka.retention))
     # Rows of the signal table travel too: they open and close the windows of incremental snapshots.

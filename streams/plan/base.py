@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A whole number written as one: neither text nor true.
+Whole = Annotated[int, Field(strict=True, ge=1)]
 
 
 class Part(BaseModel):

@@ -11,7 +11,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.text import listed, quoted
-from streams.plan.types import stored
+from streams.plan.types import KeyAttribute, key_attribute, stored
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -39,16 +39,31 @@ def postgres_findings(
 
 
 def dynamo_findings(
-    plan: Plan, draft: Draft, name: str, replica: DynamoReplica, keys: Mapping[str, tuple[str, ...]]
-) -> Iterator[Finding]:
-    """Tables that exist under another key than the plan's; `keys` has the key attributes of those that exist."""
+    plan: Plan, draft: Draft, name: str, replica: DynamoReplica, source: Catalog,
+    keys: Mapping[str, tuple[KeyAttribute, ...]],
+) -> Iterator[Finding]:  # fmt: skip
+    """Keys that DynamoDB cannot have, or that a table has otherwise; `keys`: those of the tables that exist."""
     for table, mapping in replica.tables.items():
-        target = mapping.target(table, "dynamodb")
-        expected = tuple(mapping.columns.rename.get(column, column) for column in plan.tables[table].key)
         path: Path_ = ("replicas", name, "tables", table)
-        if target in keys and keys[target] != expected:
-            message = f"the table {target} has the key {listed(keys[target])}, but the plan's is {listed(expected)}"
-            yield draft.finding("contradictory", path, f"{message}: name another table, or let holdtrue create it")
+        target = mapping.target(table, "dynamodb")
+        shape = _shape(plan, source, table, mapping)
+        if shape is not None:
+            yield from _dynamo_key(draft, path, shape, target, keys.get(target))
+
+
+def _dynamo_key(
+    draft: Draft, path: Path_, shape: Shape, target: str, found: tuple[KeyAttribute, ...] | None
+) -> Iterator[Finding]:
+    columns = [shape.source_columns[index] for index in shape.key_index]
+    expected = tuple(zip(shape.target_key, (key_attribute(column.type) for column in columns), strict=True))
+    for column in columns:
+        if key_attribute(column.type) is None:
+            message = f"the key column {quoted(column.name)} is a {column.type}, which no DynamoDB key can be"
+            yield draft.finding("contradictory", path, f"{message}: keep this table in another kind of replica")
+    if found not in (None, expected):
+        wanted = listed(f"{name} ({kind})" for name, kind in expected)
+        message = f"the table {target} has the key {listed(map(str, found or ()))}, but the plan's is {wanted}"
+        yield draft.finding("contradictory", path, f"{message}: name another table, or let holdtrue create it")
 
 
 def _shape(plan: Plan, source: Catalog, table: str, mapping: TableMapping) -> Shape | None:

@@ -74,6 +74,12 @@ class Shape:
         asked = frozenset(mapping.columns.ask)
         return cls(table, kept, names, read, tuple(key), index, terms, version, asked)
 
+    @classmethod
+    def of_key(cls, table: str, key: Sequence[str]) -> Self:
+        """Of a table whose columns are not known: it names its rows. Nothing may be read or written by it."""
+        columns = tuple(Column(name, "text", nullable=False) for name in key)
+        return cls(table, columns, tuple(key), columns, tuple(key), tuple(range(len(key))), (), "unknown")
+
     @property
     def where_on_key_only(self) -> bool:
         """Whether the key alone decides if a row is kept, so that a delete needs no other column."""

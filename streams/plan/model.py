@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from streams.plan.base import Part
+from streams.plan.base import Part, Whole
 from streams.plan.defaults import resolved
 from streams.plan.duration import Duration
 from streams.plan.names import PlanName, ReplicaName, SlotName, TableName, Text, TopicPrefix
@@ -44,7 +44,7 @@ class Source(Part):
     slot: SlotName
     publication: SlotName
     signal_table: TableName = "holdtrue.signal"
-    reads_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    reads_per_second: Annotated[Whole, Field(le=1_000_000)] = 5000
 
 
 class Converter(Part):
@@ -64,7 +64,7 @@ class Kafka(Part):
     prefix: TopicPrefix
     topics: TopicPrefix = "holdtrue"
     partitions: Partitions
-    replication: Annotated[int, Field(ge=1, le=10)] = 1
+    replication: Annotated[Whole, Field(le=10)] = 1
     retention: Duration
     longest_pause: Duration
 

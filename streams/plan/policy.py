@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from streams.plan.base import Part
+from streams.plan.base import Part, Whole
 from streams.plan.duration import Duration
 
 Mode = Literal["replicate", "invalidate", "verify"]
@@ -55,7 +55,7 @@ class Validation(Part):
 
     depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
     every: Duration
-    sample: Annotated[int, Field(ge=1)] | None = None
+    sample: Whole | None = None
     scrub_period: Duration | None = None
 
 
@@ -63,8 +63,8 @@ class Repair(Part):
     """Which kinds of drift are repaired without being asked, and what bounds every repair."""
 
     automatic: tuple[DriftKind, ...]
-    stop_above: Annotated[int, Field(ge=1, description="Drifted keys above which a repair stops and asks.")] = 1000
-    rows_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    stop_above: Annotated[Whole, Field(description="Drifted keys above which a repair stops and asks.")] = 1000
+    rows_per_second: Annotated[Whole, Field(le=1_000_000)] = 500
 
 
 # What a plan without validation gets: counts, beside the lag that is always measured. `plan check` says so every time.

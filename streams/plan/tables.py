@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from streams.plan.base import Part
+from streams.plan.base import Part, Whole
 from streams.plan.conditions import Condition
 from streams.plan.names import ColumnName, Text
 from streams.plan.policy import Policies
 
 PARTITIONS_MAX: Final = 1000
-Partitions = Annotated[int, Field(ge=1, le=PARTITIONS_MAX)]
+Partitions = Annotated[Whole, Field(le=PARTITIONS_MAX)]
 
 
 class SourceTable(Part):

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class KeyAttribute(NamedTuple):
+    """One of the one or two attributes that are a DynamoDB table's key; type: N, B or S."""
+
+    name: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.type})"
 
 
 class Kind(StrEnum):
@@ -38,6 +48,7 @@ NAMES: Final[Mapping[Kind, tuple[str, ...]]] = {
     ),
 }
 KIND_OF: Final = {name: kind for kind, names in NAMES.items() for name in names}
+_KEY_ATTRIBUTES: Final = {Kind.integer: "N", Kind.numeric: "N", Kind.bytes: "B", Kind.boolean: None}
 SUPPORTED: Final = frozenset(KIND_OF)
 # Keys of these types can be asked for by key in checks and repairs: their Kafka key is known from their text.
 KEY_TYPES: Final = frozenset(("int2", "int4", "int8", "text", "varchar", "uuid", "bytea", "bool"))
@@ -96,6 +107,11 @@ def askable(type_name: str, sort: str) -> bool:
     if sort in _ASKABLE_SORTS:
         return type_name.removeprefix("_") not in REFUSED or type_name.removeprefix("_") in ASKABLE
     return refusal(type_name, sort) is None or (type_name in ASKABLE and not sort)
+
+
+def key_attribute(type_name: str) -> str | None:
+    """The type of a DynamoDB key attribute that holds such a column: N, B or S; None where no key can."""
+    return _KEY_ATTRIBUTES.get(KIND_OF.get(type_name, Kind.text), "S")
 
 
 def stored(type_name: str) -> str:

@@ -100,8 +100,11 @@ class ReplicaTable(Protocol):
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
         """All keys with a live row, in chunks of at most about `chunk`, for sweeps and counts."""
 
-    def keys(self, chunk: int) -> Iterator[list[bytes]]:
-        """The keys of all rows the store lists, whoever wrote them, in chunks of about `chunk`: for sweeps."""
+    def keys(self, chunk: int) -> Iterator[Sequence[bytes | None]]:
+        """The keys of all rows the store lists, whoever wrote them, in chunks of about `chunk`: for sweeps.
+
+        None for a row under a key that no row of the table can have, where the store holds nothing but the table.
+        """
 
     def count(self) -> int:
         """Number of live rows, as the store itself counts them."""

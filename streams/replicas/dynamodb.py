@@ -100,15 +100,20 @@ class DynamoTable:
 
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
         """All live rows, read consistently; items whose key no row of the table can have are left out."""
-        for page in self._pages(Limit=chunk):
-            known = [self._known(item) for item in page.get("Items", ())]
-            rows = [(key, held) for key, held in known if key is not None and held.row is not None]
-            if rows:
+        for found in self._live(chunk):
+            if rows := [(key, held) for key, held in found if key is not None]:
                 yield rows
 
-    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+    def _live(self, chunk: int) -> Iterator[list[tuple[bytes | None, Held]]]:
+        for page in self._pages(Limit=chunk):
+            known = [self._known(item) for item in page.get("Items", ())]
+            if live := [(key, held) for key, held in known if held.row is not None]:
+                yield live
+
+    def keys(self, chunk: int) -> Iterator[list[bytes | None]]:
         """Keys of live items. A scan costs what it reads, whatever it gives, so it reads whole items."""
-        return ([key for key, _ in rows] for rows in self.scan(chunk))
+        for rows in self._live(chunk):
+            yield [key for key, _ in rows]
 
     def count(self) -> int:
         """Number of items that are not tombstones, counted by DynamoDB."""

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from streams.plan.mapping import Shape
+from streams.plan.types import key_attribute
 from streams.replicas.base import Held, Refused
 from streams.replicas.foreign import foreign, foreign_row
 from streams.replicas.kinds import is_plain_number, possible
@@ -28,7 +29,6 @@ DIGITS_MAX: Final = 38
 _KEY_BYTES_MAX: Final = (2048, 1024)  # of a partition key, of a sort key
 _LARGEST, _SMALLEST = 125, -130  # exponents of the first digit of a number
 _IS_TOKEN: Final = re.compile("[0-9a-f]{32}").fullmatch
-_KEY_TYPES: Final = {Kind.integer: "N", Kind.numeric: "N", Kind.bytes: "B"}
 
 
 class Unstorable(Exception):
@@ -205,14 +205,16 @@ def _key_types(shape: Shape, types: tuple[str, ...]) -> dict[str, str]:
             f"The key of {shape.table} has {len(shape.key_index)} columns; a DynamoDB key has at most two.",
             "Keep this table in another kind of replica.",
         )
-    kinds = {shape.target_columns[index]: kind_of(types[index]) for index in shape.key_index}
-    for column, kind in kinds.items():
-        if kind is Kind.boolean:
+    found: dict[str, str] = {}
+    for index in shape.key_index:
+        column, attribute = shape.target_columns[index], key_attribute(types[index])
+        if attribute is None:
             raise Refused(
-                f"The key column {column!r} of {shape.table} is a {kind}, which no DynamoDB key can be.",
+                f"The key column {column!r} of {shape.table} is a {types[index]}, which no DynamoDB key can be.",
                 "Keep this table in another kind of replica.",
             )
-    return {column: _KEY_TYPES.get(kind, "S") for column, kind in kinds.items()}
+        found[column] = attribute
+    return found
 
 
 def _check_names(shape: Shape, names: Names) -> None:

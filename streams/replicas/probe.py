@@ -11,11 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from streams.address import without_credentials
 from streams.errors import StoreUnavailable
+from streams.plan.types import KeyAttribute
 
 TIMEOUT_SECONDS: Final = 5
 
 
-def dynamo_keys(region: str, endpoint: str | None, tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def dynamo_keys(region: str, endpoint: str | None, tables: Iterable[str]) -> dict[str, tuple[KeyAttribute, ...]]:
     """The key attributes of those of `tables` that exist, partition key first. Raises StoreUnavailable."""
     settings = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
     endpoint = endpoint and without_credentials(endpoint)
@@ -32,10 +33,11 @@ def dynamo_keys(region: str, endpoint: str | None, tables: Iterable[str]) -> dic
     return {table: key for table, key in found.items() if key is not None}
 
 
-def _dynamo_key(client: Any, table: str) -> tuple[str, ...] | None:
+def _dynamo_key(client: Any, table: str) -> tuple[KeyAttribute, ...] | None:
     try:
         described = client.describe_table(TableName=table)["Table"]
     except client.exceptions.ResourceNotFoundException:
         return None
+    types = {item["AttributeName"]: item["AttributeType"] for item in described["AttributeDefinitions"]}
     schema = sorted(described["KeySchema"], key=lambda item: item["KeyType"] != "HASH")
-    return tuple(item["AttributeName"] for item in schema)
+    return tuple(KeyAttribute(item["AttributeName"], types[item["AttributeName"]]) for item in schema)

@@ -50,12 +50,12 @@ class Report:
     moving: set[bytes] = field(default_factory=set)
     reason: str = ""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    # Depth `counts`: by how many rows the sides differ, of which no key is known.
+    # By how many rows the sides differ of which no key is known, or none that a row of the table can have.
     count_differs: int = 0
 
     @property
     def drift_found(self) -> int:
-        """Keys in drift; for counts, by how many rows the sides differ."""
+        """Keys in drift, and by how many rows the sides differ besides."""
         return len(self.drift) + self.count_differs
 
     def end_early(self, reason: str) -> None:

@@ -111,12 +111,17 @@ class Rounds:
         """The other direction: keys the replica lists that it must not hold."""
         target, report = self._target, self._report
         nothing = [0] * target.partitions
+        nameless = 0
         for listed in target.store.keys(CHUNK_KEYS * target.partitions):
             report.replica_rows = (report.replica_rows or 0) + len(listed)
-            for partition, mine in self._by_partition(listed).items():
+            nameless += listed.count(None)
+            for partition, mine in self._by_partition(key for key in listed if key is not None).items():
                 for keys in portions(mine, len(mine)):
                     self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)
         report.replica_rows = report.replica_rows or 0  # of a store that was read, and has none
+        if nameless:
+            report.count_differs = nameless
+            report.reason = f"{nameless} rows of the replica have keys that no row of the table can have: remove them"
         self._collect(counted=("skipped",), found=found)
 
     def _again(self, found: Open) -> None:

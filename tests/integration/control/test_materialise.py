@@ -231,6 +231,15 @@ def test_what_no_index_takes_is_kept_and_stops_nothing(materialiser: Materialise
     assert (done.next_offset, done.taken, done.unreadable) == (2, 1, 1)
 
 
+def test_what_a_worker_could_not_read_is_kept_once(materialiser: Materialiser, database: Database) -> None:
+    """It tells again after a restart."""
+    place = {"topic": "holdtrue.checks.cache.public.t", "partition": "2", "offset": "7"}
+    told = [signal(number, "record-unreadable", {**place, "error": "not in the wire format"}) for number in (0, 1)]
+    materialiser.apply(SIGNALS, 0, told)
+    assert database.rows("count_unreadable") == [{"topic": place["topic"], "count": 1}]
+    assert audited(database) == [("record.unreadable", f"{place['topic']}/2/7")]
+
+
 def test_a_record_that_is_not_ours_is_kept_and_stops_nothing(materialiser: Materialiser, database: Database) -> None:
     """Bytes of somebody else on our topic, and a compaction marker."""
     done = materialiser.apply(DRIFT, 0, [Record(0, b"nonsense"), Record(1, None), drift(2, "open")])

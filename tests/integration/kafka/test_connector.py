@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from streams.connectors.render import connector_name
-from streams.errors import NotReady
+from streams.errors import HoldtrueError, NotReady
+from streams.kafka.admin import TopicMismatch, Topics
 from streams.kafka.connect import Connect, ConnectorFailed
-from streams.kafka.topics import heartbeat_topic, message_topic
+from streams.kafka.topics import heartbeat_topic, message_topic, topics_of
 from tests.integration.kafka.conftest import Site
 from tests.integration.kafka.log import Record
 
@@ -154,11 +156,37 @@ def test_absent_connector_is_not_ready(empty_site: Callable[[], Site]) -> None:
     assert "connectors apply" in result.exception.hint
 
 
+def test_topics_come_before_their_connector(empty_site: Callable[[], Site]) -> None:
+    """Connect would make them itself, with partitions that the plan has no say in."""
+    site = empty_site()
+    for verb in (("connectors", "apply"), ("status",)):
+        result = site.run(*verb)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, HoldtrueError)
+        assert "holdtrue topics apply" in result.exception.hint
+    assert (
+        site.sot.execute("SELECT FROM pg_publication WHERE pubname = %s", [site.plan.source.publication]).rowcount == 0
+    )
+
+
+def test_a_topic_with_other_partitions_than_it_must_have(empty_site: Callable[[], Site]) -> None:
+    """What can be done about it depends on what it is for; the plan gives no number for the fences' topic."""
+    site = empty_site()
+    wrong = [replace(topic, partitions=3) for topic in topics_of(site.plan) if topic.role in ("messages", "drift")]
+    Topics(os.environ["HOLDTRUE_KAFKA"]).apply(wrong)
+    result = site.run("topics", "apply")
+    assert isinstance(result.exception, TopicMismatch)
+    assert "delete the topic with Kafka's own tools" in result.exception.hint
+    assert "another prefix" in result.exception.hint
+    assert "State the number" not in result.exception.hint
+
+
 def test_wrong_password_is_refused_without_being_shown(
     empty_site: Callable[[], Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is created and the password appears nowhere."""
     site = empty_site()
+    assert site.run("topics", "apply").exit_code == 0
     scheme, _, rest = os.environ["HOLDTRUE_SOT_DSN"].partition("://")
     user, _, place = rest.rpartition("@")
     monkeypatch.setenv("HOLDTRUE_SOT_DSN", f"{scheme}://{user.partition(':')[0]}:geheim@{place}")

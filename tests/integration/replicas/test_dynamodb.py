@@ -174,11 +174,14 @@ def test_rogue_attributes_are_content_and_go_with_the_next_write(table: DynamoTa
     assert table.read([b"1"]) == {b"1": Held(token(2), ROW)}
 
 
-def test_an_item_whose_key_no_row_can_have_is_counted_but_not_listed(table: DynamoTable, client: Any) -> None:
-    """Nothing could be asked of the SOT about key 1.5; the count shows that there is one row too many."""
+def test_an_item_whose_key_no_row_can_have_is_counted_and_listed_without_it(table: DynamoTable, client: Any) -> None:
+    """Nothing could be asked of the SOT about key 1.5; that there is one row too many is told."""
     client.put_item(TableName=table.table, Item={"aid": {"N": "1.5"}, "note": {"S": "x"}})
     assert table.count() == 1
     assert list(table.scan(10)) == []
+    assert list(table.keys(10)) == [[None]]
+    client.put_item(TableName=table.table, Item={"aid": {"N": "1.5"}, "holdtrue_dead": {"BOOL": True}})
+    assert list(table.keys(10)) == []
 
 
 def test_a_stopped_service_is_unavailable_and_nothing_waits_long() -> None:

@@ -149,12 +149,14 @@ def test_nobody_is_accused_of_what_the_store_refused(town: Bank) -> None:
 
 
 def test_garbage_on_a_request_topic_does_not_stop_checks(town: Bank) -> None:
-    """Requests are ours alone; whatever else lies there is passed over."""
+    """Requests are ours alone; whatever else lies there is passed over, and told."""
     town.produce(town.own_topic(f"checks.reports.{THING}"), b"garbage")
     town.produce(town.own_topic(f"checks.reports.{THING}"), None, partition=1)
     town.produce(town.own_topic(f"repairs.reports.{THING}"), b"\x00garbage")
     results = town.validate("--replica", "reports")
     assert [each["outcome"] for each in results] == ["correct", "correct"], results
+    told = town.wait_event("signals", type="record-unreadable", replica="reports")["detail"]
+    assert (told["topic"], told["offset"]) == (town.own_topic(f"checks.reports.{THING}"), "0")
 
 
 def test_workers_are_alive_after_all_of_this(town: Bank) -> None:

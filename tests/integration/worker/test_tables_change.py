@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import psycopg
 import pytest
@@ -56,10 +57,14 @@ def replan(bank: Bank, *tables: str) -> None:
     bank.worker("reports")
 
 
+def status(bank: Bank) -> dict[str, dict[str, Any]]:
+    """What `status` says, by table."""
+    return {row["table"]: row for row in json.loads(bank.run("--format", "json", "status").stdout)["tables"]}
+
+
 def problems(bank: Bank) -> dict[str, list[str]]:
-    """What `status` says of each table."""
-    told = json.loads(bank.run("--format", "json", "status").stdout)["tables"]
-    return {row["table"]: row["problems"] for row in told}
+    """Of each table."""
+    return {table: row["problems"] for table, row in status(bank).items()}
 
 
 def seen_published(bank: Bank) -> set[str]:
@@ -184,3 +189,29 @@ def test_what_was_asked_for_is_not_lost_with_the_connector_that_should_read_it(t
         assert source.prepare(connection, loaded).asked == ()
     replan(town, THING, LATE, IDLE, LAST, PERSON)
     town.wait_equal("reports")
+
+
+def test_a_worker_that_starts_without_one_of_its_tables_keeps_the_others(town: Bank) -> None:
+    """It is held with the reason until the source has it again; a repair ordered meanwhile writes nothing."""
+    (running,) = [worker for worker in town.workers if worker.process.poll() is None]
+    assert stop_all([running]) == [0]
+    town.change("UPDATE late SET note = 'before it went' WHERE id = 2", "ALTER TABLE late RENAME TO elsewhere")
+    town.change("UPDATE thing SET note = 'while it is gone' WHERE id = 7")
+    running = town.worker("reports")
+    wait_until(lambda: town.actual("reports", THING)["7",]["note"] == "while it is gone", "the others to be kept")
+    control = town.control()
+    gone = "has no table public.late"
+    wait_until(
+        lambda: gone in str(status(town)[LATE]["held"]), lambda: f"the hold to be told, not {status(town)[LATE]}"
+    )
+    town.change("ALTER TABLE elsewhere RENAME TO late")
+    (found,) = town.validate("--depth", "checksums", "--table", LATE)
+    assert found["outcome"] == "incomplete"
+    assert gone in found["reason"]
+    assert stop_all([running]) == [0]
+    town.worker("reports")
+    wait_until(lambda: town.actual("reports", LATE)["2",]["note"] == "before it went", "the table to be kept again")
+    # It was not published either for a while.
+    assert [each["outcome"] for each in town.validate("--depth", "checksums", "--table", LATE)] == ["correct"]
+    wait_until(lambda: not any(problems(town).values()), lambda: f"no problems, not {problems(town)}")
+    assert stop_all([control]) == [0]

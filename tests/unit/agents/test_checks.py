@@ -65,7 +65,9 @@ async def test_what_may_have_been_an_order_is_drift_of_its_table() -> None:
     events = SimpleNamespace(send=lambda *event: said.append(event), flush=AsyncMock())
     agent = Checks(lambda tp: owner, nothing, nothing, nothing, nothing, events, {"asked": "changes"}, nothing)
     await agent.not_read(TP("asked", 2), 7, UnknownSchema("not known"))
-    ((topic, _, _, event),) = said
+    (_, _, _, signal), (topic, _, _, event) = said
+    assert signal["type"] == "record-unreadable"
+    assert signal["detail"] == {"topic": "asked", "partition": "2", "offset": "7", "error": "not known"}
     assert (topic, event["kind"], event["state"], event["table"]) == ("drift", "continuity", "open", "public.t")
     assert "at offset 7 of asked[2]" in event["reason"]
 

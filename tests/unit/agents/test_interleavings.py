@@ -19,6 +19,7 @@ from streams.agents.repairs import NOT_FENCED, Fence, Repairs
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
+from streams.errors import NotReady
 from streams.replicas.base import Held, Outcome, Result
 from streams.replicas.memory import MemoryTable
 from streams.rows.digest import Digester, bucket_of
@@ -58,6 +59,7 @@ class _Owner:
         self.work = SimpleNamespace(
             replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
             threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=_Changelog(), labels=("t", "r"),
+            unprepared="",
         )  # fmt: skip
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -117,6 +119,13 @@ async def test_a_token_that_came_after_the_fence_is_not_overruled(owner: _Owner,
     with pytest.raises(Exception, match="not ours"):
         await repairs._repair(owner, b"1", fence)  # type: ignore[arg-type]
     assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 9, 0), NEW)}
+
+
+async def test_nothing_is_repaired_of_a_table_that_does_not_fit(owner: _Owner, repairs: Repairs) -> None:
+    """Its columns are not known: a row that was read would be one of keys alone."""
+    owner.work.unprepared = "the SOT has no such table"
+    with pytest.raises(NotReady, match="the SOT has no such table"):
+        await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
 
 
 async def test_settling_of_suspicions_ends_with_its_owner(owner: _Owner, repairs: Repairs) -> None:

@@ -340,6 +340,20 @@ async def test_a_table_that_is_held_names_the_record_behind_the_batch_in_hand(tm
 
 
 @pytest.mark.asyncio
+async def test_a_table_that_does_not_fit_is_held_and_nothing_of_it_rebuilt(tmp_path: Path) -> None:
+    """What is read by a shape that knows only the key would be written as the row."""
+    work, said = table(), Said()
+    work.unprepared = "no such table"
+    async with running(tmp_path, said, work=work) as owner:
+        owner.state.take_over(5, 1, 1)
+        owner._taken_over.set()
+        await asyncio.wait_for(owner.rebuild(), 1)
+        owner.offer(batch(0, 1))
+        await asyncio.wait_for(said.is_held.wait(), 1)
+    assert said.done == [("held", 0, 0)]
+    assert said.holds[0].reason == "no such table"
+
+
 async def test_a_partition_that_was_resumed_is_paused_again(tmp_path: Path) -> None:
     """Faust resumes, after a rebalance, what its owner had paused at its start: nothing else would bound what waits."""
     work, consumer = table(), Consumer()

@@ -202,6 +202,8 @@ def test_only_a_missing_validation_is_filled_in(tmp_path: Path) -> None:
         (("key: [tid], ", "key: tid, "), "tables.public.pgbench_tellers.key"),
         (("[tid], partitions: 1", "[tid], partitions: 1001"), "tables.public.pgbench_tellers.partitions"),
         (("[tid], partitions: 1", "[tid], partitions: 0"), "tables.public.pgbench_tellers.partitions"),
+        (("[tid], partitions: 1", "[tid], partitions: true"), "tables.public.pgbench_tellers.partitions"),
+        (("[tid], partitions: 1", "[tid], partitions: '4'"), "tables.public.pgbench_tellers.partitions"),
         (("key: [tid], ", "key: [tid, tid], "), "tables.public.pgbench_tellers"),
         (("  public.pgbench_tellers: {key", "  Pg Tellers: {key"), "tables.Pg Tellers"),
         (("  lookup:", "  Look Up:"), "replicas.Look Up"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from streams.plan.live import source_findings
 from streams.plan.live_replicas import dynamo_findings, postgres_findings
 from streams.plan.load import parse_document
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica
+from streams.plan.types import KeyAttribute
 from tests.unit.plan.plans import edited
 
 ACCOUNTS = "public.pgbench_accounts"
@@ -396,17 +398,34 @@ def test_a_replica_that_is_the_source_itself() -> None:
     assert ["source of truth itself" in f.message for f in _replica(SOURCE)] == [True] * 3
 
 
-def test_dynamo_tables_with_another_key() -> None:
-    """A table that exists is used only if its key is the plan's."""
-    document = parse_document(edited(), "p")
+def _lookup(
+    found: Mapping[str, tuple[KeyAttribute, ...]], *edits: tuple[str, str], source: Catalog = SOURCE
+) -> list[Finding]:
+    document = parse_document(edited(*edits), "p")
     plan = Plan.model_validate(document.data)
     replica = plan.replicas["lookup"]
     assert isinstance(replica, DynamoReplica)
-    draft = Draft(document)
-    assert list(dynamo_findings(plan, draft, "lookup", replica, {"accounts": ("aid",)})) == []
-    assert list(dynamo_findings(plan, draft, "lookup", replica, {})) == []
-    [finding] = dynamo_findings(plan, draft, "lookup", replica, {"accounts": ("id", "sort")})
-    assert "has the key id and sort, but the plan's is aid" in finding.message
+    return list(dynamo_findings(plan, Draft(document), "lookup", replica, source, found))
+
+
+def test_dynamo_tables_with_another_key() -> None:
+    """A table that exists is used only if its key is the plan's, by name and type."""
+    aid = KeyAttribute("aid", "N")
+    assert _lookup({"accounts": (aid,)}) == []
+    assert _lookup({}) == []
+    [finding] = _lookup({"accounts": (aid, KeyAttribute("sort", "S"))})
+    assert "has the key aid (N) and sort (S), but the plan's is aid (N)" in finding.message
+    [finding] = _lookup({"accounts": (KeyAttribute("aid", "S"),)})
+    assert "has the key aid (S), but the plan's is aid (N)" in finding.message
+
+
+def test_a_key_that_dynamo_cannot_have() -> None:
+    """Whether the table is there or not."""
+    columns = tuple(replace(each, type="bool") if each.name == "aid" else each for each in TABLES[ACCOUNTS].columns)
+    source = Catalog(DATABASE, {**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], columns=columns)})
+    every_row = ('        where: [{column: aid, op: "<=", value: 20000}]\n', "")
+    [finding] = _lookup({}, every_row, source=source)
+    assert "the key column aid is a bool, which no DynamoDB key can be" in finding.message
 
 
 def test_values_of_an_enum_that_a_replica_lacks() -> None:

@@ -164,7 +164,7 @@ def test_an_item_whose_key_no_row_can_have_has_no_row_key(number: str) -> None:
     ("columns", "key", "words"),
     [
         ({"a": "int4", "b": "int4", "c": "int4"}, ["a", "b", "c"], "at most two"),
-        ({"a": "bool"}, ["a"], "boolean"),
+        ({"a": "bool"}, ["a"], "is a bool"),
         ({"a": "int4", "holdtrue_token": "text"}, ["a"], "holdtrue_token"),
     ],
 )

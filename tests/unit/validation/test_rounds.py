@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
@@ -128,15 +128,27 @@ def test_suspects_that_a_second_look_does_not_confirm_are_no_drift(monkeypatch: 
 class _Store:
     """Lists these portions of keys, and is away then."""
 
-    def __init__(self, *portions: list[bytes], away: bool = False) -> None:
+    def __init__(self, *portions: Sequence[bytes | None], away: bool = False) -> None:
         self._portions = portions
         self._away = away
 
-    def keys(self, chunk: int) -> Iterator[list[bytes]]:
+    def keys(self, chunk: int) -> Iterator[Sequence[bytes | None]]:
         """The portions."""
         yield from self._portions
         if self._away:
             raise StoreUnavailable("it is away")
+
+
+def _swept(store: _Store, owner: _Owner) -> Report:
+    target: Any = SimpleNamespace(
+        replica="reports", table="public.t", partitions=1, store=store, exchange=owner,
+        partitioner=SimpleNamespace(partition=lambda key: 0), digester=Digester(SHAPE.mapping_version),
+        silence_seconds=1.0, on_silence=lambda: None,
+    )  # fmt: skip
+    report = Report("run", "reports", "public.t", Depth.checksums)
+    with suppress(StoreUnavailable):
+        Rounds(target, report)._sweep(Open())
+    return report
 
 
 @pytest.mark.parametrize(
@@ -145,15 +157,15 @@ class _Store:
 )
 def test_a_replica_that_was_not_read_has_no_number_of_rows(store: _Store, counted: int | None) -> None:
     """No 0: nothing was counted. One that went away meanwhile has what was read of it."""
-    target: Any = SimpleNamespace(
-        replica="reports", table="public.t", partitions=1, store=store, exchange=_Owner(still=False),
-        partitioner=SimpleNamespace(partition=lambda key: 0), digester=Digester(SHAPE.mapping_version),
-        silence_seconds=1.0, on_silence=lambda: None,
-    )  # fmt: skip
-    report = Report("run", "reports", "public.t", Depth.checksums)
-    with suppress(StoreUnavailable):
-        Rounds(target, report)._sweep(Open())
-    assert report.replica_rows == counted
+    assert _swept(store, _Owner(still=False)).replica_rows == counted
+
+
+def test_rows_under_keys_that_no_row_can_have_are_drift() -> None:
+    """Nobody can be asked about them, and no second look is needed: nothing of ours has such a key."""
+    report = _swept(_Store([*KEYS, None], [None]), _Owner(still=True))
+    assert (report.replica_rows, report.drift_found, report.outcome) == (len(KEYS) + 2, 2, "drifted")
+    assert not report.covers_all
+    assert "2 rows of the replica have keys that no row of the table can have" in report.reason
 
 
 def test_a_run_that_ends_early_counts_what_it_did_not_decide() -> None:
