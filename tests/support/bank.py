@@ -276,7 +276,7 @@ class Bank:
                 found[table] = dict(list(wrong.items())[:10])
         return found
 
-    def all_equal(self) -> None:
+    def check_equal(self) -> None:
         """Every replica commits what is in its topics, and then holds what it must."""
         for replica in self.document["replicas"]:
             self.wait_caught_up(replica)

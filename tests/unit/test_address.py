@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.address import require_readable, shown
+from streams.address import UNREADABLE, require_readable, shown
 from streams.errors import StoreUnavailable
 
 
@@ -52,3 +52,4 @@ def test_a_dsn_that_cannot_be_read_is_told_and_not_shown(dsn: str) -> None:
 def test_a_dsn_that_can_be_read(dsn: str) -> None:
     """Ports can be left out, or be several."""
     require_readable(dsn, "the control database")
+    assert shown(dsn) != UNREADABLE

@@ -78,7 +78,7 @@ def batch(offset: int) -> list[Write]:
     return [put(SHAPE, (str(key), f"at {offset}"), token(offset)) for key in KEYS]
 
 
-def written(table: RedisTable, offset: int) -> None:
+def check_written(table: RedisTable, offset: int) -> None:
     """Write all keys, and find all of them so."""
     assert {result.outcome for result in table.apply(batch(offset))} == {Outcome.applied}
     assert_holds(table, offset)
@@ -91,7 +91,7 @@ def assert_holds(table: RedisTable, offset: int) -> None:
 
 def test_rows_lie_on_every_primary_each_with_its_token(table: RedisTable, urls: list[str]) -> None:
     """Readers find the row where they find any key of that name."""
-    written(table, 1)
+    check_written(table, 1)
     for url in urls:
         with redis.Redis.from_url(url, decode_responses=True) as node:
             values = {name for name in node.scan_iter(count=1000) if not name.startswith("holdtrue:")}
@@ -105,34 +105,34 @@ def test_each_node_is_told_the_script_it_has_forgotten(table: RedisTable, urls: 
     for offset, url in enumerate(urls, 1):
         with redis.Redis.from_url(url) as node:
             node.script_flush()
-        written(table, offset)
+        check_written(table, offset)
 
 
 def test_a_slot_that_has_moved_is_written_where_it_is(table: RedisTable, owner: str, other: str) -> None:
     """Its old node says where (MOVED), for the row and its token; nothing of the batch is left out, or listed twice."""
-    written(table, 1)
+    check_written(table, 1)
     with restored_slot(SLOT, owner, other):
         move_slot(SLOT, owner, other)
-        written(table, 2)
+        check_written(table, 2)
         assert table.count() == len(KEYS)
-    written(table, 3)
+    check_written(table, 3)
 
 
 def test_a_slot_on_its_way_is_written_on_both_sides(table: RedisTable, owner: str, other: str) -> None:
     """What is on the new node already is asked for there (ASK), also where that node knows no script."""
-    written(table, 1)
+    check_written(table, 1)
     with restored_slot(SLOT, owner, other):
         opened_slot(SLOT, owner, other)
         move_keys([VALUE, TOKEN], owner, other)
         for url in (owner, other):
             with redis.Redis.from_url(url) as node:
                 node.script_flush()
-        written(table, 2)
+        check_written(table, 2)
 
 
 def test_a_slot_on_its_way_to_a_node_without_any(table: RedisTable, owner: str, urls: list[str]) -> None:
     """A node that has just joined is in no list of slots."""
-    written(table, 1)
+    check_written(table, 1)
     with cluster_node() as new:
         meet(urls[0], new)
         wait_until(lambda: all(know_each_other(new, url) for url in urls), "all to know the new node")
@@ -140,7 +140,7 @@ def test_a_slot_on_its_way_to_a_node_without_any(table: RedisTable, owner: str, 
         with restored_slot(SLOT, owner, new):
             opened_slot(SLOT, owner, new)
             move_keys([VALUE, TOKEN], owner, new)
-            written(table, 2)
+            check_written(table, 2)
         for url in urls:
             with redis.Redis.from_url(url) as node:
                 command(node, "CLUSTER FORGET", node_id(new))
@@ -148,19 +148,19 @@ def test_a_slot_on_its_way_to_a_node_without_any(table: RedisTable, owner: str, 
 
 def test_a_row_apart_from_its_token_is_waited_for(table: RedisTable, owner: str, other: str) -> None:
     """Between two moves of one slot's keys no call can have both: unavailable, and nothing half written."""
-    written(table, 1)
+    check_written(table, 1)
     with restored_slot(SLOT, owner, other):
         opened_slot(SLOT, owner, other)
         move_keys([VALUE], owner, other)
         with pytest.raises(StoreUnavailable, match="moving a slot"):
             table.apply(batch(2))
         move_keys([TOKEN], owner, other)
-        written(table, 3)
+        check_written(table, 3)
 
 
 def test_a_list_of_keys_is_whole_or_none(table: RedisTable, owner: str, other: str) -> None:
     """Keys that change their node while all nodes are listed, one after the other, may be listed by none."""
-    written(table, 1)
+    check_written(table, 1)
     listing = table.keys(10)
     next(listing)
     with restored_slot(SLOT, owner, other):
@@ -184,7 +184,7 @@ def test_a_primary_that_dies_is_waited_for_and_replaced() -> None:
             follow(replica, dying, urls)
             table, servers = open_table(urls[0]), connect(urls[1])
             table.prepare()
-            written(table, 1)
+            check_written(table, 1)
             before = servers.histories()
             with redis.Redis.from_url(dying) as client:
                 assert client.execute_command("WAIT", 1, 5000) == 1  # type: ignore[no-untyped-call]
@@ -230,8 +230,19 @@ def test_a_database_with_a_number_is_refused(urls: list[str]) -> None:
 
 
 def test_a_sign_of_life_of_every_primary(urls: list[str]) -> None:
-    """For `plan check --live`: nothing is said where nothing is wrong."""
+    """For `plan check --live`: nothing is said where nothing is wrong, and each was asked."""
+
+    def asked() -> list[int]:
+        stats = []
+        for url in urls:
+            with redis.Redis.from_url(url) as node:
+                told = node.info("commandstats")
+                stats.append(sum(each["calls"] for name, each in told.items() if name.startswith("cmdstat_cluster")))
+        return stats
+
+    before = asked()
     ping(urls[1])
+    assert all(later > earlier for earlier, later in zip(before, asked(), strict=True))
 
 
 def test_the_permissions_that_are_documented_are_enough(urls: list[str], table: RedisTable) -> None:
@@ -244,7 +255,7 @@ def test_the_permissions_that_are_documented_are_enough(urls: list[str], table: 
             command(node, "ACL SETUSER", "worker", *rules)
     mine = open_table(urls[0].replace("//", "//worker:secret@"))
     mine.prepare()
-    written(mine, 1)
+    check_written(mine, 1)
     assert mine.count() == len(KEYS)
     mine.close()
     for url in urls:

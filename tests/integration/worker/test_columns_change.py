@@ -14,7 +14,7 @@ def test_a_dropped_column_holds_its_table_until_the_replica_begins_anew(make_ban
     """Under another name in the plan, over the store as it is: with its rows and their tokens."""
     bank = make_bank("reports", "cache")
     bank.start()
-    bank.all_equal()
+    bank.check_equal()
     bank.change(
         "ALTER TABLE person DROP COLUMN born",
         "UPDATE person SET name = 'after' WHERE id < 10",

@@ -59,7 +59,7 @@ def town(make_bank: MakeBank, servers: Servers) -> Iterator[Bank]:
     bank.env["HOLDTRUE_DYNAMODB"] = servers.dynamodb.url
     bank.start()
     bank.control()
-    bank.all_equal()
+    bank.check_equal()
     wait_until(lambda: looked_at(bank) == 2, "control to know the servers of both Redis replicas")
     yield bank
     assert {worker.process.poll() for worker in bank.workers} == {None}, [w.said[-2000:] for w in bank.workers]

@@ -20,21 +20,25 @@ class Store:
 
     def __init__(self, *, away: bool) -> None:
         self._away = away
+        self.asked = 0
 
     def keys(self, chunk: int) -> Iterator[list[bytes]]:
         """A portion."""
+        self.asked += 1
         if self._away:
             raise StoreUnavailable("DynamoDB cannot be reached.")
         yield [b"1"]
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, *, worker: bool, away: bool) -> None:
-    """As a run does it when answers stay away."""
+def asked(monkeypatch: pytest.MonkeyPatch, *, worker: bool, away: bool) -> Store:
+    """As a run does it when answers stay away; the store that was asked for a sign of life."""
     monkeypatch.setattr(opening, "has_members", lambda bootstrap, group, seconds: worker)
     opener: Any = Opener.__new__(Opener)
     opener.bootstrap, opener.plan = "h:1", SimpleNamespace(group=lambda replica: replica)
-    opener._stores = {PAIR: Store(away=away)}
+    store = Store(away=away)
+    opener._stores = {PAIR: store}
     opener._require_answers(PAIR)
+    return store
 
 
 @pytest.mark.parametrize(
@@ -55,4 +59,4 @@ def test_who_keeps_answers_away_is_named(
 
 def test_who_only_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker and store are there."""
-    asked(monkeypatch, worker=True, away=False)
+    assert asked(monkeypatch, worker=True, away=False).asked == 1
