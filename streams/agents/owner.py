@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -18,12 +18,12 @@ from typing import Protocol
 from faust.types import TP
 
 from streams.agents.apply import Applier, seconds_since
+from streams.agents.inbox import Inbox
 from streams.agents.observe import observe_all
 from streams.agents.rebuild import Rebuild
 from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
 from streams.changes.record import Record
 from streams.checks.watch import Watch
-from streams.errors import HoldtrueError
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
@@ -33,15 +33,10 @@ from streams.versions.state import PartitionState
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS_MAX = 5_000
 # Keys that are looked up in the SOT at a time after a TRUNCATE.
 SWEEP_KEYS = 1_000
-# A partition is worked on at most so often while less than a full batch waits: well below any lag bound.
-GATHER_SECONDS = 0.1
 # A topic that ends before what it has lost is looked at again after so long.
 END_AGAIN_SECONDS = 1.0
-# Fetched records that may wait for one partition: a batch and what is fetched while it is worked on.
-WAITING_RECORDS_MAX = 8_000
 
 
 class Flow(Fetching, Protocol):
@@ -83,41 +78,20 @@ class Owner:
         self._sweep_ordered = -1
         # Epoch and offset of the last record that is gone, and was told to be: the owner goes on behind it.
         self._lost = (0, -1)
-        # What the next fetch follows, and the end of this worker where it did not.
-        self._next_offset = state.input_offset + 1
-        self._torn: HoldtrueError | None = None
-        self._waiting: deque[Sequence[KafkaRecord]] = deque()
-        self._waiting_records = 0
-        self._paused = False
-        self._next_at = 0.0
-        self._arrived = asyncio.Event()
+        self._inbox = Inbox(tp, flow, state.input_offset + 1)
         self._taken_over = asyncio.Event()
         if state.takeover.pending:
             self._taken_over.set()
         self._moved = asyncio.Condition()
 
     def offer(self, batch: Batch) -> None:
-        """Take a fetch in; never blocks. The partition is paused while more waits than can be worked on soon.
-
-        One that does not follow what came before ends the worker: records were lost on their way inside it.
-        """
-        if batch.start > max(self._next_offset, self._lost[1] + 1, self.state.input_offset + 1):
-            self._torn = _torn(self.tp, self._next_offset, batch.start)
-            self._arrived.set()
-            return
-        self._next_offset = max(self._next_offset, batch.last_offset + 1)
-        self._waiting.append(batch.records)
-        self._waiting_records += len(batch.records)
-        if self._waiting_records >= WAITING_RECORDS_MAX:
-            # Each time: after a rebalance Faust resumes what was paused before it.
-            self._paused = True
-            self._flow.pause(self.tp)
-        self._arrived.set()
+        """Take a fetch in; never blocks."""
+        self._inbox.offer(batch, max(self._lost[1], self.state.input_offset))
 
     async def run(self) -> None:
         """Handle batches until cancelled."""
         while True:
-            records = await self._next()
+            records = await self._inbox.take(lambda: self._sweep_due or self._loss_due)
             await self._or_hold(partial(self._work_on, records))
 
     async def rebuild(self) -> None:
@@ -173,12 +147,12 @@ class Owner:
             self.state.sweep = self.state.sweep.with_order(self.state.epoch, floor)
             await self._applier.note(self.state)
         reached(Step.sweep_ordered)
-        self._arrived.set()
+        self._inbox.wake()
 
     def lose(self, last: int) -> None:
         """Go on behind `last` once all that came before is applied: what is missing up to it was told, and is gone."""
         self._lost = max(self._lost, (self.state.epoch, last))
-        self._arrived.set()
+        self._inbox.wake()
 
     async def hold_table(self, reason: str) -> None:
         """Stop the table before the next record, and say so now: there may be none for long."""
@@ -213,38 +187,13 @@ class Owner:
     @property
     def is_paused(self) -> bool:
         """Whether nobody fetches from the partition, so that the consumer does not hear what comes into it."""
-        return self._paused
+        return self._inbox.is_paused
 
     @property
     def lag_seconds(self) -> float:
         """Age of the oldest record that waits or is being worked on; 0 when there is none."""
-        if self._waiting:
-            return seconds_since(self._waiting[0][0].timestamp)
-        return 0.0
-
-    async def _next(self) -> list[KafkaRecord]:
-        """The next batch, in order, of at most BATCH_RECORDS_MAX; empty when only a sweep or a loss is due.
-
-        It stays in the queue until it is done.
-        """
-        while not self._waiting:
-            if self._torn is not None:
-                raise self._torn
-            if self._sweep_due or self._loss_due:
-                return []
-            self._arrived.clear()
-            await self._arrived.wait()
-        # A trickle is gathered: the round trips of a batch cost the same for one record as for a thousand.
-        if self._waiting_records < BATCH_RECORDS_MAX and (early := self._next_at - time.monotonic()) > 0:
-            await asyncio.sleep(early)
-        self._next_at = time.monotonic() + GATHER_SECONDS
-        reached(Step.batch_received)
-        taken: list[KafkaRecord] = []
-        for records in self._waiting:
-            taken.extend(records[: BATCH_RECORDS_MAX - len(taken)])
-            if len(taken) >= BATCH_RECORDS_MAX:
-                break
-        return taken
+        first = self._inbox.first
+        return 0.0 if first is None else seconds_since(first.timestamp)
 
     async def _handle(self, records: list[KafkaRecord]) -> None:
         started = time.monotonic()
@@ -255,7 +204,7 @@ class Owner:
         if decoded.last_offset >= records[0].offset:
             await self._flow.commit(self.tp, decoded.last_offset)
             reached(Step.offset_committed)
-        self._done(records, decoded.last_offset)
+        self._inbox.done(records, decoded.last_offset)
         self._measure(started, len(records), decoded.committed_ms)
         await self._tell_moved()
         if decoded.truncate is not None:
@@ -269,7 +218,8 @@ class Owner:
 
     @property
     def _loss_due(self) -> bool:
-        before = bool(self._waiting) and self._waiting[0][0].offset <= self._lost[1]
+        first = self._inbox.first
+        before = first is not None and first.offset <= self._lost[1]
         return self._lost > (self.state.epoch, self.state.input_offset) and not before and self.work.held is None
 
     async def _pass_lost(self) -> None:
@@ -334,21 +284,6 @@ class Owner:
             for record in keyed[key]:
                 self.watch.note(key, record.offset, None if record.row is None else digest(key, record.line))
 
-    def _done(self, records: Sequence[KafkaRecord], last_offset: int) -> None:
-        """Take what is done out of the queue, and let more come in."""
-        done = len(records)
-        if records[-1].offset > last_offset:
-            done = sum(record.offset <= last_offset for record in records)
-        self._waiting_records -= done
-        while done:
-            first = self._waiting.popleft()
-            if len(first) > done:
-                self._waiting.appendleft(first[done:])
-            done -= min(done, len(first))
-        if self._paused and self._waiting_records < WAITING_RECORDS_MAX:
-            self._paused = False
-            self._flow.resume(self.tp)
-
     def _measure(self, started: float, count: int, committed_ms: Sequence[int]) -> None:
         labels = self.work.labels
         APPLY_SECONDS.labels(*labels).observe(time.monotonic() - started)
@@ -359,8 +294,7 @@ class Owner:
 
     async def _hold(self, held: Held) -> None:
         """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""
-        self._flow.pause(self.tp)
-        self._paused = True
+        self._inbox.pause()
         held = self._placed(held)
         if self.work.held is None:
             self.work.held = held
@@ -369,8 +303,8 @@ class Owner:
         await asyncio.Event().wait()
 
     def _placed(self, held: Held) -> Held:
-        first = self._waiting[0][0].offset if self._waiting else 0
-        return held.placed(self.tp.partition, max(first, self.state.input_offset + 1))
+        first, following = self._inbox.first, self.state.input_offset + 1
+        return held.placed(self.tp.partition, following if first is None else max(first.offset, following))
 
     async def _tell_held(self, held: Held) -> None:
         HELD.labels(*self.work.labels).set(1)
@@ -381,10 +315,3 @@ class Owner:
         """Have those who wait for this partition look again."""
         async with self._moved:
             self._moved.notify_all()
-
-
-def _torn(tp: TP, wanted: int, start: int) -> HoldtrueError:
-    return HoldtrueError(
-        f"Offsets {wanted} to {start - 1} of {tp.topic}[{tp.partition}] did not reach their owner in this worker.",
-        "Nothing behind them was applied. Start the worker again (a supervisor does): it reads on from there.",
-    )

@@ -73,7 +73,7 @@ def virtual_time(loop: VirtualLoop, rng: Random) -> Iterator[None]:
             return now(loop)
 
     time = _Time(loop)
-    timed = ("agents.owner", "agents.table", "agents.apply", "agents.worker", "validation.target")
+    timed = ("agents.inbox", "agents.owner", "agents.table", "agents.apply", "agents.worker", "validation.target")
     dated = ("announce", "checks", "failures", "repairs", "requests", "truncate")
     with ExitStack() as stack:
         for module in timed:

@@ -112,8 +112,8 @@ def history(
         few_values=rng.random() < 0.3,
         filtered=rng.choice([0.0, 0.0, 0.15]),
         constants={
-            "streams.agents.owner.BATCH_RECORDS_MAX": rng.choice([3, 8, 50]),
-            "streams.agents.owner.WAITING_RECORDS_MAX": rng.choice([10, 200]),
+            "streams.agents.inbox.BATCH_RECORDS_MAX": rng.choice([3, 8, 50]),
+            "streams.agents.inbox.WAITING_RECORDS_MAX": rng.choice([10, 200]),
             "streams.agents.worker.FINISH_SECONDS": rng.choice([0.05, 0.5]),
             "streams.changes.order.UNPROVEN_MAX": rng.choice([2, 32]),
         },

@@ -44,8 +44,8 @@ KEPT: tuple[Mutant, ...] = (
     mutant(
         "hole-accepted",
         "an owner goes on behind records that did not reach it (13)",
-        "agents.owner",
-        "        if batch.start > max(self._next_offset, self._lost[1] + 1, self.state.input_offset + 1):",
+        "agents.inbox",
+        "        if batch.start > max(self._following, known + 1):",
         "        if False:",
         killer="tests/unit/agents/test_owner.py::test_records_that_are_lost_on_their_way_to_the_owner_end_the_worker",
         quick=True,

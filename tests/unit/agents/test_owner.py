@@ -14,7 +14,8 @@ from faust.types import TP
 
 from streams.agents import owner as owner_module
 from streams.agents.decode import Decoded
-from streams.agents.owner import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX, Owner
+from streams.agents.inbox import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX
+from streams.agents.owner import Owner
 from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.changes.decode import TableLevel
 from streams.changes.visibility import Snapshot

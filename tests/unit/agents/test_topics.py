@@ -181,7 +181,7 @@ async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
     owner = town.worker.owner(CHANGES)
     await town.worker.hear_paused()
     assert lag() == 0
-    owner._paused = True
+    owner._inbox._paused = True
     await town.worker.hear_paused()
     assert lag() == 59
     town.away, town.end = KafkaConnectionError(), 200
