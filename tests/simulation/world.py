@@ -88,7 +88,7 @@ class World:
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(clock.virtual_time(self.loop, self.rng))
-            for module in ("apply", "owner", "rebuild", "repairs", "checks"):
+            for module in ("apply", "inbox", "owner", "rebuild", "repairs", "checks"):
                 stack.enter_context(patch(f"streams.agents.{module}.reached", reached))
             for name, value in self.settings.constants.items():
                 stack.enter_context(patch(name, value))
