@@ -149,8 +149,9 @@ class Applier:
             raise Held(
                 BEFORE_THE_NEXT,
                 "the mapped columns, or the digest key, are not those the replica was filled with: leave new columns "
-                "out (columns.omit), undo the change, or let the replica begin anew under another name in the plan "
-                "(docs/operations.md, A column that is dropped); reviews of shape changes are not built yet",
+                "out (columns.omit), undo a change that no record has come under yet, or let the replica begin anew "
+                "under another name in the plan (docs/operations.md, A column that is dropped); reviews of shape "
+                "changes are not built yet",
             )
 
     def _decide(self, state: PartitionState, keyed: Mapping[bytes, list[Record]], first: int) -> Work:

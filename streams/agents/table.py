@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from streams.agents.retry import until_available
-from streams.changes.decode import Decoder
+from streams.changes.decode import Decoder, OtherForm
 from streams.changes.envelope import NotAnEnvelope
 from streams.changes.visibility import Looks, Snapshot
 from streams.errors import NotReady, StoreUnavailable
@@ -154,9 +154,17 @@ class TableWork:
         for schema_id in schema_ids:
             if schema_id not in self.decoders:
                 try:
-                    self.decoders[schema_id] = Decoder(await self.schema(schema_id, offset), self.shape)
+                    self.decoders[schema_id] = await self._decoder(await self.schema(schema_id, offset))
                 except (NotAnEnvelope, NotAvro):
                     self.decoders[schema_id] = None
+
+    async def _decoder(self, schema: Any) -> Decoder:
+        try:
+            return Decoder(schema, self.shape)
+        except OtherForm:
+            if not await until_available("sot", lambda: self.threads.run(self.sot.fits)):
+                raise
+        return Decoder(schema, self.shape, older=True)
 
     async def schema(self, schema_id: int, offset: int) -> Any:
         """The schema with this id, which the record at `offset` names.

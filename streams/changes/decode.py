@@ -12,10 +12,9 @@ from streams.changes.envelope import EnvelopeReader, EnvelopeSchema, Undecodable
 from streams.changes.envelopes import Envelopes, EnvelopesReader
 from streams.changes.record import Op, Record
 from streams.changes.texts import texts
-from streams.changes.values import UNAVAILABLE, ToText, binary, boolean, converter
+from streams.changes.values import UNAVAILABLE, ToText, binary, converter, is_own_form
 from streams.plan.mapping import Column, Shape
 from streams.rows.canonical import Row, encode, encode_columns
-from streams.rows.types import Kind, kind_of
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
 _READ, _UPSERT = Op.read, Op.upsert
@@ -51,24 +50,44 @@ Said = Keyed | TableLevel | Passed
 _new_record, _new_keyed = partial(tuple.__new__, Record), partial(tuple.__new__, Keyed)
 
 
+class OtherForm(Undecodable):
+    """A mapped column does not arrive as what it was when the worker began."""
+
+
 class Decoder:
     """Decodes the records of one writer schema for one shape.
 
     Raises UnknownType when the schema has a mapped column without a canonical form, Undecodable when a mapped column
-    is not in the schema at all, or there as something else than what it was when the worker began.
+    is not in the schema at all, OtherForm when it arrives as another type than the shape's: a store would round it, or
+    keep a text among its numbers. older: the SOT is known to have the shape's types, so that such records were written
+    before it had; it is asked for these columns.
     """
 
-    def __init__(self, schema: Mapping[str, Any], shape: Shape) -> None:
+    def __init__(self, schema: Mapping[str, Any], shape: Shape, *, older: bool = False) -> None:
         described = EnvelopeSchema(schema)
         self._shape = shape
         types = {field["name"]: field["type"] for field in described.row}
         self._columns: list[tuple[str, ToText | None]] = [
-            (column.name, None if column.name in shape.asked else _converter(column, types))
-            for column in shape.read_columns
+            (column.name, self._to_text(column, types, older)) for column in shape.read_columns
         ]
         self._key_columns = [self._columns[index] for index in shape.key_index]
         self._one = EnvelopeReader(described)
         self._many = EnvelopesReader.of(described, [name for name, to_text in self._columns if to_text is not None])
+
+    def _to_text(self, column: Column, types: Mapping[str, Any], older: bool) -> ToText | None:
+        """None for a column whose values are asked of the SOT."""
+        if column.name in self._shape.asked:
+            return None
+        found = _converter(column, types)
+        if is_own_form(column, found):
+            return found
+        if older and column.name not in self._shape.key_columns:
+            return None
+        raise OtherForm(
+            f"Column {column.name} does not arrive as {column.type}, as when the worker began: its type was changed.",
+            "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair "
+            "what it finds (docs/operations.md, A column whose type is changed).",
+        )
 
     def decode(self, offset: int, value: bytes) -> Said:
         """What the record at `offset` says. Raises Undecodable for bytes that do not fit the schema or the source."""
@@ -163,10 +182,6 @@ def _are_partial(columns: Sequence[Sequence[str | None]]) -> Iterable[bool]:
     return repeat(False, len(columns[0]))
 
 
-# Kinds that stores keep in types of their own: a text among their numbers would break their rows.
-_OWN_FORM = {Kind.integer: str, Kind.boolean: boolean, Kind.bytes: binary}
-
-
 def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
     if column.name not in types:
         raise Undecodable(
@@ -174,13 +189,7 @@ def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
             "Was it dropped at the source, or given a type that does not arrive? A replica whose columns change begins "
             "anew under another name in the plan (docs/operations.md, A column that is dropped).",
         )
-    found = converter(column, types[column.name])
-    if found is not _OWN_FORM.get(kind_of(column.type), found):
-        raise Undecodable(
-            f"Column {column.name} does not arrive as {column.type}, as when the worker began: its type was changed.",
-            "Restart the worker, then validate the table and repair what it finds (Known limits, shape gate).",
-        )
-    return found
+    return converter(column, types[column.name])
 
 
 def _converted(columns: Sequence[tuple[str, ToText | None]], values: Mapping[str, Any]) -> Row:

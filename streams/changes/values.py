@@ -19,6 +19,7 @@ from typing import Any
 
 from streams.errors import HoldtrueError
 from streams.plan.mapping import Column
+from streams.plan.types import NAMES, Kind
 
 ToText = Callable[[Any], str]
 
@@ -302,6 +303,28 @@ _BY_AVRO: Mapping[str, ToText] = {
     "double": float8,
     "bytes": binary,
 }
+
+
+# What a column of a type of its own arrives as, by the converter; any other is text, and so are their arrays' elements.
+_FORMS: Mapping[str, tuple[ToText, ...]] = {
+    **dict.fromkeys(NAMES[Kind.integer], (str,)),
+    "float4": (float4,),
+    "float8": (float8,),
+    "bool": (boolean,),
+    "bytea": (binary,),
+    "date": (calendar_day,),
+    "time": (time_of_day, _BY_NAME["io.debezium.time.Time"]),
+    "timestamp": (timestamp, _BY_NAME["io.debezium.time.Timestamp"]),
+    "timestamptz": (zoned,),
+}
+
+
+def is_own_form(column: Column, to_text: ToText) -> bool:
+    """Whether this converter, which an arriving type asks for, is of the type that the column had at the start.
+
+    Any is for a numeric: it may arrive as text or in several kinds of decimals.
+    """
+    return column.type == "numeric" or to_text in _FORMS.get(column.type, (identity,))
 
 
 def converter(column: Column, avro_type: Any) -> ToText:

@@ -14,6 +14,7 @@ from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
+from streams.sot.catalog import connected, read_tables
 from streams.sot.connection import SotChanged, connect, unavailable
 
 
@@ -129,6 +130,13 @@ class SotReader:
             row = cursor.execute(query).fetchone()
             assert row is not None
             return int(str(row[0]))
+
+    def fits(self) -> bool:
+        """Whether the table's columns have the types of the shape, which they had when it was made."""
+        with connected(self._dsn, "the source of truth") as connection:
+            found = read_tables(connection, [self._shape.table]).get(self._shape.table)
+        types = {column.name: column.type for column in found.mapped_columns} if found else {}
+        return all(types.get(column.name) == column.type for column in self._shape.read_columns)
 
     def close(self) -> None:
         """Give back the connection."""

@@ -200,6 +200,8 @@ class World:
             return "the connector has not sent everything"
         if not self.group.settled:
             return "the group is rebalancing"
+        if any(self._is_on_its_way(process) for process in self.lives):
+            return "a worker that woke up has not come back into the group"
         owners = self.owners()
         for partition in range(len(self.changelogs)):
             owner = owners.get(partition)
@@ -223,6 +225,10 @@ class World:
             if self.group.committed.get(TP(CHANGES, partition), 0) < owner.state.input_offset + 1:
                 return f"partition {partition} is not committed"
         return None
+
+    def _is_on_its_way(self, process: Process) -> bool:
+        """It will rebalance the group, and may bring what others have to rebuild."""
+        return not process.dead and not process.frozen and process.generation != self.group.generation
 
     def owners(self) -> dict[int, Owner]:
         """The owner of each partition that has one."""

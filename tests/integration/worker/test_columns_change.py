@@ -1,11 +1,13 @@
-"""A column that is dropped at the source, and how its tables go on."""
+"""A column that is dropped at the source, or given another type, and how its tables go on."""
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.processes import stop_all
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -35,3 +37,39 @@ def test_a_dropped_column_holds_its_table_until_the_replica_begins_anew(make_ban
     results = bank.validate("--depth", "checksums")
     assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 3, results
     assert bank.difference("cache-anew") == {}
+
+
+def test_a_column_whose_type_is_changed_holds_its_table_until_the_replica_has_it(make_bank: MakeBank) -> None:
+    """A store that has the old type would round what comes; what was written before the change is asked for."""
+    bank = make_bank("reports", "cache")
+    bank.start()
+    bank.check_equal()
+    assert stop_all([bank.workers.pop()]) == [0]
+    bank.change(
+        "UPDATE person SET born = born + 1 WHERE id < 20",
+        "ALTER TABLE person ALTER COLUMN born TYPE timestamp USING born + time '11:22:33.5'",
+        "UPDATE person SET name = 'after' WHERE id < 10",
+    )
+    reason = bank.wait_event("signals", type="table-held", replica="reports")["detail"]["reason"]
+    assert "born does not arrive as date" in reason
+    assert "Give a Postgres replica's column the new type" in reason
+    assert not [row for row in bank.actual("reports", "public.person").values() if row["name"] == "after"]
+    assert stop_all(bank.workers) == [0]
+    bank.workers.clear()
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("ALTER TABLE person ALTER COLUMN born TYPE timestamp")
+    bank.worker("reports")
+    bank.worker("cache")  # it has not seen the records of the old type
+    for name in ("reports", "cache"):
+        bank.wait_caught_up(name)
+    assert {row["born"][-10:] for key, row in bank.actual("cache", "public.person").items() if int(key[0]) < 20} == {
+        "11:22:33.5"
+    }
+    # Nothing was logged of the others: they are found and repaired.
+    bank.control()
+    found = {each["replica"]: each["drift_found"] for each in bank.validate("--table", "public.person")}
+    assert found["reports"] == 300 - 9
+    wait_until(lambda: bank.open_drift("reports") == found["reports"], "control to know of all drift")
+    bank.done("repair", "plan", "--replica", "reports", "--file", "repair.json")
+    bank.done("repair", "apply", "repair.json")
+    assert bank.difference("reports") == {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.changes.decode import MANY, Decoder, Keyed, Passed, TableLevel
+from streams.changes.decode import MANY, Decoder, Keyed, OtherForm, Passed, TableLevel
 from streams.changes.envelope import Undecodable
 from streams.changes.record import Op, Record
 from streams.changes.values import UNAVAILABLE, UnknownType
@@ -24,6 +24,22 @@ def shape(**layout: Any) -> Shape:
 
 def decoder(**layout: Any) -> Decoder:
     return Decoder(SCHEMA, shape(**layout))
+
+
+def named(type_name: str) -> Shape:
+    """The shape whose column `name` has this type."""
+    columns = (*COLUMNS[:1], Column("name", type_name), COLUMNS[2])
+    return Shape.build("public.t", ["id"], columns, Layout.model_validate({}))
+
+
+def arriving(avro_type: Any) -> Any:
+    """The schema of records in which the column `name` arrives so."""
+    other = copy.deepcopy(SCHEMA)
+    other["fields"][0]["type"][1]["fields"][1]["type"] = ["null", avro_type]
+    return other
+
+
+ZONED = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
 
 
 def test_an_update_becomes_a_row_in_canonical_text() -> None:
@@ -126,10 +142,7 @@ def test_a_type_without_canonical_form_is_named() -> None:
 
 def test_a_value_without_canonical_form_is_as_good_as_not_sent() -> None:
     """The SOT is asked for the row; nothing is guessed at, and nothing else of the batch suffers."""
-    other = copy.deepcopy(SCHEMA)
-    kind = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
-    other["fields"][0]["type"][1]["fields"][1]["type"] = ["null", kind]
-    decoded = Decoder(other, shape())
+    decoded = Decoder(arriving(ZONED), named("timestamptz"))
     said = [decoded.decode(7, record(None, row(1, moment))) for moment in ("soon", "2024-01-01T00:00:00Z")]
     assert [isinstance(each, Keyed) and each.record.partial for each in said] == [True, False]
 
@@ -191,9 +204,37 @@ def test_one_such_text_among_many_is_found_alone() -> None:
     assert decoder().decode_many(range(MANY), values) == [None] * MANY
 
 
-@pytest.mark.parametrize("type_name", ["bool", "bytea"])
-def test_a_column_whose_type_was_changed_stops_its_table(type_name: str) -> None:
-    """Stores keep numbers, booleans and bytes in types of their own: a text among them would break their rows."""
-    columns = (*COLUMNS[:1], Column("name", type_name), COLUMNS[2])
-    with pytest.raises(Undecodable, match=f"Column name does not arrive as {type_name}"):
-        Decoder(SCHEMA, Shape.build("public.t", ["id"], columns, Layout.model_validate({})))
+DATE, MOMENT = (
+    {"type": kind, "connect.name": f"io.debezium.time.{name}"}
+    for kind, name in (("int", "Date"), ("long", "MicroTimestamp"))
+)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "arrives"),
+    [
+        *(("bool", "string"), ("bytea", "string"), ("int4", "string"), ("date", "string"), ("float8", "float")),
+        *(("date", MOMENT), ("timestamp", DATE), ("timestamp", ZONED), ("text", MOMENT), ("uuid", "long")),
+    ],
+)
+def test_a_column_whose_type_was_changed_stops_its_table(type_name: str, arrives: Any) -> None:
+    """A store would round a moment to its day, or keep a text among its numbers, and nobody would say so."""
+    with pytest.raises(OtherForm, match=f"Column name does not arrive as {type_name}"):
+        Decoder(arriving(arrives), named(type_name))
+
+
+def test_what_was_written_before_a_type_was_changed_is_asked_for() -> None:
+    """Where the SOT is known to have the type that the worker began with."""
+    schema = arriving(ZONED)
+    older = Decoder(schema, named("timestamp"), older=True)
+    said = older.decode(7, record(None, row(1, "2024-01-01T00:00:00Z"), schema=schema))
+    assert isinstance(said, Keyed)
+    assert (said.key, said.record.partial) == (b"1", True)
+
+
+def test_a_key_of_another_type_cannot_be_asked_for() -> None:
+    """It says which row is meant."""
+    other = copy.deepcopy(SCHEMA)
+    other["fields"][0]["type"][1]["fields"][0]["type"] = "string"
+    with pytest.raises(OtherForm, match="Column id"):
+        Decoder(other, shape(), older=True)

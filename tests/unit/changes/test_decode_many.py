@@ -78,7 +78,9 @@ def test_a_value_without_canonical_form_leaves_all_to_be_read_alone() -> None:
     kind = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
     other["fields"][0]["type"][1]["fields"][1]["type"] = ["null", kind]
     values = [record(None, row(1, "2024-01-01T00:00:00Z")), record(None, row(2, "soon"))]
-    assert decoder({}, other).decode_many([0, 1], values) == [None, None]
+    columns = (*COLUMNS[:1], Column("name", "timestamptz"), COLUMNS[2])
+    shape = Shape.build("public.t", ["id"], columns, Layout.model_validate({}))
+    assert Decoder(other, shape).decode_many([0, 1], values) == [None, None]
 
 
 def test_a_branch_that_does_not_exist_is_not_taken_for_null() -> None:
