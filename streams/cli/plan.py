@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from streams.cli.context import Context, context
 from streams.cli.output import Format
+from streams.errors import HoldtrueError
 from streams.plan.catalog import Catalog
 from streams.plan.check import check_document, plan_of
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
-from streams.plan.load import Document, read_document
-from streams.plan.model import DynamoReplica, Plan, PostgresReplica, RedisReplica
+from streams.plan.load import read_document
+from streams.plan.model import Plan, PostgresReplica, RedisReplica, Replica
+from streams.plan.refs import SecretRef
 
 COLUMNS = ("line", "path", "severity", "message", "who")
 BLOCKED = 2
 
+T = TypeVar("T")
+Compare = Callable[[Catalog], Iterable[Finding]]  # the source's catalog in, findings about one replica out
 PlanPath = Annotated[Path | None, typer.Argument(metavar="[PATH]", help="The plan; default: that of --plan.")]
 Live = Annotated[bool, typer.Option("--live", help="Also ask the databases: tables, keys, permissions, replicas.")]
 
@@ -38,14 +43,15 @@ def check(ctx: typer.Context, path: PlanPath = None, live: Live = False) -> None
     call = context(ctx)
     path = path or call.plan_path
     document = read_document(path)
-    findings = check_document(document)
-    blocked = any(finding.blocks for finding in findings)
-    if live and blocked:
+    findings, away = check_document(document), list[HoldtrueError]()
+    if live and any(finding.blocks for finding in findings):
         call.out.note("The databases were not asked: complete the file first.")
     elif live:
-        found = _live(plan_of(document, str(path)), document)
+        found, away = _live(plan_of(document, str(path)), Draft(document))
         findings = sorted({*findings, *found})
-    _answer(call, path, findings)
+    _answer(call, path, findings, all_asked=not away)
+    if away:
+        raise together(away)
     if any(finding.blocks for finding in findings):
         raise typer.Exit(BLOCKED)
 
@@ -55,49 +61,72 @@ def schema(ctx: typer.Context) -> None:
     context(ctx).out.text(json.dumps(Plan.json_schema(), indent=2, ensure_ascii=False))
 
 
-def _answer(call: Context, path: Path, findings: list[Finding]) -> None:
+def _answer(call: Context, path: Path, findings: list[Finding], *, all_asked: bool) -> None:
     blocking = sum(finding.blocks for finding in findings)
-    state = "Blocked" if blocking else "Complete"
+    # What could not be asked may contradict the plan: it is not known to be complete.
+    state = "Blocked" if blocking or not all_asked else "Complete"
     if call.out.fmt is Format.table:
         # Paths and sentences are long: a paragraph each can be read where a table with columns cannot.
         for finding in findings:
             call.out.text(finding.as_text())
     else:
         call.out.rows("findings", [finding.as_row() for finding in findings], COLUMNS, plan=str(path), state=state)
-    call.out.note(f"{path}: {f'{blocking} finding(s) to settle' if blocking else 'complete, nothing contradictory'}.")
+    unknown = "" if all_asked else ", and not everything could be asked"
+    said = "complete, nothing contradictory" if state == "Complete" else f"{blocking} finding(s) to settle{unknown}"
+    call.out.note(f"{path}: {said}.")
 
 
-def _live(plan: Plan, document: Document) -> Iterator[Finding]:
-    """What the databases say against the plan. Raises StoreUnavailable for one that cannot be reached."""
-    from streams.plan.live import source_findings
-    from streams.plan.live_replicas import postgres_findings
-    from streams.sot.catalog import connected, read_catalog
-
-    draft = Draft(document)
-    with connected(plan.source.dsn.resolve(), "the source of truth") as connection:
-        source = read_catalog(connection, [*plan.tables, plan.source.signal_table])
-    yield from source_findings(plan, draft, source)
-    for name, replica in plan.replicas.items():
-        if isinstance(replica, PostgresReplica):
-            targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
-            with connected(replica.dsn.resolve(), f"the replica {name}") as connection:
-                found = read_catalog(connection, targets)
-            yield from postgres_findings(plan, draft, name, replica, source, found)
-        else:
-            yield from _store(plan, draft, name, replica, source)
+def together(away: Sequence[HoldtrueError]) -> HoldtrueError:
+    """One error that names everything that could not be asked, each with what to do about it."""
+    first, *others = {str(error): error for error in away}.values()
+    lines = [first.hint, *(f"Also: {other}" for other in others)]
+    return HoldtrueError(first.what, "\n  ".join(filter(None, lines)))
 
 
-def _store(
-    plan: Plan, draft: Draft, name: str, replica: DynamoReplica | RedisReplica, source: Catalog
-) -> Iterator[Finding]:
-    from streams.plan.live_replicas import dynamo_findings
+def _live(plan: Plan, draft: Draft) -> tuple[list[Finding], list[HoldtrueError]]:
+    """What the databases say against the plan; and why some could not be asked, which keeps no other from it."""
+    from streams.plan.live import CONTROL_TABLE, control_findings, source_findings
+
+    away: list[HoldtrueError] = []
+    tables = [*plan.tables, plan.source.signal_table]
+    source = _asked(away, lambda: _catalog(plan.source.dsn, "the source of truth", tables))
+    control = _asked(away, lambda: _catalog(plan.control.dsn, "the control database", [CONTROL_TABLE]))
+    compared = [_asked(away, partial(_ask, plan, draft, name, spec)) for name, spec in plan.replicas.items()]
+    found = [*control_findings(draft, control)] if control else []
+    if source:
+        found += source_findings(plan, draft, source)
+        found += [finding for compare in compared if compare for finding in compare(source)]
+    return found, away
+
+
+def _asked(away: list[HoldtrueError], ask: Callable[[], T]) -> T | None:
+    """The answer; None where there is none, and `away` says why."""
+    try:
+        return ask()
+    except HoldtrueError as error:
+        away.append(error)
+        return None
+
+
+def _ask(plan: Plan, draft: Draft, name: str, replica: Replica) -> Compare:
+    """Ask a replica's store; what compares its answer with the source's. Raises HoldtrueError without an answer."""
+    from streams.plan.live_replicas import dynamo_findings, postgres_findings
     from streams.replicas.probe import dynamo_keys
     from streams.replicas.redis_client import ping
 
+    targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
     if isinstance(replica, RedisReplica):
         ping(replica.url.resolve())
-        return
-    targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
-    endpoint = replica.endpoint.resolve() if replica.endpoint else None
-    keys = dynamo_keys(replica.region, endpoint, targets)
-    yield from dynamo_findings(plan, draft, name, replica, source, keys)
+        return lambda _: ()
+    if isinstance(replica, PostgresReplica):
+        found = _catalog(replica.dsn, f"the replica {name}", targets)
+        return lambda source: postgres_findings(plan, draft, name, replica, source, found)
+    keys = dynamo_keys(replica.region, replica.endpoint.resolve() if replica.endpoint else None, targets)
+    return lambda source: dynamo_findings(plan, draft, name, replica, source, keys)
+
+
+def _catalog(dsn: SecretRef, what: str, tables: Iterable[str]) -> Catalog:
+    from streams.sot.catalog import connected, read_catalog
+
+    with connected(dsn.resolve(), what) as connection:
+        return read_catalog(connection, tables)

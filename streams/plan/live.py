@@ -1,4 +1,7 @@
-"""`plan check --live`: the plan beside what the source of truth says about itself. Pure: catalog in, findings out."""
+"""`plan check --live`: the plan beside what the source of truth and the control database say about themselves.
+
+Pure: catalog in, findings out.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ _RELKINDS: Final = {"v": "a view", "m": "a materialized view", "f": "a foreign t
 _GENERATED_REFUSED: Final = 180_000
 # Windows of incremental snapshots are rows that Debezium writes and deletes.
 _SIGNAL_PRIVILEGES: Final = frozenset(("SELECT", "INSERT", "DELETE"))
+# The first that control makes there (streams/control/queries.sql): whose it is, the schema's others are.
+CONTROL_TABLE: Final = "holdtrue.meta"
 
 
 def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:
@@ -39,6 +44,22 @@ def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Find
         yield from _key(draft, path, declared, table)
         yield from _permissions(plan, draft, path, catalog, table)
         yield from _mappings(plan, draft, name, declared, table)
+
+
+def control_findings(draft: Draft, catalog: Catalog) -> Iterator[Finding]:
+    """What keeps the role of `control.dsn` from making its schema, or from bringing one that is there up to date."""
+    database, schema, path = catalog.database, CONTROL_TABLE.partition(".")[0], ("control", "dsn")
+    table, role = catalog.tables.get(CONTROL_TABLE), database.role
+    # Postgres wants this for CREATE SCHEMA IF NOT EXISTS also where the schema is there.
+    if not database.may_create:
+        fix = f'run GRANT CREATE ON DATABASE "{database.name}" TO "{role}"'
+        yield draft.finding("invalid", path, f"the role {role} may not create the schema {schema}: {fix}")
+    if table is not None and not table.is_owner:
+        fix = f'let control.dsn log in as its owner, or run GRANT OWNER TO "{role}", with its name for OWNER'
+        yield draft.finding("invalid", path, f"{table.name} is not owned by the role {role}: {fix}")
+    elif not database.schemas.get(schema, True):
+        fix = f'run GRANT USAGE, CREATE ON SCHEMA {schema} TO "{role}"'
+        yield draft.finding("invalid", path, f"the role {role} may not create in the schema {schema}: {fix}")
 
 
 def _server(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ def postgres_findings(
         if shape is not None and target in found.tables:
             yield from _shape_findings(draft, path, shape, source.tables[table], found.tables[target])
             yield from _privileges(draft, path, found, found.tables[target])
+            yield from _row_security(draft, path, found, found.tables[target])
             yield from _labels(draft, path, found.tables[target], source, found)
         elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
             yield _cannot_create(draft, path, found, target.partition(".")[0])
@@ -97,6 +98,15 @@ def _privileges(draft: Draft, path: Path_, found: Catalog, target: TableInfo) ->
         role = found.database.role
         fix = f'run GRANT {", ".join(lacking)} ON {target.name} TO "{role}"'
         yield draft.finding("invalid", path, f"the role {role} lacks {listed(lacking)} on {target.name}: {fix}")
+
+
+def _row_security(draft: Draft, path: Path_, found: Catalog, target: TableInfo) -> Iterator[Finding]:
+    if target.row_security:
+        fix = (
+            f'run ALTER ROLE "{found.database.role}" BYPASSRLS, or ALTER TABLE {target.name} DISABLE ROW LEVEL SECURITY'
+        )
+        message = f"{target.name} has row security, which hides rows from this role and refuses its writes"
+        yield draft.finding("invalid", path, f"{message}: {fix}")
 
 
 def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, target: TableInfo) -> Iterator[Finding]:

@@ -126,6 +126,10 @@ def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
         except psycopg.OperationalError as error:
             reason = type(error).__name__
             raise StoreUnavailable(f"{what} at {where} did not answer: {reason}.", "Try again.") from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            # The server's sentence names an object, never a value.
+            hint = "Give the role of the DSN the right to read it, in that database."
+            raise StoreUnavailable(f"{what} at {where} refuses: {error.diag.message_primary}.", hint) from None
 
 
 def read_catalog(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> Catalog:

@@ -15,9 +15,14 @@ import psycopg
 import pytest
 
 from streams.connectors import source as prepare
+from streams.control.database import ControlRefused, Database
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import PartInfo, PublicationInfo
 from streams.plan.check import load_plan
+from streams.plan.draft import Draft
+from streams.plan.finding import Finding
+from streams.plan.live import CONTROL_TABLE, control_findings
+from streams.plan.load import parse_document
 from streams.sot import catalog
 from streams.sot.catalog import connected, not_empty, read_catalog
 from tests.support.postgres_server import _free_port as free_port
@@ -26,6 +31,7 @@ from tests.unit.plan.plans import EXAMPLE
 pytestmark = pytest.mark.stack
 
 ACCOUNTS, HISTORY = "public.pgbench_accounts", "public.pgbench_history"
+TELLERS = "public.pgbench_tellers"
 TABLES = """
 CREATE TABLE pgbench_accounts (aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84));
 CREATE TABLE pgbench_tellers (tid int NOT NULL PRIMARY KEY, bid int, tbalance int, filler char(84));
@@ -33,6 +39,7 @@ CREATE TABLE pgbench_branches (bid int NOT NULL PRIMARY KEY, bbalance int, fille
 CREATE TABLE pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
 """
 PLAN = EXAMPLE.read_text().partition("  lookup:")[0]
+WITH_REDIS = PLAN + "  cache:" + EXAMPLE.read_text().partition("  cache:")[2]
 
 
 @pytest.fixture
@@ -68,8 +75,10 @@ def _execute(dsn: str, statements: str) -> None:
             connection.execute(statements.encode())
 
 
-def _check(tmp_path: Path, sot: str, replica: str, plan: str = PLAN) -> tuple[int, dict[str, str], str]:
-    """Exit code, path → message of the findings, and stderr of `plan check --live`."""
+def _check(
+    tmp_path: Path, sot: str, replica: str, plan: str = PLAN, *, control: str | None = None, redis: str = ""
+) -> tuple[int, dict[str, str], str]:
+    """Exit code, path → message of the findings, and stderr of `plan check --live`. `control`: else the source."""
     path = tmp_path / "consistency.yaml"
     path.write_text(plan)
     words = [
@@ -82,10 +91,13 @@ def _check(tmp_path: Path, sot: str, replica: str, plan: str = PLAN) -> tuple[in
         "check",
         "--live",
     ]
-    environment = {**os.environ, "HOLDTRUE_SOT_DSN": sot, "HOLDTRUE_REPLICA_DSN": replica}
+    control = control or _as(sot, "holdtrue:unused")
+    addresses = {"HOLDTRUE_SOT_DSN": sot, "HOLDTRUE_REPLICA_DSN": replica, "HOLDTRUE_CONTROL_DSN": control}
+    environment = {**os.environ, **addresses, "HOLDTRUE_REDIS_URL": redis}
     done = subprocess.run([*words, str(path)], env=environment, capture_output=True, text=True, timeout=60, check=False)
-    found = json.loads(done.stdout)["findings"] if done.stdout else []
-    return done.returncode, {item["path"]: item["message"] for item in found}, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["state"] == ("Blocked" if done.returncode else "Complete")
+    return done.returncode, {item["path"]: item["message"] for item in answer["findings"]}, done.stderr
 
 
 def test_a_catalog_is_read_as_it_is(sot: str) -> None:
@@ -253,6 +265,107 @@ def test_the_source_as_its_own_replica_is_refused(tmp_path: Path, sot: str) -> N
     code, found, _ = _check(tmp_path, sot, sot.replace("127.0.0.1", "localhost"))
     assert code == 2
     assert ["source of truth itself" in message for message in found.values()] == [True] * 3
+
+
+def test_row_security_of_a_replica_is_named(tmp_path: Path, sot: str, replica: str) -> None:
+    """For the role that it would refuse; what the finding says helps."""
+    role = "DROP ROLE IF EXISTS writer; CREATE ROLE writer LOGIN; GRANT CREATE ON DATABASE replica TO writer"
+    secured = "ALTER TABLE pgbench_tellers ENABLE ROW LEVEL SECURITY"
+    _execute(replica, f"{TABLES}; {role}; GRANT ALL ON ALL TABLES IN SCHEMA public TO writer; {secured}")
+    writer, insert = _as(replica, "writer"), "INSERT INTO pgbench_tellers VALUES (1)"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        _execute(writer, insert)
+    code, found, _ = _check(tmp_path, sot, writer)
+    assert (code, list(found)) == (2, [f"replicas.reports.tables.{TELLERS}"])
+    [message] = found.values()
+    _execute(replica, message.partition("run ")[2].partition(", or ")[0])
+    with connected(writer, "the replica") as connection:
+        assert not read_catalog(connection, [TELLERS]).tables[TELLERS].row_security
+    _execute(writer, insert)
+
+
+def test_what_control_lacks_is_named(replica: str) -> None:
+    """The check asks for what control needs: it is refused before, and not after, also where the schema is there."""
+    _execute(replica, "DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN")
+    keeper = _as(replica, "keeper")
+    for _ in ("the first start", "an upgrade"):
+        fix = _refused(keeper)
+        assert fix == 'GRANT CREATE ON DATABASE "replica" TO "keeper"'
+        _execute(replica, fix)
+        assert _control(keeper) == []
+        assert _migrated(keeper)
+        _execute(replica, "REVOKE CREATE ON DATABASE replica FROM keeper")
+
+
+def test_a_control_schema_of_another_role_is_named(replica: str) -> None:
+    """One that is empty can be used with a right; one with tables, with the rights of their owner."""
+    roles = "DROP ROLE IF EXISTS keeper, other; CREATE ROLE keeper LOGIN; CREATE ROLE other LOGIN"
+    _execute(replica, f"{roles}; GRANT CREATE ON DATABASE replica TO keeper, other; CREATE SCHEMA holdtrue")
+    keeper, other = _as(replica, "keeper"), _as(replica, "other")
+    _execute(replica, _refused(keeper))
+    assert _control(keeper) == []
+    assert _migrated(keeper)
+    _execute(replica, _refused(other).partition(", with")[0].replace("OWNER", "keeper"))
+    assert _control(other) == []
+    assert _migrated(other)
+
+
+def _control(dsn: str) -> list[Finding]:
+    """What the check says of a control database."""
+    with connected(dsn, "the control database") as connection:
+        found = read_catalog(connection, [CONTROL_TABLE])
+    return list(control_findings(Draft(parse_document(PLAN, "p")), found))
+
+
+def _refused(dsn: str) -> str:
+    """The statement that the only finding names, where control is refused."""
+    assert not _migrated(dsn)
+    [finding] = _control(dsn)
+    return finding.message.partition("run ")[2]
+
+
+def _migrated(control: str) -> bool:
+    """Whether control can start on its database."""
+    database = Database(control, application="test")
+    try:
+        return database.migrate("bank") > 0
+    except ControlRefused:
+        return False
+    finally:
+        database.close()
+
+
+def test_what_is_away_hides_nothing_of_the_others(tmp_path: Path, sot: str, replica: str) -> None:
+    """Every finding on stdout, then all that could not be asked, and exit 1."""
+    _execute(replica, "CREATE TABLE pgbench_accounts (aid int8 PRIMARY KEY, bid int, abalance int, filler char(84))")
+    control, redis = (f"{scheme}://:hunter2@127.0.0.1:{free_port()}/0" for scheme in ("postgresql", "redis"))
+    code, found, stderr = _check(tmp_path, sot, replica, WITH_REDIS, control=control, redis=redis)
+    assert (code, list(found)) == (1, [f"replicas.reports.tables.{ACCOUNTS}.columns"])
+    assert stderr.count("error: ") == 1
+    assert "the control database at 127.0.0.1" in stderr
+    assert f"127.0.0.1:{urlsplit(redis).port}" in stderr
+    assert "not everything could be asked" in stderr
+    assert "hunter2" not in stderr
+
+
+def test_a_plan_is_not_complete_where_a_store_was_not_asked(tmp_path: Path, replica: str) -> None:
+    """What is away may contradict it; control says what it lacks, also where the source is away."""
+    _execute(replica, "DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN")
+    away = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/db"
+    code, found, stderr = _check(tmp_path, away, replica, control=_as(replica, "keeper"))
+    assert (code, list(found)) == (1, ["control.dsn"])
+    assert "error: the source of truth at" in stderr
+    assert "1 finding(s) to settle, and not everything could be asked" in stderr
+
+
+def test_a_catalog_that_may_not_be_read_is_one_sentence(tmp_path: Path, sot: str, replica: str) -> None:
+    """Also where a server hides what everybody sees by default."""
+    _execute(replica, "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN")
+    _execute(replica, "REVOKE SELECT ON pg_replication_slots FROM PUBLIC")
+    code, found, stderr = _check(tmp_path, sot, _as(replica, "reader"))
+    assert (code, found) == (1, {})
+    assert "the replica reports at 127.0.0.1" in stderr
+    assert "refuses: permission denied for view pg_replication_slots" in stderr
 
 
 def test_a_wrong_password_is_one_sentence_without_it(tmp_path: Path, sot: str, replica: str, dsn: str) -> None:

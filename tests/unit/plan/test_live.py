@@ -11,7 +11,7 @@ import pytest
 from streams.plan.catalog import Catalog, ColumnInfo, DatabaseInfo, PartInfo, PublicationInfo, SlotInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
-from streams.plan.live import source_findings
+from streams.plan.live import CONTROL_TABLE, control_findings, source_findings
 from streams.plan.live_replicas import dynamo_findings, postgres_findings
 from streams.plan.load import parse_document
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica
@@ -391,6 +391,45 @@ def test_replica_permissions() -> None:
     found = [(f.path, f.message.partition(": run ")[2]) for f in _replica(closed)]
     assert found[0] == ("replicas.reports.token_schema", 'GRANT CREATE ON DATABASE "replica" TO "app"')
     assert found[1] == (f"replicas.reports.tables.{ACCOUNTS}", 'GRANT CREATE ON SCHEMA "public" TO "app"')
+
+
+def test_row_security_of_a_replica_that_hides_rows() -> None:
+    """It would refuse writes, too; both ways out are statements."""
+    hidden = replace(STORE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], row_security=True)})
+    [finding] = _replica(hidden)
+    assert (finding.severity, finding.path) == ("invalid", f"replicas.reports.tables.{ACCOUNTS}")
+    assert 'run ALTER ROLE "app" BYPASSRLS, or ALTER TABLE public.pgbench_accounts DISABLE' in finding.message
+
+
+def _control(tables: Mapping[str, TableInfo], **database: Any) -> list[Finding]:
+    known = replace(DATABASE, **{"name": "control", "wal_level": "replica", "may_replicate": False, **database})
+    return list(control_findings(Draft(parse_document(edited(), "p")), Catalog(known, tables)))
+
+
+META = table(CONTROL_TABLE, ("version",))
+
+
+@pytest.mark.parametrize("tables", [{}, {CONTROL_TABLE: META}])
+@pytest.mark.parametrize("schemas", [{}, {"holdtrue": True}])
+def test_a_control_database_that_fits(tables: dict[str, TableInfo], schemas: dict[str, bool]) -> None:
+    """It need neither replicate nor have logical decoding; before the first start and after it."""
+    assert _control(tables, schemas=schemas) == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "database", "words"),
+    [
+        ({}, {"may_create": False}, 'run GRANT CREATE ON DATABASE "control" TO "app"'),
+        ({CONTROL_TABLE: META}, {"may_create": False}, 'run GRANT CREATE ON DATABASE "control" TO "app"'),
+        ({}, {"schemas": {"holdtrue": False}}, 'run GRANT USAGE, CREATE ON SCHEMA holdtrue TO "app"'),
+        ({CONTROL_TABLE: replace(META, is_owner=False)}, {"schemas": {"holdtrue": False}}, "log in as its owner"),
+        ({CONTROL_TABLE: replace(META, is_owner=False)}, {}, 'GRANT OWNER TO "app"'),
+    ],
+)
+def test_what_control_may_not_do(tables: dict[str, TableInfo], database: dict[str, Any], words: str) -> None:
+    """At its DSN's place, with the statement that allows it."""
+    [finding] = _control(tables, **database)
+    assert (finding.severity, finding.path, words in finding.message) == ("invalid", "control.dsn", True)
 
 
 def test_a_replica_that_is_the_source_itself() -> None:
