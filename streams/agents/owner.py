@@ -202,7 +202,8 @@ class Owner:
             if self.watch:
                 self._note(decoded.keyed)
         if decoded.last_offset >= records[0].offset:
-            await self._flow.commit(self.tp, decoded.last_offset)
+            # Never back: after a takeover, what lies before it is read all the same.
+            await self._flow.commit(self.tp, self.state.input_offset)
             reached(Step.offset_committed)
         self._inbox.done(records, decoded.last_offset)
         self._measure(started, len(records), decoded.committed_ms)

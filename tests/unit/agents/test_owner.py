@@ -74,11 +74,18 @@ class Said:
 
 
 class Consumer:
-    """The consumer, as far as an owner needs it; remembers what was committed last."""
+    """The consumer, as far as an owner needs it; remembers what was committed."""
 
-    committed = -1
     pauses = 0
     end = 1_000_000
+
+    def __init__(self) -> None:
+        self.commits = [-1]
+
+    @property
+    def committed(self) -> int:
+        """What was committed last."""
+        return self.commits[-1]
 
     def pause(self, tp: TP) -> None:
         """Only counted."""
@@ -97,7 +104,7 @@ class Consumer:
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
         """Always ours."""
-        self.committed = last_offset
+        self.commits.append(last_offset)
         return True
 
 
@@ -389,6 +396,22 @@ async def test_nothing_of_a_blank_partition_is_applied_before_it_is_taken_over(t
         assert said.done == [("passed", 12), ("handled", 12)]
         assert (owner.state.takeover.end, owner.state.takeover.pending) == (13, True)
         assert consumer.committed == 12
+
+
+@pytest.mark.asyncio
+async def test_the_committed_offset_does_not_go_back_to_what_lies_before_a_takeover(tmp_path: Path) -> None:
+    """It would be lag that there is not."""
+    said, consumer = Said(), Consumer()
+    consumer.end = 20
+    async with running(tmp_path, said, consumer) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        assert await owner.passed(19)
+        owner.offer(batch(10, 11, 12))
+        await said.in_hand.wait()
+        owner.offer(batch(20, start=13))
+        assert await owner.passed(20)
+        assert ("handled", 20) in said.done
+        assert consumer.commits == sorted(consumer.commits)
 
 
 @pytest.mark.asyncio
