@@ -70,7 +70,7 @@ def describe(
     env: Annotated[bool, typer.Option("--env", help="Print `export NAME='value'` lines for eval.")] = False,
 ) -> None:
     """Show every server of the embedded stack; exit 3 unless all of them serve."""
-    from streams.local.supervise import State
+    from streams.local.supervise import State, remedy
 
     out = context(ctx).out
     stack = _stack(data_dir)
@@ -81,7 +81,7 @@ def describe(
     down_now = [each for each in _show(out, stack) if each.state is not State.running]
     if down_now:
         names = ", ".join(f"{each.service} is {each.state}" for each in down_now)
-        raise NotReady(f"The stack is not ready: {names}.", "Start what is missing: holdtrue up")
+        raise NotReady(f"The stack is not ready: {names}.", remedy([each.state for each in down_now]))
 
 
 def _show(out: Output, stack: Stack) -> Sequence[ServiceStatus]:

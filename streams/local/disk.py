@@ -7,6 +7,9 @@ from pathlib import Path
 
 from streams.local.errors import StackError
 
+# With less, a Postgres cannot make the next file of its log (16 MiB), which it does as a whole.
+LEAST_BYTES = 20_000_000
+
 
 def free_bytes(path: Path) -> int:
     """Free space where `path` is or would be created."""

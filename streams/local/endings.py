@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from streams.local.disk import LEAST_BYTES, free_bytes
+from streams.local.errors import FILE_HINT
+
 _LOG_TAIL_BYTES = 20_000
 
 
@@ -16,11 +19,12 @@ class Ending(NamedTuple):
 
 
 _UNKNOWN = Ending("see the end of its log", "Correct what the log names, and start again.")
+_FULL = Ending("the disk is full", "Free some space, or choose another --data-dir.")
 _MEMORY = Ending("there is not enough memory", "End other programs; the embedded stack needs about 3.5 GB.")
 # What a log may say, and what that means for the one who reads our sentence.
 _KNOWN = {
-    "No space left on device": Ending("the disk is full", "Free some space, or choose another --data-dir."),
-    "Disk quota exceeded": Ending("the disk is full", "Free some space, or choose another --data-dir."),
+    "No space left on device": _FULL,
+    "Disk quota exceeded": _FULL,
     "Address already in use": Ending(
         "its port is taken by another process", "End that process, or choose others: holdtrue up --port-base N"
     ),
@@ -42,9 +46,19 @@ def size(log: Path) -> int:
 
 
 def ending(log: Path, start: int) -> Ending:
-    """What the log says behind `start`."""
+    """What the log says behind `start`; where it says nothing we know, whether it could not be written any more."""
     try:
         tail = log.read_bytes()[start:][-_LOG_TAIL_BYTES:].decode(errors="replace")
     except OSError:
         tail = ""
-    return next((meaning for phrase, meaning in _KNOWN.items() if phrase in tail), _UNKNOWN)
+    return _meaning(tail) or (_FULL if free_bytes(log.parent) < LEAST_BYTES else _UNKNOWN)
+
+
+def refusal(error: OSError) -> Ending:
+    """What an error of the file system says."""
+    words = error.strerror or type(error).__name__
+    return _meaning(words) or Ending(words, FILE_HINT)
+
+
+def _meaning(text: str) -> Ending | None:
+    return next((meaning for phrase, meaning in _KNOWN.items() if phrase in text), None)

@@ -17,7 +17,7 @@ from streams.local.disk import free_bytes
 from streams.local.errors import StackError
 from streams.local.fetch import Cache
 from streams.local.stack import Stack
-from streams.local.supervise import ServiceStatus, State
+from streams.local.supervise import ServiceStatus, State, remedy
 from streams.settings import settings
 
 _PYTHON_OLDEST = (3, 11)
@@ -157,5 +157,5 @@ def stack_services(stack: Stack) -> Iterator[Finding]:
 
 def _service(status: ServiceStatus) -> Finding:
     detail = f"{status.state} at {status.endpoint}"
-    advice = f"holdtrue up starts what does not serve; its log is {status.log}"
+    advice = f"{remedy([status.state])}; its log is {status.log}"
     return judged(f"stack: {status.service}", status.state is State.running, detail, advice)

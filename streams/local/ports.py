@@ -52,8 +52,14 @@ class Ports:
     def assign(self, base: int | None = None) -> dict[str, int]:
         """The ports to use: from `base` upwards if given, else the remembered ones, else free ones. Remembers them."""
         ports = self._from(base) if base is not None else self.known() or self._chosen()
-        self._file.write_text(json.dumps(ports, indent=1))
+        self._remember(ports)
         return ports
+
+    def _remember(self, ports: dict[str, int]) -> None:
+        # Beside its place and then renamed: on a full disk the file would be emptied, and its ports lost.
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(ports, indent=1))
+        fresh.replace(self._file)
 
     def check(self, base: int) -> None:
         """Raises StackUsageError unless there is a port for every service from `base` upwards."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -160,6 +161,15 @@ def send(running: Running, number: signal.Signals) -> None:
             os.kill(running.pid, number)
         except ProcessLookupError:
             return
+
+
+def kill(running: Running, seconds: float) -> bool:
+    """End a process that `start` started at once, with its group, as a crash would; whether it all ended in time."""
+    below = children(running.pid)
+    if running.alive():
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    return wait_gone((running, *below), seconds)
 
 
 def wait_end(running: Running, seconds: float) -> bool:

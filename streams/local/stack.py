@@ -10,7 +10,7 @@ from pathlib import Path
 from streams.local import packages, site
 from streams.local.artifacts import STACK_GROUPS, load_lock
 from streams.local.connect import EXTRA_PLUGINS, Connect
-from streams.local.disk import require_space
+from streams.local.disk import LEAST_BYTES, require_space
 from streams.local.dynamodb import DynamoDb
 from streams.local.endpoints import Endpoints
 from streams.local.errors import NoStackError, StackError, StackUsageError, file_errors
@@ -68,6 +68,7 @@ class Stack:
             wanted = self._not_serving()
             if not wanted and not plugins and port_base is None:
                 return False
+            require_space(self.data, LEAST_BYTES, "starting servers")
             self._choose_ports(port_base)
             self._fetch(reporter, (*STACK_GROUPS, *plugins))
             self._plug(plugins)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from streams.local import endings, ports, process, site
-from streams.local.errors import FILE_HINT, ServiceError
+from streams.local.errors import ServiceError
 from streams.local.process import PidFile, Running
 from streams.local.service import Service
 
 _POLL_SECONDS = 0.2
+_KILL_SECONDS = 10.0
+_SLOW = "See its log; is the machine overloaded? If the server hangs: holdtrue down; holdtrue up"
 
 
 class State(StrEnum):
@@ -24,6 +26,13 @@ class State(StrEnum):
     unhealthy = "unhealthy"  # its process runs, but it does not answer as it should
     dead = "dead"  # it was started and has ended by itself
     stopped = "stopped"
+
+
+def remedy(states: Collection[State]) -> str:
+    """What to do where not every server serves: `up` waits for one that is there but hangs, and cannot start it."""
+    if State.unhealthy in states:
+        return "Stop what hangs, and start again: holdtrue down; holdtrue up"
+    return "Start what is missing: holdtrue up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +88,18 @@ class Supervisor:
         self._log_start = endings.size(self.log)
         try:
             self.service.prepare()
-            self._pid.write(process.start(self.service.command(), self.log))
+            self._remember(process.start(self.service.command(), self.log))
         except OSError as error:
-            reason = f"could not be started ({error.strerror or type(error).__name__})"
-            raise ServiceError(self.service.name, reason, self.log, FILE_HINT) from error
+            reason, hint = endings.refusal(error)
+            raise ServiceError(self.service.name, f"could not be started: {reason}", self.log, hint) from error
+
+    def _remember(self, running: Running) -> None:
+        """Write the pid file; a process that nobody could find again, to stop it, must not live on."""
+        try:
+            self._pid.write(running)
+        except BaseException:
+            process.kill(running, _KILL_SECONDS)
+            raise
 
     def _require_port(self, name: str) -> None:
         port = self.service.site.ports[name]
@@ -103,10 +120,17 @@ class Supervisor:
                 raise ServiceError(self.service.name, f"ended while starting: {reason}", self.log, hint)
             if time.monotonic() > deadline:
                 reason = f"did not answer within {self.service.ready_seconds:.0f} s"
-                raise ServiceError(self.service.name, reason, self.log, "See its log; is the machine overloaded?")
+                raise ServiceError(self.service.name, reason, self.log, _SLOW)
             if abort.wait(_POLL_SECONDS):
                 raise AbortedError
-        self.service.complete()
+        self._complete()
+
+    def _complete(self) -> None:
+        try:
+            self.service.complete()
+        except Exception as error:  # whatever a client raises: why, its server knows
+            reason, hint = endings.ending(self.log, self._log_start)
+            raise ServiceError(self.service.name, f"its set-up failed: {reason}", self.log, hint) from error
 
     def _serves(self) -> bool:
         try:
@@ -131,6 +155,4 @@ class Supervisor:
         """End the service at once, as a crash would (SIGKILL); it then shows as dead."""
         running = self.process()
         if running is not None:
-            children = process.children(running.pid)
-            process.stop(running, [(signal.SIGKILL, 10.0)])
-            process.wait_gone(children, 10.0)
+            process.kill(running, _KILL_SECONDS)

@@ -39,6 +39,7 @@ def test_killed_service_shows_dead_and_up_starts_just_that_one(stack: Stack, run
     shown = run("stack")
     assert shown.returncode == 3
     assert f"{name} is dead" in shown.stderr
+    assert "Start what is missing: holdtrue up" in shown.stderr
     # Backends of a postmaster that was killed outlive it by a moment, and keep the next one from starting.
     wait_until(lambda: run("up").returncode == 0, f"{name} to be started")
     after = pids(stack)
@@ -104,6 +105,7 @@ def test_hanging_service_is_unhealthy(stack: Stack, run: Run) -> None:
         os.kill(pid, signal.SIGCONT)
     assert shown.returncode == 3
     assert "redis is unhealthy" in shown.stderr
+    assert "holdtrue down; holdtrue up" in shown.stderr
 
 
 def test_remembered_port_in_use_is_one_sentence_and_nothing_is_left_running(stack: Stack, run: Run) -> None:

@@ -35,6 +35,16 @@ def test_a_base_fixes_the_ports_and_replaces_remembered_ones(tmp_path: Path) -> 
     assert ports.assign(20_000) == {"a": 20_000, "b": 20_001, "c": 20_002} == ports.known()
 
 
+def test_ports_that_cannot_be_written_are_still_those_before(tmp_path: Path) -> None:
+    """On a full disk, say; here a folder is in the way of the new file."""
+    ports = Ports(tmp_path / "ports.json", NAMES)
+    before = ports.assign()
+    (tmp_path / "ports.new").mkdir()
+    with pytest.raises(OSError, match=r"ports\.new"):
+        ports.assign(20_000)
+    assert ports.known() == before
+
+
 @pytest.mark.parametrize("base", [-1, 80, 65_534, 70_000])
 def test_a_base_out_of_range_is_refused(tmp_path: Path, base: int) -> None:
     """Privileged ports, and such as do not exist."""

@@ -103,6 +103,16 @@ def test_up_checks_the_disk_first(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     assert not stack.data.exists()
 
 
+def test_up_starts_nothing_on_a_full_disk(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a stack that is there: its servers could not write, nor their processes be remembered."""
+    stack.data.mkdir()
+    (stack.data / stack_module._MARK).touch()
+    monkeypatch.setattr("streams.local.disk.free_bytes", lambda _: 1000)
+    with pytest.raises(StackError, match="Not enough disk space for starting servers"):
+        stack.up()
+    assert not (stack.data / "ports.json").exists()
+
+
 def test_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
     """Here: a file where a folder should be."""
     (tmp_path / "file").touch()
