@@ -89,7 +89,7 @@ def apply(
     here = context(ctx)
     loaded = load_plan(here.plan_path)
     repairs = read(file)
-    opener = Opener(loaded)
+    opener = Opener(loaded, here.out.note)
     try:
         person = by or getpass.getuser()
         outcomes = list(apply_plan(opener, repairs, person, reason, above_threshold=above_threshold))

@@ -19,9 +19,16 @@ def runs(plan: Plan, name: str) -> bool:
 
 
 def without_control(plan: Plan) -> NotReady | None:
-    """What is to be said where control does not run; None where it does."""
-    if runs(plan, CONTROL):
-        return None
+    """What is to be said where control does not run, or Kafka does not tell whether it does; None where it does."""
+    from streams.kafka.admin import KafkaUnavailable
+
+    try:
+        if runs(plan, CONTROL):
+            return None
+    except KafkaUnavailable as error:
+        return NotReady(
+            f"Whether control runs is not known: what was found since may be missing. {error.what}", error.hint
+        )
     return NotReady(
         "Control does not run: what is verified, in drift and held is as it left it.",
         "Start it: holdtrue worker --control",

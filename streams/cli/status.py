@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 REACH_SECONDS: Final = 10.0
 UNPUBLISHED: Final = "its changes are not published and so lost: run `holdtrue connectors apply`, then validate it"
 UNREAD: Final = "none of its rows has reached Kafka: it is not read yet (`holdtrue connectors apply` asks for it)"
+SILENT: Final = "Kafka cannot be asked: how far it is behind, and whether a worker runs, is not known"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
     "problems",
 )  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """What Kafka tells. reach: how long what the source commits has not reached it, None where that is not known."""
+
+    reach: float | None
+    lags: Mapping[str, Mapping[str, Lag]]
+    working: Mapping[str, bool]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +48,7 @@ def status(ctx: typer.Context) -> None:
     """Show every table of every replica. Exit 3 when a lag bound is broken, or a table is held, in drift or not begun.
 
     Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
-    whether its changes reach Kafka at all; a connector that does not run is exit 3, too.
+    whether its changes reach Kafka at all; a connector that does not run is exit 3, too, and Kafka that is away.
     Lag needs no control; what is verified, in drift and held is what control has remembered. Where it does not run, or
     has never started, that is not known: exit 3.
     """
@@ -48,11 +57,12 @@ def status(ctx: typer.Context) -> None:
     call = context(ctx)
     plan = load_plan(call.plan_path)
     source = _source_problem(plan)
-    known, unknown = _known(plan)
-    rows = _rows(plan, known)
+    measured, away = _measured(plan)
+    known, unknown = _known(plan, running=away is None)
+    rows = _rows(plan, known, measured)
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
-    if source is not None:
-        raise source
+    if (cause := away or source) is not None:
+        raise cause
     wrong = sum(1 for row in rows if row["problems"])
     if wrong:
         told = f" {unknown.what}" if unknown is not None else ""
@@ -76,28 +86,30 @@ def _source_problem(plan: Plan) -> NotReady | None:
     return wrong and NotReady(f"No change reaches Kafka. {wrong.what}", wrong.hint)
 
 
-def _known(plan: Plan) -> tuple[Remembered | None, NotReady | None]:
-    """What control has remembered, and why it may be old; None, and why, where it has never started."""
+def _known(plan: Plan, *, running: bool) -> tuple[Remembered | None, NotReady | None]:
+    """What control has remembered, and why it may be old; None, and why, where it has never started.
+
+    running: whether it can be asked if control runs.
+    """
     from streams.control.view import ControlEmpty, remembered
 
     try:
-        return remembered(plan), without_control(plan)
+        return remembered(plan), without_control(plan) if running else None
     except ControlEmpty as error:
         return None, NotReady(f"What is verified, in drift and held is not known. {error.what}", error.hint)
 
 
-def _rows(plan: Plan, known: Remembered | None) -> list[dict[str, Any]]:
-    reach, lags = _measured(plan)
+def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict[str, Any]]:
+    reach, lags, working = measured
     at_source = {} if reach is None else _at_source(plan, lags)
-    working = {replica: runs(plan, replica) for replica in plan.replicas}
     return [
         row(
             table,
             replica,
-            lags[replica][table],
+            lags[replica][table] if lags else None,
             mapping.lag_max,
             known,
-            working=working[replica],
+            working=working.get(replica, False),
             reach=reach,
             at_source=at_source.get(table, ()),
         )
@@ -106,7 +118,19 @@ def _rows(plan: Plan, known: Remembered | None) -> list[dict[str, Any]]:
     ]
 
 
-def _measured(plan: Plan) -> tuple[float | None, dict[str, dict[str, Lag]]]:
+def _measured(plan: Plan) -> tuple[Measured, NotReady | None]:
+    """What Kafka tells; nothing, and why, where it is away."""
+    from streams.kafka.admin import KafkaUnavailable
+
+    try:
+        reach, lags = _lags(plan)
+        return Measured(reach, lags, {replica: runs(plan, replica) for replica in plan.replicas}), None
+    except KafkaUnavailable as error:
+        told = f"How far replicas are behind, and which workers run, is not known. {error.what}"
+        return Measured(None, {}, {}), NotReady(told, error.hint)
+
+
+def _lags(plan: Plan) -> tuple[float | None, dict[str, dict[str, Lag]]]:
     """How long what the source commits has not reached Kafka (None: not known), and the lag of what has."""
     from streams.control.offsets import Offsets
     from streams.kafka.registry import Registry
@@ -153,7 +177,7 @@ def _reach(plan: Plan, offsets: Offsets) -> float | None:
 def row(
     table: str,
     replica: str,
-    lag: Lag,
+    lag: Lag | None,
     bound: timedelta | None,
     known: Remembered | None,
     *,
@@ -164,18 +188,19 @@ def row(
     """One line of the answer, fields as in the interface document, and `problems` as sentences.
 
     reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
-    at_source: what is wrong with the table there, as sentences. known: None where control has never started.
+    at_source: what is wrong with the table there, as sentences. known: None where control has never started. lag: None
+    where Kafka cannot be asked, and who works is not known then either.
     """
-    lag = lag._replace(seconds=max(lag.seconds, reach or 0.0))
+    lag = lag and lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)
     mark = known and known.verified.get(place)
     line: dict[str, Any] = {
         "table": table,
         "replica": replica,
         # What has arrived and is not applied is behind in any case; that nothing is behind takes more to know.
-        "lag_seconds": round(lag.seconds, 3) if lag.seconds or reach is not None else None,
-        "lag_events": lag.events,
-        "applied_through": lag.applied_through,
+        "lag_seconds": round(lag.seconds, 3) if lag and (lag.seconds or reach is not None) else None,
+        "lag_events": lag and lag.events,
+        "applied_through": lag and lag.applied_through,
         "verified_through": mark and {"position": mark["position"], "at": mark["at"].isoformat()},
         "drift_open": known and known.drift_open.get(place, 0),
         "held": known and known.held.get(place),
@@ -185,7 +210,7 @@ def row(
 
 def problems(
     line: Mapping[str, Any],
-    lag: Lag,
+    lag: Lag | None,
     bound: timedelta | None,
     *,
     working: bool,
@@ -193,6 +218,14 @@ def problems(
     at_source: Sequence[str],
 ) -> list[str]:
     """What is not as the plan wants it; empty when all is."""
+    measured = [SILENT] if lag is None else _behind(lag, bound, working=working, reach=reach, at_source=at_source)
+    remembered = {"held": line["held"], "drift is open": line["drift_open"]}
+    return measured + [problem for problem, there in remembered.items() if there]
+
+
+def _behind(
+    lag: Lag, bound: timedelta | None, *, working: bool, reach: float | None, at_source: Sequence[str]
+) -> list[str]:
     found = [] if working else ["no worker is running"]
     if reach is None:
         found.append("the source cannot be asked: whether its changes reach Kafka is not known")
@@ -203,10 +236,6 @@ def problems(
         found.append("no worker has committed anything, or Kafka has forgotten it: all that is there counts as lag")
     elif bound is not None and lag.seconds > bound.total_seconds():
         found.append(f"lag is above the bound of {bound.total_seconds():g} s")
-    if line["held"]:
-        found.append("held")
-    if line["drift_open"]:
-        found.append("drift is open")
     return found
 
 

@@ -41,7 +41,7 @@ def validate(
     here = context(ctx)
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
-    opener = Opener(plan)
+    opener = Opener(plan, here.out.note)
     try:
         reports = run_all(opener, wanted, Depth(depth), note=here.out.note)
     finally:

@@ -5,29 +5,41 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.errors import StoreUnavailable
+from streams.kafka.admin import KafkaUnavailable, unavailable
 
 ANSWER_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.25
 
 
+class KafkaSilent(KafkaUnavailable):
+    """No broker answered: whatever is asked next would wait as long."""
+
+
 def has_members(bootstrap: str, group: str, within_seconds: float) -> bool:
-    """Whether anybody is in the group, or joins it within the time. A member that was killed stays for its session."""
+    """Whether anybody is in the group, or joins it within the time. A member that was killed stays for its session.
+
+    Raises KafkaUnavailable where Kafka does not tell: KafkaSilent where it says nothing at all.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     deadline = time.monotonic() + within_seconds
-    while not (found := _members(admin, group)) and time.monotonic() < deadline:
+    while not (found := _members(admin, bootstrap, group)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     return found
 
 
-def _members(admin: AdminClient, group: str) -> bool:
+def _members(admin: AdminClient, bootstrap: str, group: str) -> bool:
     try:
         described = admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
         return bool(described.result(ANSWER_SECONDS).members)
-    except (KafkaException, TimeoutError) as error:
-        raise StoreUnavailable(
-            f"Kafka did not tell who is in the group {group}: {type(error).__name__}.", "See whether it is up."
-        ) from None
+    except KafkaException as error:
+        raise _named(bootstrap, error.args[0]) from None
+    except TimeoutError:
+        raise _named(bootstrap, KafkaError(KafkaError._TIMED_OUT)) from None
+
+
+def _named(bootstrap: str, error: KafkaError) -> KafkaUnavailable:
+    named = unavailable(bootstrap, error)
+    return named if error.code() > 0 else KafkaSilent(named.what, named.hint)

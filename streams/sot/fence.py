@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import psycopg
 
@@ -17,6 +18,17 @@ from streams.sot.connection import connect, unavailable
 
 POLL_SECONDS = 0.02
 MESSAGE_PREFIX = "holdtrue"
+
+
+class _Seen(NamedTuple):
+    """The slot at one moment: whether it has confirmed a position, and whether anybody reads it."""
+
+    confirmed: bool
+    read: bool
+
+
+class Unread(NotReady):
+    """Nobody reads the slot, so that no fence can pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +42,8 @@ class Fence:
     def passed(self, deadline: float) -> str:
         """Put a fence into the log now and wait until the slot has confirmed it; its position as `X/Y` text.
 
-        deadline: of `time.monotonic()`. Raises NotReady when it is not passed by then, SotUnavailable when the SOT
-        cannot be asked.
+        deadline: of `time.monotonic()`. Raises NotReady when it is not passed by then (Unread where nobody reads the
+        slot), SotUnavailable when the SOT cannot be asked.
         """
         try:
             with connect(self.dsn, application=self.application) as connection:
@@ -39,27 +51,35 @@ class Fence:
                 # The slot passes a position only when the connector flushes after a later record: give it one, or the
                 # fence waits for the next heartbeat (measured: 0.14-0.65 s instead of 0.65-1.26 s).
                 _emit(connection)
-                while not self._confirmed(connection, position):
+                while not (seen := self._seen(connection, position)).confirmed:
                     if time.monotonic() > deadline:
-                        raise NotReady(
-                            f"The slot {self.slot} has not confirmed {position} in time.",
-                            "See `holdtrue connectors status`: is the connector running, is Kafka taking its records?",
-                        )
+                        raise self._late(position, read=seen.read)
                     time.sleep(POLL_SECONDS)
                 return position
         except psycopg.OperationalError as error:
             raise unavailable(self.dsn, error) from None
 
-    def _confirmed(self, connection: psycopg.Connection[tuple[object, ...]], position: str) -> bool:
+    def _late(self, position: str, *, read: bool) -> NotReady:
+        if read:
+            return NotReady(
+                f"The slot {self.slot} has not confirmed {position} in time.",
+                "See `holdtrue connectors status`: is the connector running, is Kafka taking its records?",
+            )
+        return Unread(
+            f"Nobody reads the slot {self.slot}: what the source of truth commits does not reach Kafka.",
+            "Start Kafka Connect, or its connector: `holdtrue connectors status` says what is wrong.",
+        )
+
+    def _seen(self, connection: psycopg.Connection[tuple[object, ...]], position: str) -> _Seen:
         row = connection.execute(
-            "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s",
+            "SELECT confirmed_flush_lsn >= %s::pg_lsn, active FROM pg_replication_slots WHERE slot_name = %s",
             (position, self.slot),
         ).fetchone()
         if row is None:
             raise NotReady(
                 f"The source of truth has no replication slot {self.slot}.", "Run `holdtrue connectors apply`."
             )
-        return bool(row[0])
+        return _Seen(bool(row[0]), bool(row[1]))
 
 
 def mark(dsn: str, application: str) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import StoreUnavailable
+from streams.kafka.admin import unavailable
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat, cloud_event
@@ -53,6 +55,7 @@ class Exchange:
     """Sends requests and collects the answers that carry the same id. For one thread."""
 
     def __init__(self, bootstrap: str, writer: EventWriter, decoder: Decoder, channel: Channel, source: str) -> None:
+        self._bootstrap = bootstrap
         self._writer = writer
         self._decoder = decoder
         self._channel = channel
@@ -66,7 +69,8 @@ class Exchange:
             }
         )
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        self._listen()
+        with self._named():
+            self._listen()
 
     def _listen(self) -> None:
         """Read the results from their present end on: answers to what is asked from now on come after it."""
@@ -86,13 +90,19 @@ class Exchange:
         """End offsets of a topic, by partition: what is before them was in Kafka before this call returned."""
         # Not the consumer's: its connection may be busy with a fetch that waits for answers.
         wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-        try:
+        with self._named():
             found = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
             return [found[partition].result(KAFKA_SECONDS).offset for partition in wanted]
-        except (KafkaException, TimeoutError) as error:
-            raise StoreUnavailable(
-                f"Kafka did not tell the ends of {topic}: {type(error).__name__}.", "See whether it is up."
-            ) from None
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Inside, a driver's error is raised as ours."""
+        try:
+            yield
+        except KafkaException as error:
+            raise unavailable(self._bootstrap, error.args[0]) from None
+        except TimeoutError:
+            raise unavailable(self._bootstrap, KafkaError(KafkaError._TIMED_OUT)) from None
 
     def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = RUN_SECONDS_MAX) -> None:
         """Queue one request for the owner of a partition; it may answer for so long.

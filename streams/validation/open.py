@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
 from streams.errors import NotReady, UsageError
-from streams.kafka.events import EventWriter
 from streams.kafka.groups import has_members
 from streams.kafka.partitions import Partitioner, partitioner_of
 from streams.kafka.registry import Registry
@@ -25,6 +24,7 @@ from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.validation.exchange import Channel, Exchange
 from streams.validation.target import Target
+from streams.validation.waiting import Fences, Waiting, Writer
 
 # How long a worker may take to be in its group: one that was started a moment ago is waited for.
 WORKER_SECONDS = 10.0
@@ -54,14 +54,20 @@ def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
 
 
 class Opener:
-    """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka."""
+    """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka, fences.
 
-    def __init__(self, plan: Plan) -> None:
+    note: tells a person what is waited for.
+    """
+
+    def __init__(self, plan: Plan, note: Callable[[str], None]) -> None:
         self.plan = plan
         self.source = f"/holdtrue/{plan.name}/cli"
         self.bootstrap = plan.kafka.bootstrap.resolve()
         self.registry = Registry(plan.kafka.registry.resolve())
-        self.writer = EventWriter(self.bootstrap, self.registry, client_id="holdtrue-cli")
+        waiting = Waiting(note)
+        self.writer = Writer(self.bootstrap, self.registry, waiting)
+        self._application = f"holdtrue {plan.name} validate"
+        self._fences = Fences(Fence(plan.source.dsn.resolve(), plan.source.slot, self._application), waiting)
         self._shapes: dict[Pair, Shape] = {}
         self._stores: dict[Pair, ReplicaTable] = {}
 
@@ -83,10 +89,8 @@ class Opener:
         """What a run of this pair works on; closed on leaving. Raises NotReady when no worker could answer."""
         self._require_worker(pair.replica)
         plan, shape = self.plan, self.shape(pair)
-        dsn = plan.source.dsn.resolve()
-        application = f"holdtrue {plan.name} validate"
         with ExitStack() as stack:
-            sot = SotReader(dsn, shape, application=application)
+            sot = SotReader(plan.source.dsn.resolve(), shape, application=self._application)
             stack.callback(sot.close)
             exchange = self.exchange(check_channel(plan, pair))
             stack.callback(exchange.close)
@@ -99,7 +103,7 @@ class Opener:
                 Digester(shape.mapping_version, plan.digest_secret),
                 sot,
                 self.store(pair),
-                Fence(dsn, plan.source.slot, application),
+                self._fences,
                 exchange,
                 self._partitioner(pair, shape.key_columns),
                 on_silence=partial(self._require_answers, pair),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError, UsageError
+from streams.kafka.groups import KafkaSilent
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import publish_report
 from streams.validation.report import Report
@@ -15,14 +16,20 @@ from streams.validation.run import not_begun, validate
 def run_all(opener: Opener, wanted: Sequence[Pair], depth: Depth, note: Callable[[str], None]) -> list[Report]:
     """One report per pair. Drift found and the run itself are on their topics when this returns.
 
-    What keeps one pair from being looked at is in its report; the others are looked at all the same.
+    What keeps one pair from being looked at is in its report; the others are looked at all the same. But where Kafka is
+    away as a run begins, none of those that are left is begun, or recorded: it would be waited for in each anew.
     """
-    reports = []
-    for pair in wanted:
-        report = _run(opener, pair, depth)
-        publish_report(opener, pair, report)
-        note(f"{pair.table} in {pair.replica}: {report.outcome}{': ' + report.reason if report.reason else ''}")
-        reports.append(report)
+    reports: list[Report] = []
+    try:
+        for pair in wanted:
+            report = _run(opener, pair, depth)
+            publish_report(opener, pair, report)
+            note(f"{pair.table} in {pair.replica}: {report.outcome}{': ' + report.reason if report.reason else ''}")
+            reports.append(report)
+    except KafkaSilent as error:
+        left = wanted[len(reports) :]
+        note(f"{len(left)} runs could not begin, and are not recorded: {error}")
+        reports += [not_begun(*pair, depth, error) for pair in left]
     return reports
 
 
@@ -30,7 +37,7 @@ def _run(opener: Opener, pair: Pair, depth: Depth) -> Report:
     try:
         with opener.target(pair) as target:
             return validate(target, depth)
-    except UsageError:
-        raise  # the plan or the command is wrong, which no look would change
+    except (UsageError, KafkaSilent):
+        raise  # the plan or the command is wrong, which no look would change; or there is no way to anybody
     except HoldtrueError as error:
         return not_begun(*pair, depth, error)

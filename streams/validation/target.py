@@ -10,9 +10,9 @@ from streams.kafka.partitions import Partitioner
 from streams.plan.mapping import Shape
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
-from streams.sot.fence import Fence
 from streams.sot.reader import SotReader
 from streams.validation.exchange import Exchange
+from streams.validation.waiting import Fences
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Target:
     digester: Digester
     sot: SotReader
     store: ReplicaTable
-    fence: Fence
+    fence: Fences
     exchange: Exchange
     partitioner: Partitioner
     # Called when answers stay away; raises NotReady where nobody is there who could answer, and StoreUnavailable where

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -15,7 +17,7 @@ import requests
 
 from streams.local.stack import Stack
 from tests.integration.worker.conftest import MakeBank
-from tests.support.bank import Bank
+from tests.support.bank import PROGRAM, Bank
 from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
@@ -54,6 +56,16 @@ def stopped(stack: Stack, *services: str) -> Iterator[None]:
     finally:
         for service in reversed(services):
             stack.start_service(service)
+
+
+def begun(bank: Bank, *words: str) -> Worker:
+    """A command that is not waited for; its stderr is its log."""
+    log = bank.folder / f"{'-'.join(words)}.log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            (PROGRAM, *words), env=bank.env, stdout=subprocess.DEVNULL, stderr=said, cwd=bank.folder
+        )
+    return Worker(process, log)
 
 
 def worker_of(bank: Bank, store: str) -> Worker:
@@ -144,18 +156,21 @@ def test_registry_away(town: Bank, shared_stack: Stack) -> None:
 
 
 def test_connect_away(town: Bank, shared_stack: Stack) -> None:
-    """Nothing comes; the verbs that need it say so; afterwards all of it comes."""
+    """Nothing comes; the verbs that need it say so; afterwards all of it comes, to a run that waited for it as well."""
     with stopped(shared_stack, "connect"):
         town.sot.execute("UPDATE person SET name = 'no connect'")
+        run = begun(town, "validate")
         ran = town.run("connectors", "status")
         assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), ran.stderr
         assert len(ran.stderr.splitlines()) <= 2
         ran = town.run("status")
         assert (ran.returncode, "changes reach Kafka" in ran.stderr) == (3, True), ran.stderr
+        run.wait_said(f"waiting for the connector to confirm the slot {town.slot}", 20)
     town.wait_caught_up("reports")
     town.wait_caught_up("cache")
     assert town.difference("reports") == {}
     assert town.difference("cache") == {}
+    assert run.wait_end() == 0, run.said
 
 
 def test_a_connector_that_is_stuck_is_not_well(town: Bank) -> None:
@@ -186,20 +201,41 @@ def test_a_connector_that_is_stuck_is_not_well(town: Bank) -> None:
     assert town.difference("reports") == {}
 
 
+def come_back(bank: Bank) -> None:
+    """What Kafka's absence has ended is started again; the replicas come right."""
+    for store in ("reports", "cache"):
+        if worker_of(bank, store).process.poll() is not None:
+            bank.workers.remove(worker_of(bank, store))
+            bank.worker(store)
+    for store in ("reports", "cache"):
+        bank.wait_caught_up(store, seconds=150)
+        assert bank.difference(store) == {}
+
+
 def test_kafka_away(town: Bank, shared_stack: Stack) -> None:
     """Workers survive a broker that is restarted, or end and are started again; the replicas come right."""
     with stopped(shared_stack, "kafka"):
         town.sot.execute("UPDATE person SET name = 'no kafka' WHERE id < 100")
     # Connect loses its workers with the broker.
     town.sot.execute("DELETE FROM person WHERE id BETWEEN 280 AND 290")
-    for store in ("reports", "cache"):
-        if worker_of(town, store).process.poll() is not None:
-            town.workers.remove(worker_of(town, store))
-            town.worker(store)
-    town.wait_caught_up("reports", seconds=150)
-    town.wait_caught_up("cache", seconds=150)
-    assert town.difference("reports") == {}
-    assert town.difference("cache") == {}
+    come_back(town)
+
+
+@pytest.mark.long
+def test_what_verbs_say_while_kafka_is_away(town: Bank, shared_stack: Stack) -> None:
+    """What is known is shown, and what is not is said, with what to do. Side by side, for each waits for Kafka."""
+    verbs = (("status",), ("repair", "plan"), ("validate",))
+    with stopped(shared_stack, "kafka"), ThreadPoolExecutor() as side_by_side:
+        status, repairs, runs = side_by_side.map(lambda words: town.run("--format", "json", *words), verbs)
+    for ran in (status, repairs, runs):
+        assert (ran.returncode, "Traceback" in ran.stderr) == (3, False), ran.stderr
+        assert f"Kafka at {town.env['HOLDTRUE_KAFKA']} did not answer" in ran.stderr
+    for row in json.loads(status.stdout)["tables"]:
+        assert (row["lag_seconds"], row["lag_events"], row["drift_open"]) == (None, None, 0), row
+    assert json.loads(repairs.stdout)["items"] == []
+    for run in json.loads(runs.stdout)["results"]:
+        assert (run["outcome"], "Start it" in run["reason"]) == ("incomplete", True), run
+    come_back(town)
 
 
 def test_validation_after_all_of_this(town: Bank) -> None:

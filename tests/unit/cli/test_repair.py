@@ -30,7 +30,7 @@ def test_whoever_interrupts_a_repair_is_told_that_its_orders_stand(
     """And how they are checked; it ends as any command that is interrupted."""
     monkeypatch.setattr(check, "load_plan", lambda path: None)
     monkeypatch.setattr(file, "read", lambda path: None)
-    monkeypatch.setattr(opening, "Opener", lambda plan: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(opening, "Opener", lambda plan, note: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(repairing, "apply_plan", interrupted)
     call: Any = SimpleNamespace(obj=Context(Path("plan.yaml"), Output()))
     with pytest.raises(KeyboardInterrupt):

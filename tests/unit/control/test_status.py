@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from streams.cli import status as verb
 from streams.cli.drift import _states
-from streams.cli.status import UNPUBLISHED, UNREAD, row
+from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, row
 from streams.control.gauges import DatabaseGauges, ratio
 from streams.control.lag import Lag
+from streams.control.offsets import TopicMissing
 from streams.control.view import Remembered, drift_row
 from streams.errors import UsageError
+from streams.kafka.admin import KafkaUnavailable
 
 FINE = Lag(0.0, 0, "0/10", True)
 PLACE = ("public.t", "cache")
@@ -26,7 +29,7 @@ FIELDS = {
 
 
 def status(
-    lag: Lag = FINE,
+    lag: Lag | None = FINE,
     known: Remembered | None = NOTHING,
     bound: float | None = 2.0,
     *,
@@ -93,6 +96,33 @@ def test_a_lag_that_is_not_known_is_never_zero() -> None:
     unknown = ["the source cannot be asked: whether its changes reach Kafka is not known"]
     assert (status(reach=None)["lag_seconds"], status(reach=None)["problems"]) == (None, unknown)
     assert status(FINE._replace(seconds=1.5), reach=None)["lag_seconds"] == 1.5
+
+
+def test_while_kafka_is_away_what_control_remembers_is_shown() -> None:
+    """Lag, and who works, is not known then: no 0, and no worker that is missing."""
+    line = status(None, Remembered(drift_open={PLACE: 3}, held={PLACE: "odd"}), working=False, reach=None)
+    assert (line["lag_seconds"], line["lag_events"], line["applied_through"]) == (None, None, None)
+    assert (line["drift_open"], line["held"]) == (3, "odd")
+    assert line["problems"] == [SILENT, "held", "drift is open"]
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_only_kafka_that_is_away_leaves_a_table_to_show(monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
+    """A topic that is missing is an error, with what makes it."""
+
+    def lags(plan: Any) -> Any:
+        raise KafkaUnavailable("Kafka is away.", "Start it.") if away else TopicMissing("gone", "topics apply")
+
+    monkeypatch.setattr(verb, "_lags", lags)
+    plan: Any = None
+    if not away:
+        with pytest.raises(TopicMissing):
+            verb._measured(plan)
+        return
+    measured, told = verb._measured(plan)
+    assert (measured.reach, measured.lags, measured.working) == (None, {}, {})
+    assert told is not None
+    assert (told.exit_code, told.hint, "Kafka is away." in told.what) == (3, "Start it.", True)
 
 
 def test_a_replica_without_a_worker_is_not_well() -> None:

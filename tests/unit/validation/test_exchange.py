@@ -9,7 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from streams.kafka.admin import KafkaUnavailable
 from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import NotOurFormat
 from streams.validation import exchange
@@ -103,3 +105,18 @@ def test_a_request_may_wait_its_turn() -> None:
     writer = SimpleNamespace(send=lambda topic, key, schema, record, headers, partition: sent.append(record))
     listening(writer=writer).ask(0, {"run": "mine"})
     assert sent[0]["deadline"] > datetime.now(UTC) + timedelta(hours=5)
+
+
+@pytest.mark.parametrize("error", [KafkaException(KafkaError(KafkaError._TIMED_OUT)), TimeoutError()])
+def test_kafka_that_does_not_answer_a_run_is_named(error: Exception) -> None:
+    """With what to do: the run is incomplete for it."""
+    asked = listening()
+    asked._bootstrap = "kafka:9092"
+
+    def away(wanted: Any, request_timeout: float) -> Any:
+        raise error
+
+    asked._admin = SimpleNamespace(list_offsets=away)
+    with pytest.raises(KafkaUnavailable, match="Kafka at kafka:9092 did not answer") as raised:
+        asked.ends("bank.public.t", 1)
+    assert "kafka.bootstrap" in raised.value.hint

@@ -11,6 +11,8 @@ import pytest
 
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
+from streams.kafka.admin import KafkaUnavailable
+from streams.kafka.groups import KafkaSilent
 from streams.sot.connection import SotChanged
 from streams.validation import session
 from streams.validation.open import Pair
@@ -34,16 +36,20 @@ class Opening:
         yield SimpleNamespace(replica=pair.replica, table=pair.table)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, error: HoldtrueError) -> tuple[list[Report], list[Report]]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, error: HoldtrueError, said: list[str] | None = None
+) -> tuple[list[Report], list[Report]]:
     """The reports of all pairs, of which the second one cannot be opened, and those that were published."""
     published: list[Report] = []
     monkeypatch.setattr(session, "publish_report", lambda opener, pair, report: published.append(report))
     monkeypatch.setattr(session, "validate", lambda target, depth: Report("r", target.table, target.replica, depth))
     opener: Any = Opening("lookup", error)
-    return session.run_all(opener, PAIRS, Depth.checksums, lambda text: None), published
+    return session.run_all(opener, PAIRS, Depth.checksums, (said if said is not None else []).append), published
 
 
-@pytest.mark.parametrize("error", [NotReady("no worker"), StoreUnavailable("away"), SotChanged("withdrawn")])
+@pytest.mark.parametrize(
+    "error", [NotReady("no worker"), StoreUnavailable("away"), KafkaUnavailable("busy"), SotChanged("withdrawn")]
+)
 def test_a_pair_that_cannot_be_opened_is_incomplete_alone(
     error: HoldtrueError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +59,17 @@ def test_a_pair_that_cannot_be_opened_is_incomplete_alone(
     assert [report.outcome for report in reports] == ["correct", "incomplete", "correct"]
     assert (reports[1].reason, reports[1].sot_rows) == (str(error), None)
     assert published == reports
+
+
+def test_where_kafka_is_away_every_pair_that_is_left_is_incomplete_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would wait as long to be told the same; nothing can be recorded then, and that is said."""
+    said: list[str] = []
+    reports, published = run(monkeypatch, KafkaSilent("Kafka is away.", "Start it."), said)
+    assert [report.replica for report in reports] == ["reports", "lookup", "cache"]
+    assert [report.outcome for report in reports] == ["correct", "incomplete", "incomplete"]
+    assert [report.reason for report in reports[1:]] == ["Kafka is away. Start it."] * 2
+    assert published == reports[:1]
+    assert said[-1] == "2 runs could not begin, and are not recorded: Kafka is away. Start it."
 
 
 def test_a_wrong_plan_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
