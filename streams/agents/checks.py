@@ -172,7 +172,10 @@ class Checks(Requests):
 
         What is visible now is in the next look's read, so that two looks which agree have both seen all of it.
         """
-        doubtful = [_hangs_on_visibility(s, finding) for s, finding in zip(seen, findings, strict=True)]
+        open_questions = owner.state.suspected
+        doubtful = [
+            _hangs_on_visibility(s, finding, s.key in open_questions) for s, finding in zip(seen, findings, strict=True)
+        ]
         if not any(doubtful):
             return list(findings)
         hidden = await self._hidden(owner, [s for s, doubt in zip(seen, doubtful, strict=True) if doubt])
@@ -240,11 +243,14 @@ def _without_open_questions(owner: Owner, seen: Sequence[Seen], findings: list[F
     return [UNDECIDED if s.key in ahead else finding for s, finding in zip(seen, findings, strict=True)]
 
 
-def _hangs_on_visibility(seen: Seen, finding: Finding) -> bool:
-    """Whether the replica holds what its owner left there, which may be more than others can see of the SOT."""
+def _hangs_on_visibility(seen: Seen, finding: Finding, is_open: bool) -> bool:
+    """Whether the replica holds what its owner left there, which may be more than others can see of the SOT.
+
+    is_open: what the store has is under a token that the owner has not settled yet; it may be as new.
+    """
     if finding.verdict is not Verdict.suspected or seen.entry is None or not seen.entry.unproven:
         return False
-    return seen.content.digest == seen.entry.digest
+    return is_open or seen.content.digest == seen.entry.digest
 
 
 def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], findings: Sequence[Finding]) -> Event:

@@ -109,6 +109,14 @@ PROOF: tuple[Mutant, ...] = (
         killer=FOUND + "a_row_that_others_cannot_see_yet_is_not_drift",
     ),
     mutant(
+        "unseen-under-a-stranger",
+        "a row that others cannot see yet, under a token that is not settled, is suspected",
+        "agents.checks",
+        "    return is_open or seen.content.digest == seen.entry.digest",
+        "    return seen.content.digest == seen.entry.digest",
+        killer=FOUND + "a_row_that_others_cannot_see_yet_is_not_drift_under_an_unsettled_token_either",
+    ),
+    mutant(
         "unfenced",
         "an owner compares before it has passed the fence",
         "agents.checks",

@@ -201,8 +201,24 @@ async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
         return ALL
 
     checks: Any = object.__new__(Checks)
-    assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=waits)), seen, found) == [UNDECIDED]
-    assert await checks._visible(SimpleNamespace(work=SimpleNamespace(snapshot=shows)), seen, found) == found
+    for snapshot, told in ((waits, [UNDECIDED]), (shows, found)):
+        owner = SimpleNamespace(work=SimpleNamespace(snapshot=snapshot), state=SimpleNamespace(suspected={}))
+        assert await checks._visible(owner, seen, found) == told
+
+
+async def test_a_row_that_others_cannot_see_yet_is_not_drift_under_an_unsettled_token_either() -> None:
+    """State and changelog are lost, and the SOT shows neither what the store has nor that it is gone (seed 21249)."""
+    behind = Entry(TOKEN, None, 0, (7,), None)
+    seen = [Seen(b"1", None, behind, Content(Token(2, 1, 0), b"d" * 16))]
+    found = [Finding(Verdict.suspected, "orphan")]
+
+    async def waits() -> Snapshot:
+        return Snapshot(7, 9, frozenset({7}))
+
+    checks: Any = object.__new__(Checks)
+    for suspected, told in (({b"1": b"t"}, [UNDECIDED]), ({}, found)):
+        owner = SimpleNamespace(work=SimpleNamespace(snapshot=waits), state=SimpleNamespace(suspected=suspected))
+        assert await checks._visible(owner, seen, found) == told
 
 
 def test_a_key_whose_store_is_right_under_an_unsettled_token_is_not_drift() -> None:
