@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from faust.types import TP
 
@@ -193,16 +193,20 @@ class Checks(Requests):
         return {s.key for s in doubtful}
 
     async def _sweep(self, owner: Owner, request: dict[str, Any]) -> Event:
-        """The replica was seen to hold these keys: which of them must it not?"""
+        """The replica was seen to hold these keys: which of them must it not?
+
+        What it must hold was compared before, or has been written since. Where such a write did not come through, the
+        next look compares.
+        """
         if not await self._reached(owner, request):
             return _result(owner, request)
         async with owner.lock:
-            entries = owner.state.entries(request["keys"])
-            extra = [key for key, e in zip(request["keys"], entries, strict=True) if e is None or e.digest is None]
+            entries = dict(zip(request["keys"], owner.state.entries(request["keys"]), strict=True))
+            extra = [key for key, e in entries.items() if not _is_live(e) or e.refused or key in owner.state.suspected]
             seen = await self._look(owner, dict.fromkeys(extra), None, None) if extra else []
-        orphans = [s for s in seen if s.content.digest is not None]
-        findings = [Finding(Verdict.suspected, "orphan")] * len(orphans)
-        return _report(owner, request, orphans, findings)
+        there = [s for s in seen if s.content.digest is not None]
+        findings = [UNDECIDED if _is_live(s.entry) else Finding(Verdict.suspected, "orphan") for s in there]
+        return _report(owner, request, there, findings)
 
     async def _look(
         self, owner: Owner, wanted: Mapping[bytes, bytes | None], lower: bytes | None, upper: bytes | None
@@ -218,6 +222,11 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _is_live(entry: Entry | None) -> TypeGuard[Entry]:
+    """Whether the replica must hold the key."""
+    return entry is not None and entry.digest is not None
 
 
 def _require_known(owner: Owner) -> None:
