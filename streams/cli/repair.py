@@ -42,9 +42,10 @@ def plan(
 ) -> None:
     """Dry run: write what would be repaired into a file. Changes nothing.
 
-    Exit 3 where control does not run: what was found since is not in the file.
+    Waits until control has taken in what was found by now. Exit 3 where it does not, or does not run: what was found
+    since is not in the file.
     """
-    from streams.cli.running import without_control
+    from streams.cli.running import behind
     from streams.control.view import opened_with_schema
     from streams.plan.check import load_plan, require_known
     from streams.repair.file import EFFECTS, planned
@@ -57,6 +58,7 @@ def plan(
         raise UsageError(f"No key is repaired of the kind {kind}.", f"There are: {', '.join(EFFECTS)}.")
     filters = {"states": ["open", "repairing"], "kind": kind, "table": table, "replica": replica, "limit": _LIMIT}
     with opened_with_schema(loaded) as database:
+        late = behind(loaded, database, here.out.note)
         rows = database.rows("list_drift", filters)
     there = set(pairs(loaded, None, None))
     copied = [row for row in rows if (row["replica"], row["table"]) in there]
@@ -66,9 +68,9 @@ def plan(
     if len(copied) < len(rows):
         here.out.note(f"{len(rows) - len(copied)} keys are left out: the plan does not copy their tables any more")
     here.out.note(f"{len(repairs.items)} keys; nothing was changed. To carry it out: holdtrue repair apply {file}")
-    if (behind := without_control(loaded)) is not None:
+    if late is not None:
         # The file may be good all the same; what was found since is not in it.
-        raise behind
+        raise late
 
 
 def apply(

@@ -98,6 +98,12 @@ class Offsets:
         """End offsets, as they are in Kafka at this moment."""
         return self._bounds(places, OffsetSpec.latest())
 
+    def held(self, places: list[Place]) -> dict[Place, tuple[int, int]]:
+        """Where partitions begin and end at this moment."""
+        ends = self.ends(places)
+        begins = self._bounds(places, OffsetSpec.earliest())
+        return {place: (begins[place], ends[place]) for place in places}
+
     def refuse_lost(self, taken: Mapping[Place, int]) -> None:
         """Raises TopicLost where a topic ends before what was taken from it: what comes now would pass for a replay."""
         ends = self._bounds(list(taken), OffsetSpec.latest()) if taken else {}
