@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REACH_SECONDS: Final = 10.0
 UNPUBLISHED: Final = "its changes are not published and so lost: run `holdtrue connectors apply`, then validate it"
 UNREAD: Final = "none of its rows has reached Kafka: it is not read yet (`holdtrue connectors apply` asks for it)"
+UNRECORDED: Final = "its last validation found drift that no key names: run `holdtrue validate`"
 SILENT: Final = "Kafka cannot be asked: how far it is behind, and whether a worker runs, is not known"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
@@ -205,7 +206,10 @@ def row(
         "drift_open": known and known.drift_open.get(place, 0),
         "held": known and known.held.get(place),
     }
-    return line | {"problems": problems(line, lag, bound, working=working, reach=reach, at_source=at_source)}
+    found = problems(line, lag, bound, working=working, reach=reach, at_source=at_source)
+    # Open drift says the same, and more.
+    unrecorded = known and place in known.unrecorded and not line["drift_open"]
+    return line | {"problems": found + [UNRECORDED] * bool(unrecorded)}
 
 
 def problems(

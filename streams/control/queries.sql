@@ -212,6 +212,20 @@ SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, outcome, 
  WHERE depth <> 'keys'
  ORDER BY table_name, replica, finished DESC
 
+-- name: unrecorded_drift
+-- Tables whose last run that came to an answer found more drift than there are keys it could name: nothing records it.
+WITH last AS (
+    SELECT DISTINCT ON (table_name, replica) table_name, replica, run, outcome, drift_found FROM holdtrue.runs
+     WHERE depth <> 'keys' AND outcome <> 'incomplete'
+     ORDER BY table_name, replica, finished DESC
+)
+SELECT last.table_name AS table, last.replica
+  FROM last LEFT JOIN holdtrue.drift_events e
+    ON e.run = last.run AND e.state = 'open'
+ WHERE last.outcome = 'drifted'
+ GROUP BY last.table_name, last.replica, last.drift_found
+HAVING last.drift_found > count(DISTINCT e.id)
+
 -- name: last_runs
 SELECT table_name AS table, replica, depth, max(finished) AS finished FROM holdtrue.runs GROUP BY 1, 2, 3
 

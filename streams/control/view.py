@@ -24,11 +24,15 @@ class ControlEmpty(ControlUnavailable):
 
 @dataclass(frozen=True)
 class Remembered:
-    """What control knows per table × replica; a place that is not named has none. `held`: where, and why."""
+    """What control knows per table × replica; a place that is not named has none. `held`: where, and why.
+
+    unrecorded: where the last validation found drift of no key, of which there is no record.
+    """
 
     verified: Mapping[Place, Row] = field(default_factory=dict)
     drift_open: Mapping[Place, int] = field(default_factory=dict)
     held: Mapping[Place, str] = field(default_factory=dict)
+    unrecorded: frozenset[Place] = frozenset()
 
 
 @contextmanager
@@ -62,6 +66,7 @@ def remembered(plan: Plan) -> Remembered:
         marks = database.rows("verified_through")
         counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
         holds = database.rows("holds")
+        unrecorded = database.rows("unrecorded_drift")
     drift: dict[Place, int] = {}
     for row in counts:
         place = (row["table"], row["replica"])
@@ -70,6 +75,7 @@ def remembered(plan: Plan) -> Remembered:
         {(row["table"], row["replica"]): row for row in marks},
         drift,
         _held(plan, holds),
+        frozenset((row["table"], row["replica"]) for row in unrecorded),
     )
 
 

@@ -67,6 +67,26 @@ def test_status_reads_what_control_has_remembered(plan: Plan, materialiser: Mate
     assert (known.drift_open, known.held, known.verified) == ({PLACE: 2}, {PLACE: held}, {})
 
 
+def test_drift_that_no_record_tells_of_is_remembered_until_a_run_is_correct(
+    plan: Plan, materialiser: Materialiser
+) -> None:
+    """A count that differs names no key. What a run could name is open, and when that is repaired all is well."""
+
+    def after(offset: int, depth: str, outcome: str, found: int = 0) -> bool:
+        detail = {"depth": depth, "outcome": outcome, "drift_found": str(found), "seconds": "1"}
+        materialiser.apply(SIGNALS, 0, [signal(offset, "run-finished", detail, run=f"r{offset}")])
+        return PLACE in remembered(plan).unrecorded
+
+    assert after(0, "counts", "drifted", 2)
+    assert after(1, "counts", "incomplete")  # it says nothing
+    assert not after(2, "counts", "correct")
+    named = [drift(0, "open", run="r3"), drift(1, "open", run="r3"), drift(2, "open", drift="d2", run="r3")]
+    materialiser.apply(DRIFT, 0, [*named, drift(3, "resolved", run="r4"), drift(4, "resolved", drift="d2", run="r4")])
+    assert not after(3, "checksums", "drifted", 2)
+    assert not after(4, "keys", "correct")
+    assert after(5, "checksums", "drifted", 3)
+
+
 def test_a_hold_names_one_record_and_how_many_more_there_are(plan: Plan, materialiser: Materialiser) -> None:
     """Whoever holds the whole table, or cannot tell the offset, names none."""
 
