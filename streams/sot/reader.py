@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
@@ -44,6 +45,8 @@ class SotReader:
         self._shape = shape
         self._application = application
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        # Name → type, length and scale of the mapped columns, as the catalog had them when this reader first looked.
+        self._columns: dict[str, str] | None = None
 
     def read(self, keys: Sequence[bytes]) -> SotRead:
         """The rows of these keys, and the snapshot that shows them. Raises SotUnavailable and SotChanged."""
@@ -67,7 +70,7 @@ class SotReader:
 
     def _read(self, keys: Sequence[bytes]) -> SotRead:
         with self._transaction() as cursor:
-            snapshot = _snapshot(cursor)
+            snapshot = self._snapshot(cursor)
             rows = {}
             with closing(_copy(cursor, self._select(self._keys_clause(keys)))) as lines:
                 for line in lines:
@@ -97,7 +100,7 @@ class SotReader:
     def snapshot(self) -> Snapshot:
         """What a read would see now."""
         with self._transaction(locked=False) as cursor:
-            return _snapshot(cursor)
+            return self._snapshot(cursor)
 
     @contextmanager
     def scanning(self) -> Iterator[Iterator[SotRow]]:
@@ -111,7 +114,7 @@ class SotReader:
         clause = f' WHERE {self._where()} ORDER BY ({key}) COLLATE "C"'
         with self._transaction() as cursor:
             _take_your_time(cursor)
-            _snapshot(cursor)
+            self._snapshot(cursor)
             with closing(_copy(cursor, self._select(clause))) as lines:
                 yield self._rows(lines)
 
@@ -176,6 +179,30 @@ class SotReader:
                 "Run `holdtrue plan check --live`.",
             ) from None
 
+    def _snapshot(self, cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:
+        """The transaction's snapshot. Raises SotChanged when a mapped column is not what it was at the first one.
+
+        The shape is of a moment before that: that it had these types is looked up once.
+        """
+        # The position after the snapshot: whatever the snapshot shows is before it in the log.
+        query = f"SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn() - '0/0', ({self._described()})"
+        row = cursor.execute(query.encode()).fetchone()
+        assert row is not None
+        columns = json.loads(str(row[2] or "{}"))
+        if self._columns is None and not self.fits():
+            raise _changed(self._shape.table, None, [column.name for column in self._shape.read_columns], columns)
+        self._columns = self._columns or columns
+        if columns != self._columns:
+            raise _changed(self._shape.table, self._columns, self._columns, columns)
+        return Snapshot.parse(str(row[0]), int(str(row[1])))
+
+    def _described(self) -> str:
+        names = ", ".join(literal(column.name) for column in self._shape.read_columns)
+        return (
+            "SELECT json_object_agg(attname, atttypid || ':' || atttypmod)::text FROM pg_attribute "
+            f"WHERE attrelid = to_regclass({literal(self._table())}) AND attname IN ({names})"
+        )
+
     def _select(self, clause: str) -> str:
         columns = ", ".join(canonical_sql(column, "t") for column in self._shape.read_columns)
         return f"SELECT {columns} FROM {self._table()} t{clause}"
@@ -218,11 +245,23 @@ def _take_your_time(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     cursor.execute(f"SET LOCAL statement_timeout = '{RUN_SECONDS_MAX}s'".encode())
 
 
-def _snapshot(cursor: psycopg.Cursor[tuple[object, ...]]) -> Snapshot:
-    # The position after the snapshot: whatever the snapshot shows is before it in the log.
-    row = cursor.execute("SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn() - '0/0'").fetchone()
-    assert row is not None
-    return Snapshot.parse(str(row[0]), int(str(row[1])))
+def _changed(
+    table: str, first: Mapping[str, str] | None, wanted: Iterable[str], columns: Mapping[str, str]
+) -> SotChanged:
+    gone = [name for name in wanted if name not in columns]
+    if gone:
+        return SotChanged(
+            f"The source has no column {gone[0]} of {table} any more, which the mapping needs.",
+            "A replica whose columns change begins anew under another name in the plan (docs/operations.md, A column "
+            "that is dropped).",
+        )
+    other = [name for name in wanted if first is not None and columns[name] != first[name]]
+    which = f"Column {other[0]}" if other else "A mapped column"
+    return SotChanged(
+        f"{which} of {table} was given another type, length or scale at the source.",
+        "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair what it "
+        "finds (docs/operations.md, A column whose type is changed).",
+    )
 
 
 def _escaped(column: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError, UsageError
 from streams.kafka.groups import KafkaSilent
+from streams.plan.mapping import MappingError
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import publish_report
 from streams.validation.report import Report
@@ -37,6 +38,8 @@ def _run(opener: Opener, pair: Pair, depth: Depth) -> Report:
     try:
         with opener.target(pair) as target:
             return validate(target, depth)
+    except MappingError as error:
+        return not_begun(*pair, depth, error)  # of this table alone
     except (UsageError, KafkaSilent):
         raise  # the plan or the command is wrong, which no look would change; or there is no way to anybody
     except HoldtrueError as error:

@@ -134,6 +134,15 @@ PROOF: tuple[Mutant, ...] = (
         killer=SEEDS.format(0),
     ),
     mutant(
+        "swept-by-its-entry",
+        "a row that the store did not take is taken for compared when it came after that",
+        "agents.checks",
+        "if not _is_live(e) or e.refused or key in owner.state.suspected]",
+        "if not _is_live(e)]",
+        killer="tests/unit/agents/test_checks.py::"
+        "test_what_was_written_since_it_was_compared_and_did_not_come_through_is_looked_at_again",
+    ),
+    mutant(
         "unbounded-chunk",
         "keys that the SOT's chunk does not name are not looked at",
         "agents.checks",

@@ -11,9 +11,11 @@ import pytest
 from faust.types import TP
 
 from streams.agents import checks
-from streams.agents.checks import Checks
+from streams.agents.checks import Checks, Seen
+from streams.checks.compare import Content
 from streams.checks.request import Depth, request
 from streams.kafka.registry import UnknownSchema
+from streams.versions.entry import Entry, Token
 from streams.versions.marks import Takeover
 
 
@@ -26,7 +28,9 @@ class _Behind:
         self.waits = 0
         self.log: tuple[int, int] | None = None
         self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False), takeover=Takeover())
-        self.work = SimpleNamespace(unprepared="", held=None, digester=SimpleNamespace(version="1"))
+        self.work = SimpleNamespace(
+            unprepared="", held=None, digester=SimpleNamespace(version="1"), labels=("public.t", "cache")
+        )
 
     async def passed(self, offset: int) -> bool:
         """Not in this life."""
@@ -70,6 +74,33 @@ async def test_what_may_have_been_an_order_is_drift_of_its_table() -> None:
     assert signal["detail"] == {"topic": "asked", "partition": "2", "offset": "7", "error": "not known"}
     assert (topic, event["kind"], event["state"], event["table"]) == ("drift", "continuity", "open", "public.t")
     assert "at offset 7 of asked[2]" in event["reason"]
+
+
+async def test_what_was_written_since_it_was_compared_and_did_not_come_through_is_looked_at_again(
+    agent: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row came after the table was read, the store refused it, and a rogue one lay under its key (seed 17600)."""
+    entries = {
+        b"right": Entry(Token(1, 2, 0), None, 0, (), b"d" * 16),
+        b"refused": Entry(Token(1, 3, 0), None, 0, (), b"e" * 16, refused=True),
+        b"stranger": Entry(Token(1, 4, 0), None, 0, (), b"f" * 16),
+        b"gone": Entry(Token(1, 5, 0), None, 0, (), None),
+    }
+    owner: Any = _Behind()
+    owner.state.suspected, owner.lock = {b"stranger": b"t"}, asyncio.Lock()
+    owner.state.entries = lambda keys: [entries[key] for key in keys]
+    looked: list[bytes] = []
+
+    async def look(owner: Any, wanted: dict[bytes, None], lower: None, upper: None) -> list[Seen]:
+        looked.extend(wanted)
+        return [Seen(key, None, entries[key], Content(Token(7, 0, 0), b"r" * 16)) for key in wanted]
+
+    monkeypatch.setattr(agent, "_reached", AsyncMock(return_value=True))
+    monkeypatch.setattr(agent, "_look", look)
+    _, _, _, answer = await agent._sweep(owner, {**asked(Depth.sweep), "keys": list(entries)})
+    assert looked == [b"refused", b"stranger", b"gone"]
+    assert answer["undecided"] == [b"refused", b"stranger"]
+    assert [(each["key"], each["kind"]) for each in answer["suspected"]] == [(b"gone", "orphan")]
 
 
 @pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])

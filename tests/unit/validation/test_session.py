@@ -13,6 +13,7 @@ from streams.checks.request import Depth
 from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
 from streams.kafka.admin import KafkaUnavailable
 from streams.kafka.groups import KafkaSilent
+from streams.plan.mapping import MappingError
 from streams.sot.connection import SotChanged
 from streams.validation import session
 from streams.validation.open import Pair
@@ -48,7 +49,11 @@ def run(
 
 
 @pytest.mark.parametrize(
-    "error", [NotReady("no worker"), StoreUnavailable("away"), KafkaUnavailable("busy"), SotChanged("withdrawn")]
+    "error",
+    [
+        *(NotReady("no worker"), StoreUnavailable("away"), KafkaUnavailable("busy"), SotChanged("withdrawn")),
+        MappingError("its filter does not fit the column's type any more"),
+    ],
 )
 def test_a_pair_that_cannot_be_opened_is_incomplete_alone(
     error: HoldtrueError, monkeypatch: pytest.MonkeyPatch
