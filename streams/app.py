@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from streams.agents.app import ReplicaApp
+from streams.agents.process import told
 from streams.agents.run import worker_app
-from streams.errors import HoldtrueError, UsageError
+from streams.errors import UsageError
 from streams.plan.check import load_plan
 from streams.settings import settings
 
@@ -21,16 +21,12 @@ def _replica() -> str:
 
 
 def _app() -> ReplicaApp:
-    """The app, or the end of this process as `holdtrue worker` would end: Faust would show a traceback."""
-    try:
-        replica = _replica()
-        plan = load_plan(Path(os.environ.get("HOLDTRUE_PLAN") or "consistency.yaml"))
-        made = worker_app(plan, replica, os.environ.get("HOLDTRUE_INSTANCE") or "0")
-        made.metrics_port = settings().metrics_port
-    except HoldtrueError as error:
-        sys.stderr.write(error.told)
-        sys.exit(error.exit_code)
+    replica = _replica()
+    plan = load_plan(Path(os.environ.get("HOLDTRUE_PLAN") or "consistency.yaml"))
+    made = worker_app(plan, replica, os.environ.get("HOLDTRUE_INSTANCE") or "0")
+    made.metrics_port = settings().metrics_port
     return made
 
 
-app = _app()
+with told():
+    app = _app()

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
 _TABLE = ("table", "replica")
 _LAG_BUCKETS = (
     0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3, 4, 5, 7.5, 10, 20,
     30, 60, 120, 300, 600, 3600,
 )  # fmt: skip
+
+
+class Told(Gauge):
+    """A gauge without labels that is absent until it is set: others than control would serve it as 0."""
+
+    _is_set = False
+
+    def set(self, value: float) -> None:
+        """Serve this from now on."""
+        super().set(value)
+        self._is_set = True
+
+    def collect(self) -> Iterable[Metric]:
+        """What is served."""
+        return super().collect() if self._is_set else ()
+
 
 CHANGES_APPLIED = Counter("holdtrue_changes_applied", "Records handled, by what became of them.", (*_TABLE, "result"))
 APPLY_SECONDS = Histogram("holdtrue_apply_seconds", "Time from a batch's start to its commit.", _TABLE)
@@ -20,7 +39,7 @@ CHANGE_LAG_SECONDS = Histogram(
     "holdtrue_change_lag_seconds", "From a change's commit at the SOT to its acknowledgement.", _TABLE,
     buckets=_LAG_BUCKETS,
 )  # fmt: skip
-SOURCE_LAG_SECONDS = Gauge(
+SOURCE_LAG_SECONDS = Told(
     "holdtrue_source_lag_seconds", "Age of the oldest mark in the SOT's log that has not reached Kafka; 0 if none."
 )
 LAG_EVENTS = Gauge(
@@ -47,7 +66,7 @@ SWEEPS_PENDING = Gauge(
 REBUILDING = Gauge(
     "holdtrue_rebuilding", "Partitions of which nothing was known, whose rows are read from the SOT.", _TABLE
 )
-REVIEWS_OPEN = Gauge("holdtrue_reviews_open", "Reviews waiting for a decision.")
+REVIEWS_OPEN = Told("holdtrue_reviews_open", "Reviews waiting for a decision.")
 STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))
 SOT_READS = Counter("holdtrue_sot_reads", "Keys read from the SOT, by reason.", (*_TABLE, "reason"))
 PROGRESS_SECONDS = Gauge(

@@ -17,6 +17,7 @@ from streams.agents.base import App
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
+from streams.agents.lost import drop_lost
 from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
 from streams.agents.table import Budget, TableWork, Threads
@@ -55,9 +56,14 @@ class ReplicaApp(App):
     """The app of one replica: what Faust asks is answered by its worker."""
 
     plan: Plan
+    replica_name: str
     replica: ReplicaWorker
     checks: Checks
     repairs: Repairs
+
+    def prepare_folder(self) -> None:
+        """Drop the state of changelogs that are no more."""
+        drop_lost(self.plan, self.replica_name, self.folder)
 
     def prepare(self) -> None:
         """Know that the topics are there (Faust would wait for them without a word), and have every store ready."""
@@ -107,7 +113,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     """
     topics = [plan.change_topic(table) for table in plan.replicas[replica].tables]
     app = ReplicaApp.of(plan, replica, topics, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
-    app.plan = plan
+    app.plan, app.replica_name = plan, replica
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
     source = f"/holdtrue/{plan.name}/{replica}"

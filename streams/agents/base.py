@@ -16,6 +16,7 @@ import faust
 from faust.app.base import BootStrategy
 from faust.types import TP
 
+from streams.agents.process import Process
 from streams.errors import HoldtrueError
 from streams.health import LOOPBACK, serve
 from streams.plan.model import Plan
@@ -60,13 +61,14 @@ class App(faust.App):  # type: ignore[misc]
 
     BootStrategy = _NoWeb
     metrics_port = 0
+    folder: Path
 
     @classmethod
     def of(
         cls, plan: Plan, name: str, topics: Iterable[str], *, folder: Path, instance: str, fetch_bytes_max: int
     ) -> Self:
         """The app that is `name` in the plan's groups, for what these topics tell. Connects to nothing yet."""
-        return cls(
+        app = cls(
             plan.group(name),
             broker=[f"kafka://{server}" for server in plan.kafka.bootstrap.resolve().split(",")],
             datadir=str(folder / "faust"),
@@ -85,7 +87,13 @@ class App(faust.App):  # type: ignore[misc]
             stream_recovery_delay=0.0,
             broker_session_timeout=30.0,
             Topic=SeveralTopics,
+            Worker=Process,
         )
+        app.folder = folder
+        return app
+
+    def prepare_folder(self) -> None:
+        """Have local state right before it is opened, and before the group is joined; blocks. Raises HoldtrueError."""
 
     def batches_of(self, *topics: str) -> Any:
         """A topic object that gives the fetches of these topics to an agent."""

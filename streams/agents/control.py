@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.agents.alone import made, worker_folder
 from streams.agents.base import App
-from streams.agents.process import run_alone
+from streams.agents.process import run
 from streams.agents.remember import Control
 from streams.control.materialise import taken_topics
 from streams.errors import UsageError
@@ -106,7 +106,7 @@ def _timers(app: ControlApp) -> None:
 
 
 def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
-    """Run until a signal ends it. Exits with 1 when it crashed. Raises InstanceTaken."""
+    """Run until a signal ends it. Exits with 1 when it crashed, or another one has its name."""
     folder = made(worker_folder(plan, NAME, instance))
 
     def create() -> ControlApp:
@@ -114,4 +114,4 @@ def run_control(plan: Plan, *, instance: str, metrics_port: int) -> None:
         app.metrics_port = metrics_port
         return app
 
-    run_alone(create, folder)
+    run(create)

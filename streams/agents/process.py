@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import faust
 import uvloop
 
 from streams.agents.alone import alone
+from streams.errors import HoldtrueError
+
+if TYPE_CHECKING:
+    from streams.agents.base import App
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +32,15 @@ NOISY = ("aiokafka", "kafka")
 
 
 class Process(faust.Worker):  # type: ignore[misc]  # Faust has no types
-    """One app, made when its event loop is there, and run until a signal ends it or it crashes."""
+    """One app, run until a signal ends it or it crashes: by `holdtrue worker`, and by Faust's own command."""
 
-    def __init__(self, create: Callable[[], faust.App]) -> None:
-        loop = uvloop.new_event_loop()
-        asyncio.set_event_loop(loop)
-        super().__init__(create(), loop=loop, loglevel="info", redirect_stdouts=False)
+    app: App
+
+    def execute_from_commandline(self) -> None:
+        """Run as the only process of the app's folder; where that is not to be had, nothing has been joined yet."""
+        with told(), alone(self.app.folder):
+            self.app.prepare_folder()
+            super().execute_from_commandline()
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
         """Handlers are there now."""
@@ -45,15 +54,21 @@ class Process(faust.Worker):  # type: ignore[misc]  # Faust has no types
         await super().stop()
 
 
-def run_alone(create: Callable[[], faust.App], folder: Path, first: Callable[[], None] = lambda: None) -> None:
-    """Run the app until a signal ends it, as the only process of its folder; `first`, before it begins.
+def run(create: Callable[[], App]) -> None:
+    """Make the app when its event loop is there, and run it."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    Process(create(), loop=loop, loglevel="info", redirect_stdouts=False).execute_from_commandline()
 
-    Raises InstanceTaken.
-    """
-    process = Process(create)
-    with alone(folder):
-        first()
-        process.execute_from_commandline()
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An error of ours ends the process as it ends every command; Faust's would show a traceback."""
+    try:
+        yield
+    except HoldtrueError as error:
+        sys.stderr.write(error.told)
+        sys.exit(error.exit_code)
 
 
 def end_within(seconds: float) -> None:

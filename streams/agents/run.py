@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from streams.agents.alone import made, worker_folder
 from streams.agents.app import ReplicaApp, create_app
-from streams.agents.lost import drop_lost
-from streams.agents.process import run_alone
+from streams.agents.process import run
 from streams.errors import UsageError
 from streams.plan.model import Plan
 from streams.steps import expect_crash
@@ -22,7 +19,7 @@ def worker_app(plan: Plan, replica: str, instance: str) -> ReplicaApp:
 
 
 def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) -> None:
-    """Run until a signal ends it. Exits with 1 when the worker crashed. Raises InstanceTaken."""
+    """Run until a signal ends it. Exits with 1 when the worker crashed, or another one has its name."""
 
     def create() -> ReplicaApp:
         app = worker_app(plan, replica, instance)
@@ -30,5 +27,4 @@ def run_worker(plan: Plan, replica: str, *, instance: str, metrics_port: int) ->
         return app
 
     expect_crash()
-    folder = worker_folder(plan, replica, instance)
-    run_alone(create, folder, partial(drop_lost, plan, replica, folder))
+    run(create)

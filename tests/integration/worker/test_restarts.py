@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,13 +155,28 @@ def test_a_second_worker_under_the_same_name_is_refused(town: Bank) -> None:
     first = town.worker("reports", instance="twin")
     town.sot.execute("UPDATE person SET name = 'one'")
     town.wait_caught_up("reports")
+    joins = first.said.count("oined group")
     second = town.worker("reports", instance="twin")
     assert second.wait_end() == 1
     assert second.said.startswith("error: Another worker runs as instance twin of reports.")
     assert "Traceback" not in second.said
+    third = fausts_own(town, "worker", instance="twin")
+    assert (third.returncode, "Traceback" in third.stderr) == (1, False), third.stderr
+    assert third.stderr.startswith("error: Another worker runs as instance twin of reports.")
+    assert PERSON in fausts_own(town, "tables", instance="twin").stdout
+    assert first.said.count("oined group") == joins
     town.sot.execute("UPDATE person SET name = 'twins'")
     assert_right(town)
     assert first.stop() == 0
+
+
+def fausts_own(bank: Bank, word: str, *, instance: str) -> subprocess.CompletedProcess[str]:
+    """What a command of Faust's says."""
+    return subprocess.run(
+        (str(Path(sys.executable).with_name("faust")), "-A", "streams.app", word), cwd=bank.folder, capture_output=True,
+        env={**bank.env, "HOLDTRUE_REPLICA": "reports", "HOLDTRUE_INSTANCE": instance}, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", ["lost", "kept"])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from streams.agents.base import App, member
+from streams.agents.control import control_app
+from streams.agents.process import Process as WorkerProcess
 from streams.errors import HoldtrueError
+from streams.plan.check import load_plan
+from tests.unit.plan.plans import EXAMPLE
 
 
 def test_a_member_keeps_its_name_with_its_topics() -> None:
@@ -52,3 +57,20 @@ async def test_a_process_that_is_out_of_its_group_ends_and_says_why() -> None:
     (reason,) = process.reasons
     assert isinstance(reason, HoldtrueError)
     assert reason.what == "This process is out of its group g for good: ValueError('fenced')."
+
+
+NOWHERE = {
+    "HOLDTRUE_KAFKA": "127.0.0.1:1",
+    "HOLDTRUE_CONNECT": "http://127.0.0.1:1",
+    "HOLDTRUE_REGISTRY": "http://127.0.0.1:1",
+    "HOLDTRUE_CONTROL_DSN": "postgresql://127.0.0.1:1/control",
+    "HOLDTRUE_SOT_DSN": "postgresql://127.0.0.1:1/sot",
+}
+
+
+def test_fausts_own_command_runs_an_app_as_ours_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the app what to run it with, which looks first whether it is the only one of its folder."""
+    for name, value in NOWHERE.items():
+        monkeypatch.setenv(name, value)
+    app = control_app(load_plan(EXAMPLE), instance="0", folder=tmp_path)
+    assert (app.conf.Worker, app.folder) == (WorkerProcess, tmp_path)

@@ -5,8 +5,16 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from streams.agents.process import LINES_EVERY_SECONDS, LINES_MAX, Sparing
+import faust
+import pytest
+
+from streams.agents.alone import InstanceTaken, alone
+from streams.agents.process import LINES_EVERY_SECONDS, LINES_MAX, Process, Sparing
+from streams.errors import HoldtrueError
 
 STUCK = """
 import threading
@@ -43,3 +51,54 @@ def test_other_lines_and_our_own_are_always_written() -> None:
     sparing = Sparing(lambda: 0.0)
     assert all(sparing.filter(record("aiokafka", line)) for line in range(100))
     assert all(sparing.filter(record("streams.agents", 7)) for _ in range(100))
+
+
+class Begun(Process):
+    """A process of an app that gets its folder right by what it is given."""
+
+    def __init__(self, folder: Path, prepare: Any) -> None:
+        self.app: Any = SimpleNamespace(folder=folder, prepare_folder=prepare)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was begun, in order; Faust's part is remembered only."""
+    begun: list[str] = []
+    monkeypatch.setattr(faust.Worker, "execute_from_commandline", lambda _: begun.append("faust"))
+    return begun
+
+
+def test_the_folder_is_right_and_ours_alone_before_faust_begins(tmp_path: Path, ran: list[str]) -> None:
+    """Faust joins the group, and opens what is in the folder."""
+
+    def prepare() -> None:
+        with pytest.raises(InstanceTaken), alone(tmp_path / "0"):
+            pass
+        ran.append("folder")
+
+    Begun(tmp_path / "0", prepare).execute_from_commandline()
+    assert ran == ["folder", "faust"]
+
+
+def test_a_process_whose_folder_is_taken_begins_nothing(
+    tmp_path: Path, ran: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence and its hint, exit 1: also where Faust's own command runs it, which knows nothing of our errors."""
+    with alone(tmp_path / "0"), pytest.raises(SystemExit) as ended:
+        Begun(tmp_path / "0", lambda: ran.append("folder")).execute_from_commandline()
+    assert (ended.value.code, ran) == (1, [])
+    assert capsys.readouterr().err.startswith(f"error: Another worker runs as instance 0 of {tmp_path.name}.\n")
+
+
+def test_a_process_whose_folder_cannot_be_right_begins_nothing(
+    tmp_path: Path, ran: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said in the same way."""
+
+    def prepare() -> None:
+        raise HoldtrueError("It cannot be.", "Let it be.")
+
+    with pytest.raises(SystemExit) as ended:
+        Begun(tmp_path / "0", prepare).execute_from_commandline()
+    assert (ended.value.code, ran) == (1, [])
+    assert capsys.readouterr().err.startswith("error: It cannot be.\n")
