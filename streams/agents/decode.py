@@ -21,6 +21,10 @@ from streams.transport.batches import KafkaRecord
 # How many records are decoded before other tasks get a turn: about 10 ms.
 DECODE_TURN = 2_000
 MAGIC = 0
+WITHOUT_KEY = (
+    "The record has no key, so that it is not in its row's partition: was the table renamed or dropped before the "
+    "connector had read it? Validate the table, and repair what that finds."
+)
 
 # By the header that names a record's schema; None where that is not Debezium's envelope.
 Decoders = Mapping[bytes, Decoder | None]
@@ -151,7 +155,7 @@ def _said_together(records: Sequence[KafkaRecord], decoders: Decoders) -> list[S
     """What each record says, where that is found out faster for many at once; None for the others."""
     places: dict[bytes, list[int]] = defaultdict(list)
     for place, record in enumerate(records):
-        if record.value is not None:
+        if record.value is not None and record.key is not None:
             places[record.value[:WIRE_HEADER_BYTES]].append(place)
     together: list[Said | None] = [None] * len(records)
     for header, those in places.items():
@@ -172,10 +176,19 @@ def _said_alone(table: TableWork, raw: KafkaRecord, decoders: Decoders, decoded:
         decoder = decoders.get(value[:WIRE_HEADER_BYTES])
         if decoder is None:
             raise Undecodable("The record is not Avro in the Confluent wire format, or not Debezium's envelope.")
-        return decoder.decode(raw.offset, value)
+        said = decoder.decode(raw.offset, value)
     except Undecodable as error:
-        if table.mapping.on_failure == "hold":
-            decoded.held = Held(raw.offset, str(error))
-        else:
-            decoded.unwritable.append(Unwritable(raw, UNDECODABLE, str(error)))
+        _put_aside(table, raw, str(error), decoded)
         return None
+    if raw.key is None and isinstance(said, Keyed):
+        # Its row's owner is another one, as a rule: who applied it here would write beside that one.
+        _put_aside(table, raw, WITHOUT_KEY, decoded, said.key)
+        return None
+    return said
+
+
+def _put_aside(table: TableWork, raw: KafkaRecord, why: str, decoded: Decoded, key: bytes | None = None) -> None:
+    if table.mapping.on_failure == "hold":
+        decoded.held = Held(raw.offset, why)
+    else:
+        decoded.unwritable.append(Unwritable(raw, UNDECODABLE, why, key))

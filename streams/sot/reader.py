@@ -197,9 +197,10 @@ class SotReader:
         return Snapshot.parse(str(row[0]), int(str(row[1])))
 
     def _described(self) -> str:
+        # By name: a source that is restored elsewhere gives its own types other numbers.
         names = ", ".join(literal(column.name) for column in self._shape.read_columns)
         return (
-            "SELECT json_object_agg(attname, atttypid || ':' || atttypmod)::text FROM pg_attribute "
+            "SELECT json_object_agg(attname, format_type(atttypid, atttypmod))::text FROM pg_attribute "
             f"WHERE attrelid = to_regclass({literal(self._table())}) AND attname IN ({names})"
         )
 

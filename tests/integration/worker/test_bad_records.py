@@ -156,7 +156,7 @@ def test_garbage_on_a_request_topic_does_not_stop_checks(town: Bank) -> None:
     results = town.validate("--replica", "reports")
     assert [each["outcome"] for each in results] == ["correct", "correct"], results
     told = town.wait_event("signals", type="record-unreadable", replica="reports")["detail"]
-    assert (told["topic"], told["offset"]) == (town.own_topic(f"checks.reports.{THING}"), "0")
+    assert told["topic"] == town.own_topic(f"checks.reports.{THING}")
 
 
 def test_workers_are_alive_after_all_of_this(town: Bank) -> None:

@@ -85,4 +85,4 @@ def test_partitions_that_were_added_hold_the_table(town: Bank) -> None:
     assert worker.stop() == 0
     again = town.worker("reports")
     assert again.wait_end() == 1
-    assert "has 3 partitions, the plan says 2" in again.said
+    assert "has 3 partitions, the plan needs 2" in again.said

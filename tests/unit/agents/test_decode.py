@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,9 @@ import pytest
 
 from streams.agents.decode import DECODE_TURN, decode_batch
 from streams.agents.table import Held
+from streams.changes.decode import Keyed, Said, TableLevel
 from streams.changes.envelope import Undecodable
+from streams.changes.record import Op, Record
 from streams.kafka.registry import NotAvro
 
 KNOWN, UNKNOWN = (b"\x00" + number.to_bytes(4, "big") for number in (1, 2))
@@ -36,6 +38,8 @@ class Table:
     async def load_decoders(self, schema_ids: Iterable[int], offset: int) -> None:
         """As of a table."""
         for schema_id in schema_ids:
+            if schema_id in self.decoders:
+                continue
             if schema_id != 1:
                 raise self._refuse or Held(offset, "nobody knows it")
             self.decoders[schema_id] = None
@@ -119,3 +123,45 @@ async def test_the_first_of_two_records_is_the_one_that_holds() -> None:
         decoded = await decode_batch(table, records, -1, 3)
         assert decoded.held is not None
         assert (decoded.held.offset, decoded.last_offset) == (at, at - 1)
+
+
+class Says:
+    """A decoder that reads a change of one row in every record, alone or many at once; or a TRUNCATE."""
+
+    def __init__(self, *, truncate: bool = False) -> None:
+        self._truncate = truncate
+
+    def decode(self, offset: int, value: bytes) -> Said:
+        """As the record says."""
+        if self._truncate:
+            return TableLevel(offset, 0, 7)
+        return Keyed(b"1", Record(offset, Op.upsert, ("1",), b"1", 5, 6), 0)
+
+    def decode_many(self, offsets: Sequence[int], values: Sequence[bytes]) -> list[Said]:
+        """All of them."""
+        return [self.decode(offset, value) for offset, value in zip(offsets, values, strict=True)]
+
+
+@pytest.mark.parametrize("on_failure", ["dead-letter", "hold"])
+async def test_a_change_without_a_key_is_not_applied_where_it_lies(on_failure: str) -> None:
+    """The connector finds no key of a table that was renamed before it was read: its row's owner is another one."""
+    table: Any = Table()
+    table.decoders, table.mapping = {1: Says()}, SimpleNamespace(on_failure=on_failure)
+    records: Any = [Raw(0, KNOWN, b"key"), Raw(1, KNOWN), Raw(2, KNOWN, b"key")]
+    decoded = await decode_batch(table, records, -1)
+    if on_failure == "hold":
+        assert decoded.held is not None
+        assert (decoded.held.offset, decoded.last_offset) == (1, 0)
+    else:
+        ((raw, _, error, key),) = decoded.unwritable
+        assert (raw.offset, key) == (1, b"1")
+        assert "The record has no key" in error
+        assert [record.offset for record in decoded.keyed[b"1"]] == [0, 2]
+
+
+async def test_a_truncate_has_no_key() -> None:
+    """It is about every row."""
+    table: Any = Table()
+    table.decoders = {1: Says(truncate=True)}
+    decoded = await decode_batch(table, [Raw(0, KNOWN)], -1)  # type: ignore[list-item]
+    assert (decoded.truncate, decoded.unwritable) == (TableLevel(0, 0, 7), [])
