@@ -13,7 +13,7 @@ from streams.changes.envelopes import Envelopes, EnvelopesReader
 from streams.changes.record import Op, Record
 from streams.changes.texts import texts
 from streams.changes.values import UNAVAILABLE, ToText, binary, converter, is_own_form
-from streams.plan.mapping import Column, Shape
+from streams.plan.mapping import COLUMN_GONE, TYPE_CHANGED, Column, Shape
 from streams.rows.canonical import Row, encode, encode_columns
 
 _MARKS = (UNAVAILABLE, binary(UNAVAILABLE.encode()))
@@ -85,8 +85,7 @@ class Decoder:
             return None
         raise OtherForm(
             f"Column {column.name} does not arrive as {column.type}, as when the worker began: its type was changed.",
-            "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair "
-            "what it finds (docs/operations.md, A column whose type is changed).",
+            TYPE_CHANGED,
         )
 
     def decode(self, offset: int, value: bytes) -> Said:
@@ -186,8 +185,7 @@ def _converter(column: Column, types: Mapping[str, Any]) -> ToText:
     if column.name not in types:
         raise Undecodable(
             f"The change topic's schema has no column {column.name}, which the mapping needs.",
-            "Was it dropped at the source, or given a type that does not arrive? A replica whose columns change begins "
-            "anew under another name in the plan (docs/operations.md, A column that is dropped).",
+            f"Was it dropped at the source, or given a type that does not arrive? {COLUMN_GONE}",
         )
     return converter(column, types[column.name])
 

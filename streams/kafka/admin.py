@@ -56,6 +56,11 @@ def unavailable(bootstrap: str, error: KafkaError) -> KafkaUnavailable:
     )
 
 
+def driver_error(error: KafkaException | TimeoutError) -> KafkaError:
+    """What the driver raised, as its own kind of error: a future whose time is over tells nothing by itself."""
+    return error.args[0] if isinstance(error, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
+
+
 class TopicRefused(HoldtrueError):
     """The broker did not create or alter a topic."""
 

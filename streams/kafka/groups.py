@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.admin import KafkaUnavailable, unavailable
+from streams.kafka.admin import KafkaUnavailable, driver_error, unavailable
 
 ANSWER_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.25
@@ -34,10 +34,8 @@ def _members(admin: AdminClient, bootstrap: str, group: str) -> bool:
     try:
         described = admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
         return bool(described.result(ANSWER_SECONDS).members)
-    except KafkaException as error:
-        raise _named(bootstrap, error.args[0]) from None
-    except TimeoutError:
-        raise _named(bootstrap, KafkaError(KafkaError._TIMED_OUT)) from None
+    except (KafkaException, TimeoutError) as error:
+        raise _named(bootstrap, driver_error(error)) from None
 
 
 def _named(bootstrap: str, error: KafkaError) -> KafkaUnavailable:

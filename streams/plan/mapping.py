@@ -18,6 +18,17 @@ Row = tuple[str | None, ...]
 Key = tuple[str, ...]
 
 
+# What to do about a mapped column that is not what it was: whoever notices it first says so.
+COLUMN_GONE = (
+    "A replica whose columns change begins anew under another name in the plan (docs/operations.md, A column that is "
+    "dropped)."
+)
+TYPE_CHANGED = (
+    "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair what it "
+    "finds (docs/operations.md, A column whose type is changed)."
+)
+
+
 class MappingError(UsageError):
     """A mapping of the plan does not fit the table it maps."""
 

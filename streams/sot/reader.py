@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import psycopg
 
 from streams.changes.visibility import Snapshot
 from streams.checks.request import RUN_SECONDS_MAX
-from streams.plan.mapping import Shape
+from streams.plan.mapping import COLUMN_GONE, TYPE_CHANGED, Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.catalog import connected, read_tables
@@ -190,10 +190,10 @@ class SotReader:
         assert row is not None
         columns = json.loads(str(row[2] or "{}"))
         if self._columns is None and not self.fits():
-            raise _changed(self._shape.table, None, [column.name for column in self._shape.read_columns], columns)
+            raise _changed(self._shape.table, dict.fromkeys(each.name for each in self._shape.read_columns), columns)
         self._columns = self._columns or columns
         if columns != self._columns:
-            raise _changed(self._shape.table, self._columns, self._columns, columns)
+            raise _changed(self._shape.table, self._columns, columns)
         return Snapshot.parse(str(row[0]), int(str(row[1])))
 
     def _described(self) -> str:
@@ -246,23 +246,15 @@ def _take_your_time(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     cursor.execute(f"SET LOCAL statement_timeout = '{RUN_SECONDS_MAX}s'".encode())
 
 
-def _changed(
-    table: str, first: Mapping[str, str] | None, wanted: Iterable[str], columns: Mapping[str, str]
-) -> SotChanged:
+def _changed(table: str, wanted: Mapping[str, str | None], columns: Mapping[str, str]) -> SotChanged:
+    """wanted: name → type that it had; None where that is not known."""
     gone = [name for name in wanted if name not in columns]
     if gone:
-        return SotChanged(
-            f"The source has no column {gone[0]} of {table} any more, which the mapping needs.",
-            "A replica whose columns change begins anew under another name in the plan (docs/operations.md, A column "
-            "that is dropped).",
-        )
-    other = [name for name in wanted if first is not None and columns[name] != first[name]]
+        what = f"The source has no column {gone[0]} of {table} any more, which the mapping needs."
+        return SotChanged(what, COLUMN_GONE)
+    other = [name for name, had in wanted.items() if had not in (None, columns[name])]
     which = f"Column {other[0]}" if other else "A mapped column"
-    return SotChanged(
-        f"{which} of {table} was given another type, length or scale at the source.",
-        "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair what it "
-        "finds (docs/operations.md, A column whose type is changed).",
-    )
+    return SotChanged(f"{which} of {table} was given another type, length or scale at the source.", TYPE_CHANGED)
 
 
 def _escaped(column: str) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import StoreUnavailable
-from streams.kafka.admin import unavailable
+from streams.kafka.admin import driver_error, unavailable
 from streams.kafka.events import EventWriter
 from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat, cloud_event
@@ -99,10 +99,8 @@ class Exchange:
         """Inside, a driver's error is raised as ours."""
         try:
             yield
-        except KafkaException as error:
-            raise unavailable(self._bootstrap, error.args[0]) from None
-        except TimeoutError:
-            raise unavailable(self._bootstrap, KafkaError(KafkaError._TIMED_OUT)) from None
+        except (KafkaException, TimeoutError) as error:
+            raise unavailable(self._bootstrap, driver_error(error)) from None
 
     def ask(self, partition: int, request: Mapping[str, Any], within_seconds: float = RUN_SECONDS_MAX) -> None:
         """Queue one request for the owner of a partition; it may answer for so long.

@@ -201,7 +201,7 @@ def test_a_connector_that_is_stuck_is_not_well(town: Bank) -> None:
     assert town.difference("reports") == {}
 
 
-def come_back(bank: Bank) -> None:
+def check_come_back(bank: Bank) -> None:
     """What Kafka's absence has ended is started again; the replicas come right."""
     for store in ("reports", "cache"):
         if worker_of(bank, store).process.poll() is not None:
@@ -218,7 +218,7 @@ def test_kafka_away(town: Bank, shared_stack: Stack) -> None:
         town.sot.execute("UPDATE person SET name = 'no kafka' WHERE id < 100")
     # Connect loses its workers with the broker.
     town.sot.execute("DELETE FROM person WHERE id BETWEEN 280 AND 290")
-    come_back(town)
+    check_come_back(town)
 
 
 @pytest.mark.long
@@ -235,7 +235,7 @@ def test_what_verbs_say_while_kafka_is_away(town: Bank, shared_stack: Stack) -> 
     assert json.loads(repairs.stdout)["items"] == []
     for run in json.loads(runs.stdout)["results"]:
         assert (run["outcome"], "Start it" in run["reason"]) == ("incomplete", True), run
-    come_back(town)
+    check_come_back(town)
 
 
 def test_validation_after_all_of_this(town: Bank) -> None:
