@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from streams.control.lag import Lag
     from streams.control.offsets import Offsets
     from streams.control.view import Remembered
-    from streams.plan.model import Plan
+    from streams.plan.model import Plan, Replica
 
 # How long a mark in the source's log is waited for in Kafka; it takes some tenths of a second.
 REACH_SECONDS: Final = 10.0
 UNPUBLISHED: Final = "its changes are not published and so lost: run `holdtrue connectors apply`, then validate it"
 UNREAD: Final = "none of its rows has reached Kafka: it is not read yet (`holdtrue connectors apply` asks for it)"
 UNRECORDED: Final = "its last validation found drift that no key names: run `holdtrue validate`"
+AWAY: Final = "its store cannot be asked: "
 SILENT: Final = "Kafka cannot be asked: how far it is behind, and whether a worker runs, is not known"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
@@ -49,9 +50,10 @@ def status(ctx: typer.Context) -> None:
     """Show every table of every replica. Exit 3 when a lag bound is broken, or a table is held, in drift or not begun.
 
     Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
-    whether its changes reach Kafka at all; a connector that does not run is exit 3, too, and Kafka that is away.
-    Lag needs no control; what is verified, in drift and held is what control has remembered. Where it does not run, or
-    has never started, that is not known: exit 3.
+    whether its changes reach Kafka at all; a connector that does not run is exit 3, too, and so is Kafka, or a store,
+    that is away.
+    Lag needs no control; what is verified, in drift and held is what control has remembered. Where it does not run, has
+    never started, or its database is away, that is not known: exit 3.
     """
     from streams.plan.check import load_plan
 
@@ -88,21 +90,23 @@ def _source_problem(plan: Plan) -> NotReady | None:
 
 
 def _known(plan: Plan, *, running: bool) -> tuple[Remembered | None, NotReady | None]:
-    """What control has remembered, and why it may be old; None, and why, where it has never started.
+    """What control has remembered, and why it may be old; None, and why, where it has never started, or is away.
 
     running: whether it can be asked if control runs.
     """
-    from streams.control.view import ControlEmpty, remembered
+    from streams.control.database import ControlUnavailable
+    from streams.control.view import remembered
 
     try:
         return remembered(plan), without_control(plan) if running else None
-    except ControlEmpty as error:
+    except ControlUnavailable as error:
         return None, NotReady(f"What is verified, in drift and held is not known. {error.what}", error.hint)
 
 
 def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict[str, Any]]:
     reach, lags, working = measured
     at_source = {} if reach is None else _at_source(plan, lags)
+    stores = {replica: _store_problem(replica, spec) for replica, spec in plan.replicas.items()}
     return [
         row(
             table,
@@ -113,6 +117,7 @@ def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict
             working=working.get(replica, False),
             reach=reach,
             at_source=at_source.get(table, ()),
+            store=stores[replica],
         )
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
@@ -162,6 +167,17 @@ def _at_source(plan: Plan, lags: Mapping[str, Mapping[str, Lag]]) -> Mapping[str
     return found
 
 
+def _store_problem(name: str, replica: Replica) -> str | None:
+    """Why a replica's store does not answer. While no change comes, its worker has not noticed either."""
+    from streams.cli.stores import ask
+
+    try:
+        ask(name, replica)
+    except HoldtrueError as error:
+        return f"{AWAY}{error}"
+    return None
+
+
 def _reach(plan: Plan, offsets: Offsets) -> float | None:
     from streams.control.reach import waited
     from streams.kafka.topics import message_topic
@@ -185,12 +201,14 @@ def row(
     working: bool,
     reach: float | None,
     at_source: Sequence[str],
+    store: str | None,
 ) -> dict[str, Any]:
     """One line of the answer, fields as in the interface document, and `problems` as sentences.
 
     reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
-    at_source: what is wrong with the table there, as sentences. known: None where control has never started. lag: None
-    where Kafka cannot be asked, and who works is not known then either.
+    at_source: what is wrong with the table there, as sentences. store: why the replica's does not answer. known: None
+    where control has never started, or its database is away. lag: None where Kafka cannot be asked, and who works is
+    not known then.
     """
     lag = lag and lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)
@@ -209,7 +227,7 @@ def row(
     found = problems(line, lag, bound, working=working, reach=reach, at_source=at_source)
     # Open drift says the same, and more.
     unrecorded = known and place in known.unrecorded and not line["drift_open"]
-    return line | {"problems": found + [UNRECORDED] * bool(unrecorded)}
+    return line | {"problems": [store] * bool(store) + found + [UNRECORDED] * bool(unrecorded)}
 
 
 def problems(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
 from streams.drift.identity import drift_id
 from streams.kafka.wire import cloud_event
@@ -15,11 +16,17 @@ from streams.validation.report import Drifted, Report
 
 
 def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
-    """Put the report's drift on the drift topic and the run on the signals topic; returns when Kafka has them."""
+    """Put the report's drift on the drift topic and the run on the signals topic; returns when Kafka has them.
+
+    A run that cannot say which drift it ends has not said all: it is incomplete.
+    """
     for drifted in report.drift:
         send_event(opener, "drift", drift_event(opener, pair, drifted, "open", run=report.run))
     if report.covers_all:
-        _publish_ended(opener, pair, report)
+        try:
+            _publish_ended(opener, pair, report)
+        except ControlUnavailable as error:
+            report.reason = f"which drift was open before is not known: {error}"
     send_event(opener, "signals", _signal(pair, report))
     opener.writer.flush()
 

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import requests
 
+from streams.cli.status import AWAY
 from streams.local.stack import Stack
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import PROGRAM, Bank
@@ -102,8 +103,14 @@ def test_redis_away(town: Bank, shared_stack: Stack) -> None:
 
 
 def test_postgres_replica_away(town: Bank, shared_stack: Stack) -> None:
-    """The same, the other way round."""
+    """The same, the other way round; status says so before anything is to be written."""
     with stopped(shared_stack, "replica"):
+        asked = town.run("--format", "json", "status")
+        problems = {row["replica"]: str(row["problems"]) for row in json.loads(asked.stdout)["tables"]}
+        assert (asked.returncode, "Traceback" in asked.stderr) == (3, False), asked.stderr
+        assert {name for name, said in problems.items() if AWAY in said} == {"reports"}, problems
+        # Control's database is on the same server.
+        assert "What is verified, in drift and held is not known." in asked.stderr
         with retried(town, "reports"):
             town.sot.execute("UPDATE person SET name = 'postgres is away', city = 'Oslo'")
         town.wait_caught_up("cache")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from streams.control.offsets import TopicMissing
 from streams.control.view import Remembered, drift_row
 from streams.errors import UsageError
 from streams.kafka.admin import KafkaUnavailable
+from tests.unit.plan.plans import example
 
 FINE = Lag(0.0, 0, "0/10", True)
 PLACE = ("public.t", "cache")
@@ -36,9 +38,11 @@ def status(
     working: bool = True,
     reach: float | None = 0.0,
     at_source: Sequence[str] = (),
+    store: str | None = None,
 ) -> dict[str, object]:
     limit = None if bound is None else timedelta(seconds=bound)
-    return row("public.t", "cache", lag, limit, known, working=working, reach=reach, at_source=at_source)
+    asked = {"working": working, "reach": reach, "at_source": at_source, "store": store}
+    return row("public.t", "cache", lag, limit, known, **asked)  # type: ignore[arg-type]
 
 
 def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
@@ -131,6 +135,26 @@ def test_only_kafka_that_is_away_leaves_a_table_to_show(monkeypatch: pytest.Monk
 def test_a_replica_without_a_worker_is_not_well() -> None:
     """Nothing lags while nothing is written; the next change would."""
     assert status(working=False)["problems"] == ["no worker is running"]
+
+
+def test_a_store_that_is_away_is_not_well() -> None:
+    """Its worker notices with the next change only; of Kafka's absence it is told besides."""
+    assert status(store="away")["problems"] == ["away"]
+    assert status(None, store="away", reach=None)["problems"] == ["away", SILENT]
+
+
+@pytest.mark.parametrize("replica", ["reports", "lookup", "cache"])
+def test_each_kind_of_store_is_asked(monkeypatch: pytest.MonkeyPatch, replica: str) -> None:
+    """Where nobody listens, the answer says where that is, and no password."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{deaf.getsockname()[1]}"
+        monkeypatch.setenv("HOLDTRUE_REPLICA_DSN", f"postgresql://me:geheim@{where}/d")
+        monkeypatch.setenv("HOLDTRUE_REDIS_URL", f"redis://:geheim@{where}/0")
+        monkeypatch.setenv("HOLDTRUE_DYNAMODB", f"http://me:geheim@{where}")
+        told = verb._store_problem(replica, example().replicas[replica])
+    assert told is not None
+    assert (where in told, "geheim" in told) == (True, False), told
 
 
 def test_the_mark_is_a_position_with_its_time() -> None:
