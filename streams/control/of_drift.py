@@ -37,9 +37,9 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
 
 
 def _outdated(event: Event, before: Seen | None) -> bool:
-    """A run ends the drift of a whole table by when control had seen it last; it may have been behind."""
+    """A run ends drift by when control had seen it last; control may have been behind."""
     record = event.record
-    ends = record["key_bytes"] is None and record["state"] in ENDED
+    ends = record["state"] in ENDED and record["run"] is not None and record["repair"] is None
     return ends and before is not None and record["last_seen"] < before.last
 
 

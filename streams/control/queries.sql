@@ -190,6 +190,15 @@ SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause
    AND (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
  ORDER BY first_seen, id LIMIT %(limit)s
 
+-- name: open_drift
+-- With the record that told of each last.
+SELECT d.id, d.key_bytes, d.kind, d.cause, d.state, d.first_seen, d.last_seen, e.partition, e."offset"
+  FROM holdtrue.drift d
+  JOIN LATERAL (SELECT partition, "offset" FROM holdtrue.drift_events WHERE id = d.id
+                 ORDER BY "offset" DESC LIMIT 1) e ON true
+ WHERE d.state IN ('open', 'repaired') AND d.table_name = %(table)s AND d.replica = %(replica)s
+ ORDER BY d.first_seen, d.id LIMIT %(limit)s
+
 -- name: show_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
        times_seen, entry_token, replica_token, columns, run, repair, lives, entry_digest, replica_digest, sot_digest,

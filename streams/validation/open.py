@@ -98,6 +98,7 @@ class Opener:
                 pair.replica,
                 pair.table,
                 plan.change_topic(pair.table),
+                plan.own_topic("drift"),
                 plan.tables[pair.table].partitions,
                 shape,
                 Digester(shape.mapping_version, plan.digest_secret),

@@ -35,37 +35,33 @@ def _publish_ended(opener: Opener, pair: Pair, report: Report) -> None:
     """Drift that was open and that this run found right: every key was looked at, and these are not among the wrong."""
     still = {drifted.key for drifted in report.drift}
     for row in _known_open(opener, pair):
-        event = _ended(opener, pair, row, report, still)
-        if event is not None:
-            send_event(opener, "drift", event)
+        if _is_ended(row, report, still):
+            send_event(opener, "drift", _end(opener, pair, row, report.run))
 
 
-def _ended(opener: Opener, pair: Pair, row: dict[str, Any], report: Report, still: set[bytes]) -> dict[str, Any] | None:
-    """The event that ends a known drift, or None where this run says nothing of it."""
-    state = "resolved" if row["state"] == "repaired" else "superseded"
-    if row["key_bytes"] is not None:
-        key = bytes(row["key_bytes"])
-        known = Drifted(key, row["kind"], cause=row["cause"])
-        return None if key in still else drift_event(opener, pair, known, state, run=report.run)
+def _is_ended(row: dict[str, Any], report: Report, still: set[bytes]) -> bool:
+    """Whether the run has found that it is over. What was told after the run began may be what it did not see."""
+    if row["offset"] >= report.drift_before[row["partition"]]:
+        return False
     # Without a key of its own: closed by a run that found every key right.
-    if row["kind"] not in ("continuity", "unapplied") or report.outcome != "correct":
-        return None
-    # What was lost after the run began may be what it did not see.
-    if row["last_seen"] > report.began:
-        return None
-    return {
-        "id": row["id"], "replica": pair.replica, "table": pair.table, "kind": row["kind"], "cause": row["cause"],
-        "state": state, "first_seen": row["first_seen"], "last_seen": row["last_seen"], "run": report.run,
-        "at": datetime.now(UTC),
-    }  # fmt: skip
+    return bytes(row["key_bytes"]) not in still if row["key_bytes"] is not None else report.outcome == "correct"
+
+
+def _end(opener: Opener, pair: Pair, row: dict[str, Any], run: str) -> dict[str, Any]:
+    """The event that ends a known drift. It carries when control had seen it last: what came since is not ended."""
+    state = "resolved" if row["state"] == "repaired" else "superseded"
+    known = {name: row[name] for name in ("id", "kind", "cause", "first_seen", "last_seen")}
+    about = {"replica": pair.replica, "table": pair.table, "state": state, "run": run, "at": datetime.now(UTC)}
+    if row["key_bytes"] is None:
+        return about | known
+    drifted = Drifted(bytes(row["key_bytes"]), row["kind"], cause=row["cause"])
+    return drift_event(opener, pair, drifted, state) | about | known
 
 
 def _known_open(opener: Opener, pair: Pair) -> list[dict[str, Any]]:
-    filters = {
-        "states": ["open", "repaired"], "kind": None, "table": pair.table, "replica": pair.replica, "limit": LIST_MAX,
-    }  # fmt: skip
     with opened(opener.plan) as database:
-        return database.rows("list_drift", filters) if database is not None else []
+        place = {"table": pair.table, "replica": pair.replica, "limit": LIST_MAX}
+        return database.rows("open_drift", place) if database is not None else []
 
 
 def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more: Any) -> dict[str, Any]:

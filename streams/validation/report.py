@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,7 @@ class Report:
     """One run of one table × replica. Correct, drifted and could-not-check are three results.
 
     sot_rows, replica_rows: None until they are counted. began: when it was made, before anything was looked at.
+    drift_before: end offsets of the drift topic at that moment, by partition: what is told later is not ended by it.
     """
 
     run: str
@@ -50,6 +52,7 @@ class Report:
     moving: set[bytes] = field(default_factory=set)
     reason: str = ""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    drift_before: Sequence[int] = ()
     # By how many rows the sides differ of which no key is known, or none that a row of the table can have.
     count_differs: int = 0
 

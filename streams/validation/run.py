@@ -30,6 +30,7 @@ def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
     report = _empty(target.replica, target.table, str(depth))
     started = time.monotonic()
     try:
+        report.drift_before = target.drift_ends()
         work(report)
     except HoldtrueError as error:
         report.end_early(str(error))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streams.kafka.partitions import Partitioner
+from streams.kafka.topics import DRIFT_PARTITIONS
 from streams.plan.mapping import Shape
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
@@ -22,6 +23,7 @@ class Target:
     replica: str
     table: str
     topic: str
+    drift_topic: str
     partitions: int
     shape: Shape
     digester: Digester
@@ -43,6 +45,10 @@ class Target:
     def ends(self) -> list[int]:
         """End offsets of the change topic, by partition."""
         return self.exchange.ends(self.topic, self.partitions)
+
+    def drift_ends(self) -> list[int]:
+        """End offsets of the drift topic, by partition."""
+        return self.exchange.ends(self.drift_topic, DRIFT_PARTITIONS)
 
     def deadline(self) -> float:
         """When a fence that is emitted now must have been passed (of `time.monotonic()`)."""

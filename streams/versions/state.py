@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -67,8 +68,9 @@ class PartitionState:
         self.log = Log() if log is None else Log(*_LOG_NUMBERS.unpack(log))
         takeover = self._disk.get([_TAKEOVER])[0]
         self.takeover = Takeover() if takeover is None else Takeover(*_TAKEOVER_NUMBERS.unpack(takeover))
-        # Rows that came or went since this state was opened: how far a count may be off that was taken meanwhile.
-        self.turnover = 0
+        # Grows with each row that comes or goes: how far a count may be off that was taken meanwhile. It begins at the
+        # microseconds since 1970, so that an opening between two counts looks like more than could have come and gone.
+        self.turnover = time.time_ns() // 1000
         # Keys whose store answered with a token larger than ours, with that token (Ordering 12).
         self.suspected = dict(self._prefixed(SUSPICION))
 

@@ -42,7 +42,7 @@ class Auditor:
         before = Looked(world)
         source = _Source(world)
         target = Target(
-            REPLICA, TABLE, CHANGES, len(world.changelogs), world.shape, world.digester, source, world.store,  # type: ignore[arg-type]
+            REPLICA, TABLE, CHANGES, "drift", len(world.changelogs), world.shape, world.digester, source, world.store,  # type: ignore[arg-type]
             source, _Exchange(world), source, lambda: None, SILENCE_SECONDS,  # type: ignore[arg-type]
         )  # fmt: skip
         report = validate(target, Depth.checksums)

@@ -106,16 +106,32 @@ def test_a_step_that_does_not_follow_is_kept_and_never_applied(materialiser: Mat
     assert audited(database) == [("drift.open", "d1"), ("drift.refused", "d1")]
 
 
-def test_a_run_ends_the_drift_of_a_table_only_as_far_as_control_knew(
+@pytest.mark.parametrize("of", [{}, {"kind": "continuity", "key": None, "key_bytes": None}], ids=["a key", "a table"])
+def test_a_run_ends_drift_only_as_far_as_control_knew(
+    materialiser: Materialiser, database: Database, of: dict[str, Any]
+) -> None:
+    """What control heard of after the run had looked is nothing that the run has closed."""
+    materialiser.apply(DRIFT, 0, [drift(0, "open", **of), drift(5, "open", **of)])
+    materialiser.apply(DRIFT, 0, [drift(6, "superseded", **of, run="r1", last_seen=at(0))])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
+    materialiser.apply(DRIFT, 0, [drift(7, "superseded", **of, run="r1", last_seen=at(5))])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "superseded"
+
+
+def test_a_run_asks_for_open_drift_and_where_it_was_told_of_last(
     materialiser: Materialiser, database: Database
 ) -> None:
-    """A loss that control heard of after the run had looked is none that the run has closed."""
-    table: dict[str, Any] = {"kind": "continuity", "key": None, "key_bytes": None}
-    materialiser.apply(DRIFT, 0, [drift(0, "open", **table), drift(5, "open", **table)])
-    materialiser.apply(DRIFT, 0, [drift(6, "superseded", **table | {"last_seen": at(0)})])
-    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
-    materialiser.apply(DRIFT, 0, [drift(7, "superseded", **table | {"last_seen": at(5)})])
-    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "superseded"
+    """By the newest record of each, a refused one too; the drift of other tables is none of it."""
+    materialiser.apply(DRIFT, 0, LIFE[:3])  # repairing
+    materialiser.apply(DRIFT, 1, [drift(4, "open", drift="d2"), drift(5, "repaired", drift="d2", reason="odd")])
+    materialiser.apply(DRIFT, 2, [drift(6, "open", drift="d3", table="public.other"),
+                                 drift(7, "open", drift="d4"), drift(8, "repairing", drift="d4", repair="r1"),
+                                 drift(9, "repaired", drift="d4")])  # fmt: skip
+    found = database.rows("open_drift", {"table": TABLE, "replica": "cache", "limit": 10})
+    assert [(row["id"], row["state"], row["partition"], row["offset"]) for row in found] == [
+        ("d2", "open", 1, 5),
+        ("d4", "repaired", 2, 9),
+    ]
 
 
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ import pytest
 from streams.control.database import ControlUnavailable
 from streams.validation import publish
 from streams.validation.open import Pair
-from streams.validation.report import Report
+from streams.validation.report import Drifted, Report
 
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PAIR = Pair("cache", "public.t")
 
 
@@ -26,6 +30,46 @@ class Opening:
     def flush(self) -> None:
         """Kafka has everything."""
         self.flushed = True
+
+
+def row(state: str, offset: int, key: bytes | None = b"7", kind: str = "unapplied") -> dict[str, Any]:
+    """An open drift as control knows it, told of last by this record of the drift topic's partition 1."""
+    return {
+        "id": "d1", "key_bytes": key, "kind": kind, "cause": "unknown", "state": state, "first_seen": NOON,
+        "last_seen": NOON, "partition": 1, "offset": offset,
+    }  # fmt: skip
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], found: Sequence[Drifted] = ()) -> list[str]:
+    """The states that drift known at the end of a run is said to have then; the run began at offset 5."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(publish, "_known_open", lambda opener, pair: [known])
+    monkeypatch.setattr(publish, "send_event", lambda opener, kind, event: sent.append(event))
+    monkeypatch.setattr(Opening, "shape", lambda self, pair: SimpleNamespace(key_columns=("id",)), raising=False)
+    opener: Any = Opening()
+    report = Report("r", *reversed(PAIR), "checksums", 3, 3, verified=3 - len(found), drift=[*found])
+    report.drift_before = [0, 5]
+    publish.publish_report(opener, PAIR, report)
+    drift = [event for event in sent if event.get("state") not in (None, "open")]
+    assert all((event["run"], event["last_seen"]) == ("r", NOON) for event in drift), drift
+    return [event["state"] for event in drift]
+
+
+@pytest.mark.parametrize("key", [b"7", None])
+def test_a_run_ends_what_was_told_before_it_began(monkeypatch: pytest.MonkeyPatch, key: bytes | None) -> None:
+    """What was told of while it went on may be about what it had looked at before: seen by none of its looks."""
+    assert ended(monkeypatch, row("open", 4, key)) == ["superseded"]
+    assert ended(monkeypatch, row("repaired", 4, key)) == ["resolved"]
+    assert ended(monkeypatch, row("open", 5, key)) == []
+    assert ended(monkeypatch, row("repaired", 5, key)) == []
+
+
+def test_a_run_ends_only_what_it_found_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drift that no key names is over when no key is wrong."""
+    found = [Drifted(b"7", "stale")]
+    assert ended(monkeypatch, row("open", 4), found) == []
+    assert ended(monkeypatch, row("open", 4, b"8"), found) == ["superseded"]
+    assert ended(monkeypatch, row("open", 4, None, "continuity"), found) == []
 
 
 def test_a_run_that_cannot_say_which_drift_it_ends_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
