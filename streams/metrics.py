@@ -66,6 +66,9 @@ SWEEPS_PENDING = Gauge(
 REBUILDING = Gauge(
     "holdtrue_rebuilding", "Partitions of which nothing was known, whose rows are read from the SOT.", _TABLE
 )
+SUSPICIONS = Gauge(
+    "holdtrue_suspicions", "Keys under which the store holds a token that is not ours, until that is settled.", _TABLE
+)
 REVIEWS_OPEN = Told("holdtrue_reviews_open", "Reviews waiting for a decision.")
 STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))
 SOT_READS = Counter("holdtrue_sot_reads", "Keys read from the SOT, by reason.", (*_TABLE, "reason"))

@@ -278,4 +278,5 @@ async def _settled(repairs: Repairs, owner: Owner) -> None:
         async with asyncio.timeout(SUSPICIONS_SECONDS_MAX):
             await repairs.settle_suspicions(owner)
     except (NotReady, TimeoutError) as error:
-        log.warning("%d suspicions of %s are not settled yet: %r", len(owner.state.suspected), owner.work.table, error)
+        left, why = len(owner.state.suspected), str(error) or f"not done within {SUSPICIONS_SECONDS_MAX:.0f} s"
+        log.warning("%d keys of %s with tokens that are not ours are not settled yet: %s", left, owner.work.table, why)

@@ -205,7 +205,8 @@ class Checks(Requests):
             extra = [key for key, e in entries.items() if not _is_live(e) or e.refused or key in owner.state.suspected]
             seen = await self._look(owner, dict.fromkeys(extra), None, None) if extra else []
         there = [s for s in seen if s.content.digest is not None]
-        findings = [UNDECIDED if _is_live(s.entry) else Finding(Verdict.suspected, "orphan") for s in there]
+        open_ones = [_is_live(s.entry) or s.key in owner.state.suspected for s in there]
+        findings = [UNDECIDED if is_open else Finding(Verdict.suspected, "orphan") for is_open in open_ones]
         return _report(owner, request, there, findings)
 
     async def _look(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ from streams.changes.visibility import Looks
 from streams.drift.identity import drift_id
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import REPAIRS
-from streams.repair.rule import Repaired, counts, is_foreign, repaired
-from streams.replicas.base import Held, Outcome, Result, Write
+from streams.repair.rule import counts, is_foreign, repaired
+from streams.replicas.base import Held, Outcome, ReplicaTable, Result, Write
 from streams.rows.canonical import Row, decode, encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry, Token
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 # How often a key is read again when its transactions are not visible yet, or the store changed meanwhile.
 TRIES_MAX = 5
 AGAIN_SECONDS = 0.02
-SUSPICIONS_AT_ONCE = 100
+SUSPICIONS_AT_ONCE = 500
 
 
 class Fence(NamedTuple):
@@ -45,11 +46,38 @@ class Fence(NamedTuple):
 NOT_FENCED = Fence(-1, {})
 
 
+class Done(NamedTuple):
+    """What became of a key: `repaired`, `failed`, or `refused: ` with the reason; and its entry afterwards."""
+
+    outcome: str
+    entry: Entry | None
+
+
+REPAIRED = "repaired"
+FAILED = Done("failed", None)
+
+
+class Asked(NamedTuple):
+    """The looks at the SOT for a key while it had this entry."""
+
+    entry: Entry | None
+    looks: Looks
+
+
+class Fix(NamedTuple):
+    """A key's entry before and after, and the write between them; overrule: the stored token that it replaces."""
+
+    before: Entry | None
+    after: Entry
+    write: Write
+    overrule: Token | None
+
+
 class Repairs(Requests):
     """Carries out repair requests."""
 
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
-        """Repair the request's keys, one after the other; each gets its own result."""
+        """Repair the request's keys; each gets its own result."""
         reached(Step.repair_received)
         try:
             return await self._answers(owner, request)
@@ -59,15 +87,13 @@ class Repairs(Requests):
             return []
 
     async def _answers(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
-        fence = await self._fence(owner, [item["key"] for item in request["items"]])
-        said: list[Event] = []
-        for item in request["items"]:
-            await owner.work.repairs.take(1)
-            outcome, entry = await self._repair(owner, item["key"], fence)
-            result = _result(request, item, outcome, entry)
-            REPAIRS.labels(*owner.work.labels, result["outcome"]).inc()
-            said.append(("repairs.results", request["repair"], "repair-result", result))
-        return said
+        items = {item["key"]: item for item in request["items"]}
+        fence = await self._fence(owner, [*items])
+        await owner.work.repairs.take(len(items))
+        done = await self._repair(owner, [*items], fence)
+        self._count(owner, done)
+        results = [_result(request, items[key], *done[key]) for key in items]
+        return [("repairs.results", request["repair"], "repair-result", result) for result in results]
 
     def published(self) -> None:
         """The results are with those who ordered."""
@@ -89,37 +115,41 @@ class Repairs(Requests):
             task.result()
 
     async def _settle_suspicions(self, owner: Owner) -> None:
-        keys = list(owner.state.suspected)[:SUSPICIONS_AT_ONCE]
-        if not keys:
-            return
-        fence = await self._fence(owner, keys)
-        for key in keys:
-            await self._announce(owner, key, "suspected")
-            outcome, _ = await self._repair(owner, key, fence)
-            REPAIRS.labels(*owner.work.labels, outcome.partition(":")[0]).inc()
-            if outcome == "repaired":
-                await self._announce(owner, key, "resolved")
+        # All that are there now, once: those that cannot be settled keep nobody else waiting.
+        suspected = list(owner.state.suspected)
+        for start in range(0, len(suspected), SUSPICIONS_AT_ONCE):
+            keys = suspected[start : start + SUSPICIONS_AT_ONCE]
+            fence = await self._fence(owner, keys)
+            await self._announce(owner, keys, "suspected")
+            done = await self._repair(owner, keys, fence)
+            self._count(owner, done)
+            await self._announce(owner, [key for key in keys if done[key].outcome == REPAIRED], "resolved")
 
-    async def _announce(self, owner: Owner, key: bytes, state: str) -> None:
+    def _count(self, owner: Owner, done: Mapping[bytes, Done]) -> None:
+        for outcome, count in Counter(each.outcome.partition(":")[0] for each in done.values()).items():
+            REPAIRS.labels(*owner.work.labels, outcome).inc(count)
+
+    async def _announce(self, owner: Owner, keys: Sequence[bytes], state: str) -> None:
         work, now = owner.work, datetime.now(UTC)
-        drift = drift_id(work.replica, work.table, key)
-        record = {
-            "id": drift,
-            "replica": work.replica,
-            "table": work.table,
-            "key": dict(zip(work.shape.key_columns, decode(key), strict=True)),
-            "key_bytes": key,
-            "kind": "mismatch",
-            "cause": "foreign token",
-            "state": state,
-            "first_seen": now,
-            "last_seen": now,
-            "at": now,
-        }
-        self._events.send("drift", drift, "drift", record)
+        for key in keys:
+            drift = drift_id(work.replica, work.table, key)
+            record = {
+                "id": drift,
+                "replica": work.replica,
+                "table": work.table,
+                "key": dict(zip(work.shape.key_columns, decode(key), strict=True)),
+                "key_bytes": key,
+                "kind": "mismatch",
+                "cause": "foreign token",
+                "state": state,
+                "first_seen": now,
+                "last_seen": now,
+                "at": now,
+            }
+            self._events.send("drift", drift, "drift", record)
         await self._events.flush()
 
-    async def _fence(self, owner: Owner, keys: list[bytes]) -> Fence:
+    async def _fence(self, owner: Owner, keys: Sequence[bytes]) -> Fence:
         """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership.
 
         Raises NotReady where that is not possible, or the table is held because it does not fit.
@@ -140,62 +170,93 @@ class Repairs(Requests):
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: the partition is held or not ours.")
         return Fence(end, seen)
 
-    async def _repair(self, owner: Owner, key: bytes, fence: Fence) -> tuple[str, Entry | None]:
-        work = owner.work
-        asked: Entry | None = None
-        looks = Looks()
+    async def _repair(self, owner: Owner, keys: Sequence[bytes], fence: Fence) -> dict[bytes, Done]:
+        """What became of each of these keys. Those that cannot be written yet are tried again, a few times."""
+        asked: dict[bytes, Asked] = {}
+        done: dict[bytes, Done] = {}
+        left = list(keys)
         for again in range(TRIES_MAX):
             if again:
                 await asyncio.sleep(AGAIN_SECONDS * again)
+                try:
+                    # The store may have moved meanwhile, perhaps to tokens that are not ours.
+                    fence = await self._fence(owner, left)
+                except NotReady as error:
+                    log.warning("%s", error)
+                    break
             async with owner.lock:
-                entry = owner.state.known(key)
-                if entry != asked:
-                    # What has come since the first look is not settled by what was over then.
-                    asked, looks = entry, Looks()
-                # The store first, then the SOT: what is written above this token was read after it was there.
-                held = await until_available(work.replica, lambda: work.threads.run(work.store.read, [key]))
-                read = await work.read_sot([key], "repair")
-                if not counts(entry, looks.at(read.snapshot)):
-                    continue
-                done = await self._write(owner, key, entry, _token(held.get(key)), read.rows.get(key), fence)
-            if done is not None:
-                return done
-            # The store moved meanwhile, perhaps to a token that is not ours: fence again before the next try.
-            fence = await self._fence(owner, [key])
-        return "failed", None
+                done |= await self._try(owner, left, fence, asked)
+            left = [key for key in left if key not in done]
+            if not left:
+                break
+        return done | dict.fromkeys(left, FAILED)
 
-    async def _write(
-        self, owner: Owner, key: bytes, entry: Entry | None, stored: Token | None, row: Row | None, fence: Fence
-    ) -> tuple[str, Entry | None] | None:
-        """One try; None when the store moved meanwhile and the key must be read again."""
+    async def _try(
+        self, owner: Owner, keys: Sequence[bytes], fence: Fence, asked: dict[bytes, Asked]
+    ) -> dict[bytes, Done]:
+        """One try, under the lock. Without the keys that must be read again: the store moved, or others cannot see
+        their transactions yet. asked: the looks at each so far.
+        """
         work = owner.work
-        if is_foreign(entry, stored) and fence.seen.get(key) != stored:
-            return None
-        line = b"" if row is None else encode(row)
-        digest = None if row is None else work.digester.digest(key, line)
-        fix = repaired(entry, stored, row, digest, fenced_end=fence.end, epoch=owner.state.epoch)
-        write = Write(key, row, line, fix.entry.token)
-        result = await until_available(work.replica, lambda: work.threads.run(_send, work.store, fix, write))
-        reached(Step.repair_written)
-        if result.outcome is Outcome.refused:
-            return f"refused: {result.reason}", entry
-        if result.outcome not in (Outcome.applied, Outcome.duplicate):
-            return None
-        await self._record(owner, Move(key, entry, fix.entry))
-        return "repaired", fix.entry
+        entries = {key: owner.state.known(key) for key in keys}
+        for key, entry in entries.items():
+            if key not in asked or asked[key].entry != entry:
+                # What has come since the first look is not settled by what was over then.
+                asked[key] = Asked(entry, Looks())
+        # The store first, then the SOT: what is written above its tokens was read after they were there.
+        held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
+        read = await work.read_sot(keys, "repair")
+        stored = {key: _token(held.get(key)) for key in keys}
+        fixes = [
+            _fix(owner, key, entry, stored[key], read.rows.get(key), fence)
+            for key, entry in entries.items()
+            if counts(entry, asked[key].looks.at(read.snapshot)) and _is_fenced(entry, stored[key], key, fence)
+        ]
+        return await self._write(owner, fixes) if fixes else {}
 
-    async def _record(self, owner: Owner, move: Move) -> None:
+    async def _write(self, owner: Owner, fixes: Sequence[Fix]) -> dict[bytes, Done]:
+        work = owner.work
+        results = await until_available(work.replica, lambda: work.threads.run(_send, work.store, fixes))
+        reached(Step.repair_written)
+        done, moves = dict[bytes, Done](), list[Move]()
+        for fix, result in zip(fixes, results, strict=True):
+            if result.outcome is Outcome.refused:
+                done[fix.write.key] = Done(f"refused: {result.reason}", fix.before)
+            elif result.outcome in (Outcome.applied, Outcome.duplicate):
+                done[fix.write.key] = Done(REPAIRED, fix.after)
+                moves.append(Move(fix.write.key, fix.before, fix.after))
+        if moves:
+            await self._record(owner, moves)
+        return done
+
+    async def _record(self, owner: Owner, moves: Sequence[Move]) -> None:
         state = owner.state
-        records = state.changelog([move], state.input_offset)
+        records = state.changelog(moves, state.input_offset)
         versions = owner.work.versions
         offset = await until_available("changelog", lambda: versions.append(state.partition, records))
-        state.commit([move], state.input_offset, offset, records=records)
+        state.commit(moves, state.input_offset, offset, records=records)
 
 
-def _send(store: Any, fix: Repaired, write: Write) -> Result:
-    if fix.overrule is None:
-        return store.apply([write])[0]  # type: ignore[no-any-return]
-    return store.overrule(write.key, fix.overrule, write)  # type: ignore[no-any-return]
+def _is_fenced(entry: Entry | None, stored: Token | None, key: bytes, fence: Fence) -> bool:
+    """Whether the stored token may be written over: it is ours, or was there before the fence."""
+    return not is_foreign(entry, stored) or fence.seen.get(key) == stored
+
+
+def _fix(owner: Owner, key: bytes, entry: Entry | None, stored: Token | None, row: Row | None, fence: Fence) -> Fix:
+    line = b"" if row is None else encode(row)
+    digest = None if row is None else owner.work.digester.digest(key, line)
+    fix = repaired(entry, stored, row, digest, fenced_end=fence.end, epoch=owner.state.epoch)
+    return Fix(entry, fix.entry, Write(key, row, line, fix.entry.token), fix.overrule)
+
+
+def _send(store: ReplicaTable, fixes: Sequence[Fix]) -> list[Result]:
+    """Those that the guard lets through together, the others one by one; the results in the order of the fixes."""
+    plain = [fix.write for fix in fixes if fix.overrule is None]
+    results = dict(zip((write.key for write in plain), store.apply(plain) if plain else (), strict=True))
+    for fix in fixes:
+        if fix.overrule is not None:
+            results[fix.write.key] = store.overrule(fix.write.key, fix.overrule, fix.write)
+    return [results[fix.write.key] for fix in fixes]
 
 
 def _token(held: Held | None) -> Token | None:

@@ -30,6 +30,7 @@ from streams.metrics import (
     PROGRESS_SECONDS,
     REBUILDING,
     STORE_ERRORS,
+    SUSPICIONS,
     SWEEPS_PENDING,
 )
 from streams.replicas.base import Refused, Unwelcome
@@ -216,10 +217,11 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
-        swept, rebuilt = self._swept(), self._rebuilt()
+        swept, rebuilt, suspected = self._swept(), self._rebuilt(), self._suspected()
         for work in self._tables.values():
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
             REBUILDING.labels(*work.labels).set(rebuilt[work.table])
+            SUSPICIONS.labels(*work.labels).set(suspected[work.table])
         self._behind = any(events.values())
         if not self._behind:
             self._progressed()
@@ -231,6 +233,13 @@ class ReplicaWorker:
     def _rebuilt(self) -> Counter[str]:
         """Tables with rows that are not known again yet, and in how many partitions."""
         return Counter(owner.work.table for owner in self.owners if owner.state.takeover.pending)
+
+    def _suspected(self) -> Counter[str]:
+        """Tables with keys whose store holds a token that is not ours, and how many keys."""
+        counted = Counter[str]()
+        for owner in self.owners:
+            counted[owner.work.table] += len(owner.state.suspected)
+        return counted
 
     async def _run(self, owner: Owner) -> None:
         try:

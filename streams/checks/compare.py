@@ -63,13 +63,15 @@ def compare(
     expected = entry.digest if entry is not None else None
     lost = absent_allowed and content.digest is None and entry is not None and not entry.refused
     right = ABSENT if lost and expected is not None else VERIFIED
+    # Only a change since O1 explains that the SOT was read before it.
+    newer = entry is not None and entry.token.record >= fenced
     if content.digest != expected and not lost:
         # Whatever the SOT says: the replica is not what its owner left there.
-        return Finding(Verdict.suspected, kind_of(expected, entry, content))
+        return Finding(Verdict.suspected, kind_of(expected if newer else sot, entry, content))
     if expected == sot:
         return right
-    if entry is not None and entry.token.record >= fenced:
-        # Only a change since O1 explains that the SOT was read before it: what the key was earlier explains nothing.
+    if newer:
+        # What the key was before that explains nothing.
         return right if sot in seen else UNDECIDED
     return Finding(Verdict.suspected, kind_of(sot, entry, content))
 

@@ -25,6 +25,7 @@ REACH_SECONDS: Final = 10.0
 UNPUBLISHED: Final = "its changes are not published and so lost: run `holdtrue connectors apply`, then validate it"
 UNREAD: Final = "none of its rows has reached Kafka: it is not read yet (`holdtrue connectors apply` asks for it)"
 UNRECORDED: Final = "its last validation found drift that no key names: run `holdtrue validate`"
+UNSETTLED: Final = "keys hold tokens in the store that are not the worker's, and are being settled: see its log"
 AWAY: Final = "its store cannot be asked: "
 SILENT: Final = "Kafka cannot be asked: how far it is behind, and whether a worker runs, is not known"
 COLUMNS: Final = (
@@ -225,6 +226,8 @@ def row(
         "held": known and known.held.get(place),
     }
     found = problems(line, lag, bound, working=working, reach=reach, at_source=at_source)
+    if known and (keys := known.suspected.get(place)):
+        found = [*found, f"{keys} {UNSETTLED}"]
     # Open drift says the same, and more.
     unrecorded = known and place in known.unrecorded and not line["drift_open"]
     return line | {"problems": [store] * bool(store) + found + [UNRECORDED] * bool(unrecorded)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from streams.address import shown
 from streams.control.database import ControlUnavailable, Database, Row
-from streams.drift.lifecycle import OPEN
+from streams.drift.lifecycle import OPEN, State
 from streams.plan.model import Plan
 
 Place = tuple[str, str]  # (table, replica)
@@ -26,13 +27,15 @@ class ControlEmpty(ControlUnavailable):
 class Remembered:
     """What control knows per table × replica; a place that is not named has none. `held`: where, and why.
 
-    unrecorded: where the last validation found drift of no key, of which there is no record.
+    unrecorded: where the last validation found drift of no key, of which there is no record. suspected: keys whose
+    store holds a token that is not its worker's, not settled yet.
     """
 
     verified: Mapping[Place, Row] = field(default_factory=dict)
     drift_open: Mapping[Place, int] = field(default_factory=dict)
     held: Mapping[Place, str] = field(default_factory=dict)
     unrecorded: frozenset[Place] = frozenset()
+    suspected: Mapping[Place, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -64,19 +67,24 @@ def remembered(plan: Plan) -> Remembered:
     """What `status` needs. Raises ControlEmpty."""
     with opened_with_schema(plan) as database:
         marks = database.rows("verified_through")
-        counts = database.rows("drift_counts", {"states": [state.value for state in OPEN]})
+        drift, suspected = _counted(database, OPEN), _counted(database, {State.suspected})
         holds = database.rows("holds")
         unrecorded = database.rows("unrecorded_drift")
-    drift: dict[Place, int] = {}
-    for row in counts:
-        place = (row["table"], row["replica"])
-        drift[place] = drift.get(place, 0) + row["count"]
     return Remembered(
         {(row["table"], row["replica"]): row for row in marks},
         drift,
         _held(plan, holds),
         frozenset((row["table"], row["replica"]) for row in unrecorded),
+        suspected,
     )
+
+
+def _counted(database: Database, states: Collection[State]) -> Counter[Place]:
+    """Drift in one of these states, by place."""
+    counted = Counter[Place]()
+    for row in database.rows("drift_counts", {"states": [state.value for state in states]}):
+        counted[row["table"], row["replica"]] += row["count"]
+    return counted
 
 
 def _held(plan: Plan, holds: Sequence[Row]) -> dict[Place, str]:

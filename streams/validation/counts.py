@@ -25,7 +25,7 @@ def counts(target: Target, report: Report) -> None:
         after, turned_after = _owners(target, report, number * 2)
         slack = turned_after - turned_before
         if slack < 0:
-            continue  # an owner has begun anew meanwhile, under an earlier clock: how much came and went before it is not known
+            continue  # an owner has begun anew, under an earlier clock: how much came and went before is not known
         if _differ(sot, before, after, slack) or _differ(replica, before, after, slack, fewer=target.absent_allowed):
             report.count_differs = max(abs(sot - after), abs(replica - after))
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 
@@ -73,3 +75,40 @@ def test_a_column_whose_type_is_changed_holds_its_table_until_the_replica_has_it
     bank.done("repair", "plan", "--replica", "reports", "--file", "repair.json")
     bank.done("repair", "apply", "repair.json")
     assert bank.difference("reports") == {}
+
+
+def test_a_renamed_column_is_brought_in_by_a_new_name_and_a_new_topic(make_bank: MakeBank) -> None:
+    """Every row of the store is under a token of the old topic, larger than what its new one has: all are settled."""
+    bank = make_bank("reports")
+    bank.change("INSERT INTO person SELECT n, 'name', 'Oslo', '2000-01-01', NULL FROM generate_series(301, 3000) n")
+    bank.start()
+    bank.change("UPDATE person SET born = born + 1")
+    bank.check_equal()
+    bank.change("ALTER TABLE person RENAME COLUMN name TO label", "UPDATE person SET label = 'after' WHERE id < 10")
+    bank.wait_event("signals", type="table-held", replica="reports")
+    assert stop_all(bank.workers) == [0]
+    bank.workers.clear()
+    replicas = bank.document["replicas"]
+    replicas["reports-anew"] = replicas.pop("reports")
+    bank.write_plan()
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("ALTER TABLE person DROP COLUMN name, ADD COLUMN label text")
+    bank.done("connectors", "delete", "--forget", "--yes")
+    bank.delete_topics(bank.topic("public.person"))
+    bank.change("DELETE FROM person WHERE id > 2990")
+    bank.start()
+    bank.control()
+    bank.wait_caught_up("reports-anew", seconds=150)
+
+    def differing() -> set[int]:
+        return {int(key) for (key,) in bank.difference("reports-anew").get("public.person", {})}
+
+    # That these were deleted no topic tells.
+    deleted = {*range(2991, 3001)}
+    wait_until(lambda: differing() == deleted, lambda: f"all others to be right, also {differing() - deleted}", 60)
+    found = {each["table"]: each["drift_found"] for each in bank.validate("--depth", "checksums")}
+    assert found == {"public.person": 10, "public.thing": 0}
+    planned = json.loads(bank.done("--format", "json", "repair", "plan", "--file", "repair.json"))["items"]
+    assert [item["kind"] for item in planned] == ["orphan"] * 10
+    bank.done("repair", "apply", "repair.json")
+    assert bank.difference("reports-anew") == {}

@@ -136,8 +136,8 @@ ORDERING: tuple[Mutant, ...] = (
         "looks-from-before",
         "a repair's first look settles what came after it (decision 7)",
         "agents.repairs",
-        "asked, looks = entry, Looks()",
-        "asked = entry",
+        "asked[key] = Asked(entry, Looks())",
+        "asked[key] = Asked(entry, asked[key].looks if key in asked else Looks())",
         killer=FOUND + "what_came_between_two_looks_of_a_repair_is_not_settled_by_the_first",
     ),
     mutant(

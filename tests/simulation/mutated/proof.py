@@ -10,8 +10,8 @@ PROOF: tuple[Mutant, ...] = (
         "repair-unlocked",
         "repairs do not take the partition's lock (10)",
         "agents.repairs",
-        "            async with owner.lock:\n                entry",
-        "            if True:\n                entry",
+        "            async with owner.lock:\n                done |=",
+        "            if True:\n                done |=",
         killer=SEEDS.format(0),
     ),
     mutant(
@@ -154,9 +154,9 @@ PROOF: tuple[Mutant, ...] = (
         "sot-before-store",
         "a repair writes above a token that came after its read of the SOT",
         "agents.repairs",
-        "                done = await self._write(owner, key, entry, _token(held.get(key)), read.rows.get(key), fence)",
-        "                held = await work.threads.run(work.store.read, [key])\n"
-        "                done = await self._write(owner, key, entry, _token(held.get(key)), read.rows.get(key), fence)",
+        "        stored = {key: _token(held.get(key)) for key in keys}\n",
+        "        held = await work.threads.run(work.store.read, keys)\n"
+        "        stored = {key: _token(held.get(key)) for key in keys}\n",
         killer=FOUND + "a_zombies_read_is_not_written_over_the_next_owners_repair",
         quick=True,
     ),
@@ -164,8 +164,8 @@ PROOF: tuple[Mutant, ...] = (
         "fence-before-token",
         "a token that came after the fence is overruled (12)",
         "agents.repairs",
-        "        if is_foreign(entry, stored) and fence.seen.get(key) != stored:",
-        "        if is_foreign(entry, stored) and fence.end < 0:",
+        "    return not is_foreign(entry, stored) or fence.seen.get(key) == stored",
+        "    return not is_foreign(entry, stored) or fence.end >= 0",
         killer=FOUND + "a_token_that_came_after_the_fence_is_not_overruled",
     ),
     mutant(

@@ -85,9 +85,10 @@ async def test_what_was_written_since_it_was_compared_and_did_not_come_through_i
         b"refused": Entry(Token(1, 3, 0), None, 0, (), b"e" * 16, refused=True),
         b"stranger": Entry(Token(1, 4, 0), None, 0, (), b"f" * 16),
         b"gone": Entry(Token(1, 5, 0), None, 0, (), None),
+        b"unsettled": Entry(Token(1, 6, 0), None, 0, (), None),
     }
     owner: Any = _Behind()
-    owner.state.suspected, owner.lock = {b"stranger": b"t"}, asyncio.Lock()
+    owner.state.suspected, owner.lock = {b"stranger": b"t", b"unsettled": b"t"}, asyncio.Lock()
     owner.state.entries = lambda keys: [entries[key] for key in keys]
     looked: list[bytes] = []
 
@@ -98,8 +99,9 @@ async def test_what_was_written_since_it_was_compared_and_did_not_come_through_i
     monkeypatch.setattr(agent, "_reached", AsyncMock(return_value=True))
     monkeypatch.setattr(agent, "_look", look)
     _, _, _, answer = await agent._sweep(owner, {**asked(Depth.sweep), "keys": list(entries)})
-    assert looked == [b"refused", b"stranger", b"gone"]
-    assert answer["undecided"] == [b"refused", b"stranger"]
+    assert looked == [b"refused", b"stranger", b"gone", b"unsettled"]
+    # Only with the source's row beside it is it known what the unsettled one is.
+    assert answer["undecided"] == [b"refused", b"stranger", b"unsettled"]
     assert [(each["key"], each["kind"]) for each in answer["suspected"]] == [(b"gone", "orphan")]
 
 

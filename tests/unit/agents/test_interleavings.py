@@ -106,7 +106,7 @@ async def test_a_zombies_read_is_not_written_over_the_next_owners_repair(owner: 
     """We read the SOT and freeze; the next owner repairs the key with what the SOT has by then; we wake up."""
     owner.source = [OLD, NEW]
     owner.meanwhile = lambda: owner.store.apply([put(SHAPE, NEW, Token(1, 5, 1))])
-    assert (await repairs._repair(owner, b"1", NOT_FENCED))[0] == "repaired"  # type: ignore[arg-type]
+    assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "repaired"  # type: ignore[arg-type]
     assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 5, 2), NEW)}
 
 
@@ -116,8 +116,7 @@ async def test_a_token_that_came_after_the_fence_is_not_overruled(owner: _Owner,
     fence = Fence(6, {b"1": Token(7, 0, 0)})
     owner.store.apply([put(SHAPE, NEW, Token(1, 9, 0))])
     owner.proven = False
-    with pytest.raises(Exception, match="not ours"):
-        await repairs._repair(owner, b"1", fence)  # type: ignore[arg-type]
+    assert (await repairs._repair(owner, [b"1"], fence))[b"1"].outcome == "failed"  # type: ignore[arg-type]
     assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 9, 0), NEW)}
 
 
@@ -156,13 +155,13 @@ async def test_owners_of_one_state_do_not_move_its_entries_between_each_other(ow
         return await read(keys, reason)
 
     owner.work.read_sot = slow
-    first = asyncio.create_task(repairs._repair(before, b"1", NOT_FENCED))
+    first = asyncio.create_task(repairs._repair(before, [b"1"], NOT_FENCED))
     await reading.wait()
-    second = asyncio.create_task(repairs._repair(after, b"1", NOT_FENCED))
+    second = asyncio.create_task(repairs._repair(after, [b"1"], NOT_FENCED))
     for _ in range(100):
         await asyncio.sleep(0)
     go_on.set()
-    assert [outcome for outcome, _ in await asyncio.gather(first, second)] == ["repaired", "repaired"]
+    assert [done[b"1"].outcome for done in await asyncio.gather(first, second)] == ["repaired", "repaired"]
     entry = owner.state.entry(b"1")
     assert entry is not None
     assert entry.digest is not None
@@ -266,7 +265,7 @@ async def test_what_came_between_two_looks_of_a_repair_is_not_settled_by_the_fir
         return SotRead(shown, {b"1": OLD})
 
     owner.work.read_sot = read
-    assert (await repairs._repair(owner, b"1", NOT_FENCED))[0] == "repaired"  # type: ignore[arg-type]
+    assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "repaired"  # type: ignore[arg-type]
     assert owner.store.read([b"1"])[b"1"].row == NEW
 
 

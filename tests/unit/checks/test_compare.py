@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.checks.compare import ABSENT, NOTHING, UNDECIDED, VERIFIED, Content, Finding, Verdict, compare
-from streams.versions.entry import Entry, Token
+from streams.versions.entry import NO_TOKEN, Entry, Token
 
 A, B = b"a" * 16, b"b" * 16
 TOKEN = Token(1, 5, 0)
@@ -89,6 +89,15 @@ def test_what_the_store_refused_is_unapplied(content: Content) -> None:
     refused = entry()._replace(refused=True)
     assert compare(A, refused, content, fenced=(1, 9), seen=()) == suspected("unapplied")
     assert compare(A, refused, Content(None, A), fenced=(1, 9), seen=()) == VERIFIED
+
+
+def test_what_the_source_has_is_no_orphan() -> None:
+    """An owner that has not settled yet what it found there, or was told of a delete that is over, knows of no row."""
+    left = Token(1, 40, 0)
+    for known in (None, entry(None), entry(None)._replace(token=NO_TOKEN)):
+        assert compare(A, known, Content(left, B), fenced=(1, 9), seen=()) == suspected("mismatch")
+    # A delete since the fence is what the source's row was read before.
+    assert compare(A, entry(None), Content(left, B), fenced=(1, 5), seen=()) == suspected("orphan")
 
 
 def test_a_row_that_must_not_be_there_is_an_orphan() -> None:

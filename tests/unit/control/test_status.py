@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from streams.cli import status as verb
 from streams.cli.drift import _states
-from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, UNRECORDED, row
+from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, UNRECORDED, UNSETTLED, row
 from streams.control.gauges import DatabaseGauges, ratio
 from streams.control.lag import Lag
 from streams.control.offsets import TopicMissing
@@ -73,6 +73,7 @@ def test_what_nobody_has_remembered_is_not_known() -> None:
         (FINE, Remembered(held={PLACE: "odd"}), 2.0, ["held"]),
         (FINE, Remembered(drift_open={PLACE: 3}), 2.0, ["drift is open"]),
         (FINE, Remembered(drift_open={("public.t", "reports"): 3}), 2.0, []),
+        (FINE, Remembered(suspected={PLACE: 2}), 2.0, [f"2 {UNSETTLED}"]),
         (FINE, Remembered(unrecorded=frozenset({PLACE})), 2.0, [UNRECORDED]),
         (FINE, Remembered(drift_open={PLACE: 3}, unrecorded=frozenset({PLACE})), 2.0, ["drift is open"]),
         (FINE, Remembered(unrecorded=frozenset({("public.t", "reports")})), 2.0, []),

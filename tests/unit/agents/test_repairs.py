@@ -1,0 +1,142 @@
+"""Keys whose store holds tokens that are not ours are made right many at once (Ordering 12)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents.repairs import SUSPICIONS_AT_ONCE, Repairs
+from streams.changes.visibility import Snapshot
+from streams.replicas.base import Outcome, Result, Write
+from streams.replicas.memory import MemoryTable
+from streams.rows.canonical import Row, encode
+from streams.rows.digest import Digester
+from streams.sot.reader import SotRead
+from streams.versions.entry import Token
+from streams.versions.state import PartitionState
+from tests.support.shapes import make_shape
+
+SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
+ALL = Snapshot(10**6, 10**6, frozenset())
+KEYS = [b"%d" % number for number in range(1_200)]
+END = 600  # of the partition: tokens of before are followed, later ones overruled
+
+
+class Refusing(MemoryTable):
+    """A store that takes no row of some keys."""
+
+    refused: frozenset[bytes] = frozenset()
+
+    def apply(self, writes: Sequence[Write]) -> list[Result]:
+        """What it takes, guarded."""
+        return [self._one(write, lambda write: MemoryTable.apply(self, [write])[0]) for write in writes]
+
+    def overrule(self, key: bytes, expected: Token | None, write: Write) -> Result:
+        """The same."""
+        return self._one(write, lambda write: MemoryTable.overrule(self, key, expected, write))
+
+    def _one(self, write: Write, take: Callable[[Write], Result]) -> Result:
+        return Result(Outcome.refused, reason="too long") if write.key in self.refused else take(write)
+
+
+class Owning:
+    """The owner of a partition whose store was filled by somebody else, under tokens 0, 1, 2, …"""
+
+    def __init__(self, folder: Path) -> None:
+        self.tp = "changes[0]"
+        self.state = PartitionState(folder / "0", 0)
+        self.lock = self.state.lock
+        self.store = Refusing(SHAPE)
+        self.calls = Counter[str]()
+        self.work = SimpleNamespace(
+            replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
+            threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=self, labels=("t", "r"),
+            unprepared="",
+        )  # fmt: skip
+        stale = [Write(key, (key.decode(), "stale"), b"", Token(1, int(key), 0)) for key in KEYS]
+        MemoryTable.apply(self.store, stale)
+        self.state.commit([], 0, 0, suspected={write.key: write.token.encode() for write in stale})
+
+    async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
+        self.calls["store"] += 1
+        return work(*args)
+
+    async def _read(self, keys: Sequence[bytes], reason: str) -> SotRead:
+        self.calls["source"] += 1
+        return SotRead(ALL, {key: right(key) for key in keys})
+
+    async def append(self, partition: int, records: list[Any]) -> int:
+        """To the changelog."""
+        self.calls["changelog"] += 1
+        return self.calls["changelog"]
+
+    async def newest_end_offset(self) -> int:
+        """Of the change topic's partition."""
+        return END
+
+    async def passed(self, offset: int) -> bool:
+        """All of it is applied."""
+        return True
+
+    async def prove_ownership(self) -> bool:
+        """It is ours."""
+        return True
+
+
+def right(key: bytes) -> Row:
+    return (key.decode(), "right")
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Any]:
+    owner = Owning(tmp_path)
+    yield owner
+    owner.state.close()
+
+
+@pytest.fixture
+def told() -> list[tuple[str, bytes]]:
+    """State and key of each drift event, and an empty one for each flush."""
+    return []
+
+
+@pytest.fixture
+def repairs(told: list[tuple[str, bytes]]) -> Repairs:
+    async def flush() -> None:
+        told.append(("flush", b""))
+
+    nothing: Any = None
+    made = Repairs(nothing, nothing, nothing, nothing, nothing, nothing, {}, nothing)
+    send = lambda topic, key, schema, record: told.append((record["state"], record["key_bytes"]))  # noqa: E731
+    made._events = SimpleNamespace(send=send, flush=flush)  # type: ignore[assignment]
+    return made
+
+
+async def test_many_suspicions_are_settled_in_few_calls(
+    owner: Owning, repairs: Repairs, told: list[tuple[str, bytes]]
+) -> None:
+    """A replica that begins anew over a full store has one of each row: one by one took hours."""
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    held = owner.store.read(KEYS)
+    assert [held[key].row for key in KEYS] == [right(key) for key in KEYS]
+    assert owner.state.suspected == {}
+    digests = [owner.work.digester.digest(key, encode(right(key))) for key in KEYS]
+    assert [entry and entry.digest for entry in owner.state.entries(KEYS)] == digests
+    times = -(-len(KEYS) // SUSPICIONS_AT_ONCE)
+    assert owner.calls == {"store": 3 * times, "source": times, "changelog": times}
+    assert Counter(state for state, _ in told) == {"suspected": 1_200, "resolved": 1_200, "flush": 2 * times}
+
+
+async def test_what_cannot_be_settled_keeps_nobody_waiting(
+    owner: Owning, repairs: Repairs, told: list[tuple[str, bytes]]
+) -> None:
+    """The store refuses the rows of the first keys, for as long as it likes."""
+    owner.store.refused = frozenset(KEYS[:SUSPICIONS_AT_ONCE])
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    assert set(owner.state.suspected) == owner.store.refused
+    assert {key for state, key in told if state == "resolved"} == {*KEYS[SUSPICIONS_AT_ONCE:]}
