@@ -77,6 +77,7 @@ def test_a_column_whose_type_is_changed_holds_its_table_until_the_replica_has_it
     assert bank.difference("reports") == {}
 
 
+@pytest.mark.long
 def test_a_renamed_column_is_brought_in_by_a_new_name_and_a_new_topic(make_bank: MakeBank) -> None:
     """Every row of the store is under a token of the old topic, larger than what its new one has: all are settled."""
     bank = make_bank("reports")
