@@ -1,20 +1,22 @@
-"""The HTTP server of a process: /metrics for Prometheus, /livez and /readyz for what watches it. Loopback only."""
+"""The HTTP server of a process: /metrics for Prometheus, /livez and /readyz for what watches it."""
 
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Final
 
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from streams.errors import HoldtrueError
+from streams.settings import LOOPBACK
 
-LOOPBACK: Final = "127.0.0.1"
 # A worker that has not moved for this long while there is work is stalled: longer than a rebalance and one slow batch.
 STALLED_SECONDS: Final = 60.0
 REQUEST_SECONDS: Final = 10.0
@@ -23,29 +25,42 @@ TEXT: Final = "text/plain; charset=utf-8"
 # Why not, in one sentence for a person; None: all is well.
 Reason = Callable[[], str | None]
 
+# Why the system would not have us listen.
+_REFUSED: Final = {
+    errno.EADDRINUSE: "is in use",
+    errno.EACCES: "may not be used by this user",
+    errno.EADDRNOTAVAIL: "cannot be had: this machine has no such address",
+    errno.EAFNOSUPPORT: "cannot be had: this machine has no such address",
+}
+
 
 class PortTaken(HoldtrueError):
-    """The port for metrics and health is not free."""
+    """The port for metrics and health cannot be had."""
 
 
-def serve(port: int, *, live: Reason, ready: Reason) -> int:
+def serve(port: int, *, live: Reason, ready: Reason, host: str = LOOPBACK) -> int:
     """Serve until the process ends; the port it listens on (0 takes a free one). Raises PortTaken.
 
     `live` and `ready` are called by another thread, at every request, and must be quick.
     """
     handler = type("Handler", (_Handler,), {"live": staticmethod(live), "ready": staticmethod(ready)})
     try:
-        server = _Server((LOOPBACK, port), handler)
+        server = (_Server6 if ":" in host else _Server)((host, port), handler)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        if error.errno not in _REFUSED:
             raise
-        what = "is in use" if error.errno == errno.EADDRINUSE else "may not be used by this user"
         raise PortTaken(
-            f"Port {port} on {LOOPBACK} for metrics and health {what}.",
-            "Give another one with --metrics-port (HOLDTRUE_METRICS_PORT), or 0 for any free one.",
+            f"Port {port} on {host} for metrics and health {_REFUSED[error.errno]}.",
+            "Give another one with --metrics-port (HOLDTRUE_METRICS_PORT), or 0 for any free one; the address is "
+            "HOLDTRUE_METRICS_HOST.",
         ) from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return int(server.server_address[1])
+
+
+def url(host: str, port: int) -> str:
+    """Where metrics are served, for people."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
 
 def stalled(progress_at: float, *, behind: bool, now: float | None = None) -> str | None:
@@ -61,6 +76,14 @@ class _Server(ThreadingHTTPServer):
     # Otherwise a second process could listen on the same port, and each would be asked by chance.
     allow_reuse_address = True
     allow_reuse_port = False
+
+    def server_bind(self) -> None:
+        """Without asking DNS for a name of ours, which nobody is told."""
+        TCPServer.server_bind(self)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ _LAG_BUCKETS = (
 
 
 class Told(Gauge):
-    """A gauge without labels that is absent until it is set: others than control would serve it as 0."""
+    """A gauge without labels that is absent until it is set: 0 would be a claim, and of a moment that of 1970."""
 
     _is_set = False
 
@@ -72,6 +72,6 @@ SUSPICIONS = Gauge(
 REVIEWS_OPEN = Told("holdtrue_reviews_open", "Reviews waiting for a decision.")
 STORE_ERRORS = Counter("holdtrue_store_errors", "Failed calls to a store; each was tried again.", ("store", "reason"))
 SOT_READS = Counter("holdtrue_sot_reads", "Keys read from the SOT, by reason.", (*_TABLE, "reason"))
-PROGRESS_SECONDS = Gauge(
+PROGRESS_SECONDS = Told(
     "holdtrue_progress_timestamp_seconds", "When this process last committed an offset, or last had no lag."
-)  # fmt: skip
+)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from streams.errors import UsageError
 
 _PREFIX = "HOLDTRUE_"
+LOOPBACK: Final = "127.0.0.1"
 
 
 def absolute(path: Path) -> Path:
@@ -23,6 +25,13 @@ def absolute(path: Path) -> Path:
 def _base(path: Path | None) -> Path | None:
     """A base directory; none where it is relative, which its specification says to ignore."""
     return path if path and path.is_absolute() else None
+
+
+def _ip(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::") from None
 
 
 _Base = Annotated[Path | None, AfterValidator(_base)]
@@ -41,6 +50,8 @@ class Settings(BaseSettings):
     # How long a change waits for the registry to learn its schema id before the table is held: longer than a registry's
     # restart, shorter than a person's patience.
     unknown_schema_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False)
+    # Metrics name tables and replicas: they leave the machine only where somebody says so.
+    metrics_host: Annotated[str, AfterValidator(_ip)] = LOOPBACK
     metrics_port: int = Field(default=0, ge=0, le=65_535)
 
     @property

@@ -18,8 +18,9 @@ from faust.types import TP
 
 from streams.agents.process import Process
 from streams.errors import HoldtrueError
-from streams.health import LOOPBACK, serve
+from streams.health import serve, url
 from streams.plan.model import Plan
+from streams.settings import settings
 from streams.transport.batches import BatchSchema
 from streams.transport.consumer import BatchTransport
 from streams.transport.membership import failure
@@ -147,8 +148,9 @@ class App(faust.App):  # type: ignore[misc]
 
     def _open(self) -> None:
         self.prepare()
-        port = serve(self.metrics_port, live=self.live, ready=self.ready)
-        sys.stderr.write(f"{self.conf.id}: metrics on http://{LOOPBACK}:{port}/metrics\n")
+        host = settings().metrics_host
+        port = serve(self.metrics_port, live=self.live, ready=self.ready, host=host)
+        sys.stderr.write(f"{self.conf.id}: metrics on {url(host, port)}\n")
 
     async def crash(self, reason: BaseException) -> None:
         """End the process at once: what an error nobody foresaw left half-done is replayed, as after a kill.

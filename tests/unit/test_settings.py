@@ -61,6 +61,15 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Settings().unknown_schema_seconds, Settings().metrics_port) == (60.0, 0)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3"])
+def test_metrics_are_served_where_somebody_says_so(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Else on the loopback address."""
+    monkeypatch.delenv("HOLDTRUE_METRICS_HOST", raising=False)
+    assert Settings().metrics_host == "127.0.0.1"
+    monkeypatch.setenv("HOLDTRUE_METRICS_HOST", host)
+    assert Settings().metrics_host == host
+
+
 def test_nobodys_home_is_a_name_as_any_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a shell."""
     monkeypatch.setenv("HOLDTRUE_WORKER_DIR", "~nobody-of-this-name/w")

@@ -63,6 +63,17 @@ def test_every_server_has_a_healthcheck() -> None:
     assert all("healthcheck" in COMPOSE["services"][name] for name in waited)
 
 
+def test_every_worker_can_be_probed_and_scraped() -> None:
+    """By its own container, and by a Prometheus in the network of all; by nobody outside of it."""
+    workers = [each for each in COMPOSE["services"].values() if (each.get("command") or [""])[0] == "worker"]
+    assert len(workers) == 4
+    for worker in workers:
+        host, port = (worker["environment"][f"HOLDTRUE_METRICS_{name}"] for name in ("HOST", "PORT"))
+        assert (host, worker["expose"]) == ("0.0.0.0", [str(port)])
+        assert f"http://127.0.0.1:{port}/livez" in worker["healthcheck"]["test"][-1]
+        assert "ports" not in worker
+
+
 def test_there_is_a_worker_for_each_replica_of_the_example(plan: Plan) -> None:
     """Each replica of the mounted plan has its worker, and the control app runs."""
     commands = [service["command"] for service in COMPOSE["services"].values() if service.get("command")]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import socket
+from pathlib import Path
 
 import pytest
 
-from streams.health import LOOPBACK, STALLED_SECONDS, PortTaken, serve, stalled
+from streams.health import STALLED_SECONDS, PortTaken, serve, stalled, url
+from streams.settings import LOOPBACK
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -56,6 +58,28 @@ def test_only_the_loopback_address_listens() -> None:
         other.settimeout(5)
         # Another address of the loopback network reaches a server that listens everywhere.
         assert other.connect_ex(("127.0.0.2", port)) != 0
+
+
+@pytest.mark.parametrize(("host", "asked"), [("0.0.0.0", "127.0.0.2"), ("::", "::1")])
+def test_an_address_that_is_asked_for_listens(host: str, asked: str) -> None:
+    """In a container, the loopback address is nobody else's."""
+    if ":" in host and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    port = serve(0, live=lambda: None, ready=lambda: None, host=host)
+    with socket.create_connection((asked, port), timeout=5) as other:
+        other.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert other.makefile("rb").read().endswith(b"ok\n")
+
+
+def test_an_address_of_another_machine_is_named_with_what_to_do() -> None:
+    """It is no error of ours."""
+    with pytest.raises(PortTaken, match=r"on 192\.0\.2\.1 .* no such address.* HOLDTRUE_METRICS_HOST"):
+        serve(0, live=lambda: None, ready=lambda: None, host="192.0.2.1")
+
+
+def test_an_address_is_shown_as_it_is_typed() -> None:
+    """With brackets where it has colons."""
+    assert (url("0.0.0.0", 9), url("::1", 9)) == ("http://0.0.0.0:9/metrics", "http://[::1]:9/metrics")
 
 
 @pytest.mark.parametrize(
