@@ -52,7 +52,10 @@ def _known(error: BaseException) -> str:
 def require_readable(dsn: str, what: str) -> None:
     """Raises StoreUnavailable where `dsn`, that of `what`, is none. It is not repeated: it may be the password."""
     if not _readable(dsn):
-        hint = "It must be postgresql://user:password@host:port/database or key=value words."
+        hint = (
+            "It must be postgresql://user:password@host:port/database or key=value words; "
+            "percent-encode the special characters of a password (@ as %40, % as %25)."
+        )
         raise StoreUnavailable(f"The DSN of {what} cannot be read.", hint)
 
 

@@ -14,6 +14,7 @@ from streams.plan.model import Plan
 from streams.settings import settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII).fullmatch
+_PID_BYTES_MAX = 20
 
 
 class InstanceTaken(HoldtrueError):
@@ -57,12 +58,22 @@ def alone(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(handle, folder)
         yield
-    except BlockingIOError:
-        raise InstanceTaken(
-            f"Another worker runs as instance {folder.name} of {folder.parent.name}.",
-            "Give this one another name with --instance, or stop the other.",
-        ) from None
     finally:
         os.close(handle)
+
+
+def _take(handle: int, folder: Path) -> None:
+    """Lock it, and say in it whose it is: whoever is refused has to find that process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(handle, _PID_BYTES_MAX).decode(errors="replace")
+        raise InstanceTaken(
+            f"Another worker{f' (process {pid})' if pid.isdecimal() else ''} runs as instance {folder.name} "
+            f"of {folder.parent.name}.",
+            "Give this one another name with --instance, or stop the other.",
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())

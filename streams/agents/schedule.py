@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
+from streams import parent
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.control.database import Database
 from streams.control.schedule import Due, due
@@ -40,8 +41,8 @@ class Schedule:
     async def _run(self, run: Due) -> None:
         words = ["--quiet", "validate", "--replica", run.replica, "--table", run.table, "--depth", run.depth]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "streams.cli.main", *words, env=dict(os.environ),
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            sys.executable, "-m", "streams.cli.main", *words, env=parent.environment(),
+            stdin=parent.stdin(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
             _, said = await asyncio.wait_for(process.communicate(), RUN_SECONDS_MAX)
@@ -50,5 +51,9 @@ class Schedule:
             await process.wait()
             log.error("the scheduled run of %s in %s did not end in %.0f s", run.table, run.replica, RUN_SECONDS_MAX)
             return
+        finally:
+            if process.returncode is None:  # control is asked to end
+                with suppress(ProcessLookupError):
+                    process.terminate()
         if process.returncode not in (EXIT_CORRECT, EXIT_NOT_VALIDATED):
             log.error("the scheduled run of %s in %s failed: %s", run.table, run.replica, said.decode().strip()[-500:])

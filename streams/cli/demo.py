@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.context import context
+from streams.errors import HoldtrueError
 
 if TYPE_CHECKING:
     from streams.cli.output import Output
@@ -36,26 +37,30 @@ def demo(
 
     Exit 0 only if all of it held.
     """
+    from streams.demo.story import Told
     from streams.local.progress import ConsoleReporter
     from streams.local.stack import Stack
 
     out = context(ctx).out
     folder = Path(tempfile.mkdtemp(prefix="holdtrue-demo-"))
     stack = Stack(folder / "stack")
-    ended = False
+    told, ended = Told(), False
     try:
         out.note(f"Servers: Postgres twice, Kafka, Connect, registry, Redis, DynamoDB Local, in {folder}.")
         stack.up(ConsoleReporter(out.progress))
-        told = _tell(stack, folder, out, seconds, scale)
+        _tell(stack, folder, out, seconds, scale, told)
         ended = told.ok
         _show(out, told)
+    except HoldtrueError as error:
+        _show_broken(out, told, error)
+        raise
     finally:
         _leave(stack, folder, out, keep=keep, ended=ended)
     if not told.ok:
         raise typer.Exit(1)
 
 
-def _tell(stack: object, folder: Path, out: Output, seconds: int, scale: int) -> Told:
+def _tell(stack: object, folder: Path, out: Output, seconds: int, scale: int, told: Told) -> None:
     from streams.demo.bank import Bank
     from streams.demo.command import CommandLine
     from streams.demo.story import Story, demo_plan
@@ -65,7 +70,7 @@ def _tell(stack: object, folder: Path, out: Output, seconds: int, scale: int) ->
     endpoints = stack.endpoints()
     environment = {**endpoints.environment(), "HOLDTRUE_WORKER_DIR": str(folder / "workers")}
     line = CommandLine(demo_plan(folder), environment, folder, out.note)
-    return Story(line, endpoints, Bank(endpoints.sot_dsn, stack.pgbin, scale), out.note, seconds).tell()
+    Story(line, endpoints, Bank(endpoints.sot_dsn, stack.pgbin, scale), out.note, seconds, told).tell()
 
 
 def _show(out: Output, told: Told) -> None:
@@ -82,6 +87,12 @@ def _show(out: Output, told: Told) -> None:
     for sentence in told.wrong:
         out.note(f"did not hold: {sentence}")
     out.note("All of it held." if told.ok else "Not all of it held.")
+
+
+def _show_broken(out: Output, told: Told, error: HoldtrueError) -> None:
+    """The answer of a demo that could not be told to its end; in place of a table, a person is told the error."""
+    told.wrong.append(error.what)
+    out.done(told.document())
 
 
 def _leave(stack: object, folder: Path, out: Output, *, keep: bool, ended: bool) -> None:

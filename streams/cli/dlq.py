@@ -7,12 +7,11 @@ from typing import Annotated, Final
 import typer
 
 from streams.cli.context import context
+from streams.cli.group import UNBUILT
 from streams.cli.output import LIMIT_MAX
 from streams.errors import UsageError
 
 COLUMNS: Final = ("id", "table", "replica", "topic", "partition", "offset", "reason", "drift", "times", "at")
-# Refused by name, whatever is given with it.
-UNBUILT: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from streams.cli.context import Context, context
+from streams.cli.group import UNBUILT
 from streams.cli.output import LIMIT_MAX, Format
 from streams.errors import UsageError
 
@@ -17,8 +18,6 @@ COLUMNS: Final = ("id", "table", "replica", "key", "kind", "cause", "state", "fi
 HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "said_by")
 WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
 ANY_OPEN: Final = "open-all"
-# Refused by name, whatever is given with it.
-UNBUILT: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:

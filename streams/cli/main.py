@@ -10,21 +10,26 @@ import select
 import signal
 import sys
 import threading
+from types import FrameType
 from typing import NoReturn
 
 from streams.errors import HoldtrueError
+from streams.parent import follow
 
 INTERRUPTED = 130
 AGAIN_SECONDS = 0.01
 # What a shell shows for a command that ended with SIGPIPE.
 NOBODY_READS = 141
+# How this command was asked to end, where it was not interrupted.
+_asked: list[str] = []
 _MACHINE_HINT = "Make room, change permissions, or name another file or folder; then run the command again."
 
 
 def _run() -> None:
     # A command that is terminated puts away what it started and says so, as one that is interrupted does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
     sys.unraisablehook = _interrupted_again
+    follow()
     if sys.stdout is None:
         raise HoldtrueError("There is no stdout to answer on.", "Send it to a file, or to /dev/null.")
     try:
@@ -33,6 +38,15 @@ def _run() -> None:
         app(hoisted(sys.argv[1:]))
     finally:
         sys.stdout.flush()
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    _asked.append("terminated")
+    signal.default_int_handler(number, frame)
+
+
+def _say_ended() -> None:
+    sys.stderr.write(f"{_asked[0] if _asked else 'interrupted'}\n")
 
 
 def _interrupted_again(ignored: sys.UnraisableHookArgs) -> None:
@@ -58,11 +72,11 @@ def run() -> None:
         sys.stderr.write(HoldtrueError(what, _MACHINE_HINT).told)
         _end(HoldtrueError.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        _say_ended()
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer has taken the interrupt, and says nothing
-            sys.stderr.write("interrupted\n")
+            _say_ended()
         if ended.code == HoldtrueError.exit_code and _reader_is_gone():  # so has it a pipe that nobody reads
             _end(NOBODY_READS)
         raise

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.context import Context
+from streams.cli.group import Verbs
 from streams.cli.output import Format, Output
 
 # Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
@@ -35,6 +36,7 @@ VERBS = (
 WITH_VALUE = frozenset(("--plan", "--format"))
 
 app = typer.Typer(
+    cls=Verbs,
     name="holdtrue",
     help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
     no_args_is_help=True,

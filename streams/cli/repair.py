@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.context import context
+from streams.cli.group import UNBUILT
 from streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Make drifted keys right, without stopping anything.", no_args_is_help=True)
     group.command("plan")(plan)
     group.command("apply")(apply)
-    group.command("backfill")(backfill)
+    group.command("backfill", context_settings=UNBUILT)(backfill)
     app.add_typer(group, name="repair")
 
 

@@ -57,11 +57,12 @@ def down(
     """Stop the embedded stack; its data stays unless --wipe is given."""
     out = context(ctx).out
     stack = _stack(data_dir)
+    there = stack.data.exists()
     ran = stack.down(wipe)
     out.note("The stack is stopped." if ran else "The stack did not run.")
     if wipe:
-        out.note(f"{stack.data} is deleted.")
-    out.done({"data_dir": str(stack.data), "stopped": ran, "wiped": wipe})
+        out.note(f"{stack.data} is deleted." if there else f"{stack.data} was not there.")
+    out.done({"data_dir": str(stack.data), "stopped": ran, "wiped": wipe and there})
 
 
 def describe(

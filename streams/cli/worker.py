@@ -52,8 +52,9 @@ def worker(
     if [replica is not None, control, everything].count(True) != 1:
         raise UsageError("A worker needs to know what to run.", "Give one of --replica NAME, --control and --all.")
     if everything:
-        from streams.cli.workers import run_all
+        from streams.cli.workers import require_startable, run_all
 
+        require_startable(plan, instance)
         raise typer.Exit(run_all(plan, plan_path, instance=instance, metrics_port=metrics_port))
     try:
         _run(plan, replica, instance, metrics_port)

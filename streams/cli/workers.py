@@ -10,7 +10,11 @@ from collections import deque
 from pathlib import Path
 from types import FrameType
 
+from streams import parent
+from streams.agents.alone import worker_folder
+from streams.parent import END_SECONDS
 from streams.plan.model import Plan
+from streams.plan.refs import references
 
 # A replica's worker that ended is not started again here: a supervisor (systemd, a container) does that better.
 # Control decides nothing about rows: it alone may end, now and then, without the replicas standing still for it.
@@ -19,7 +23,6 @@ CONTROL_STARTS_MAX = 5
 CONTROL_STARTS_SECONDS = 3600.0
 CONTROL_WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.2
-END_SECONDS = 40.0
 
 
 def commands(plan: Plan, plan_path: Path, instance: str, metrics_port: int) -> dict[str, list[str]]:
@@ -33,6 +36,15 @@ def commands(plan: Plan, plan_path: Path, instance: str, metrics_port: int) -> d
     }
 
 
+def require_startable(plan: Plan, instance: str) -> None:
+    """Raises HoldtrueError for what each process would refuse at once, all of them with the same words."""
+    worker_folder(plan, CONTROL, instance)  # reads the settings, and the instance's name
+    kafka = (plan.kafka.bootstrap, plan.kafka.registry, plan.kafka.connect)
+    for part in (*kafka, plan.source, plan.control, plan.digest_key, *plan.replicas.values()):
+        for reference in references(part):
+            reference.resolve()
+
+
 def run_all(plan: Plan, plan_path: Path, *, instance: str, metrics_port: int) -> int:
     """Run until one ends or a signal comes; 0 when a signal ended all of them, else 1."""
     asked: list[int] = []
@@ -43,7 +55,7 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str, metrics_port: int) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
     words = commands(plan, plan_path, instance, metrics_port)
-    running = {name: subprocess.Popen(each) for name, each in words.items()}
+    running = {name: _started(each) for name, each in words.items()}
     starts = deque([time.monotonic()], maxlen=CONTROL_STARTS_MAX)
     try:
         while not asked:
@@ -52,7 +64,7 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str, metrics_port: int) ->
                 # Killed by a signal, as by a failed assertion in a library: its database says where it goes on.
                 sys.stderr.write(f"control ended with {running[CONTROL].returncode}; starting it again\n")
                 time.sleep(CONTROL_WAIT_SECONDS)
-                running[CONTROL] = subprocess.Popen(words[CONTROL])
+                running[CONTROL] = _started(words[CONTROL])
                 starts.append(time.monotonic())
             elif ended:
                 sys.stderr.write(f"{ended[0]} ended with {running[ended[0]].returncode}; ending the others\n")
@@ -61,6 +73,11 @@ def run_all(plan: Plan, plan_path: Path, *, instance: str, metrics_port: int) ->
         return 0
     finally:
         _end(list(running.values()))
+
+
+def _started(words: list[str]) -> subprocess.Popen[bytes]:
+    """A process that ends with this one: nobody else would end it, and its name would stay taken."""
+    return subprocess.Popen(words, stdin=parent.stdin(), env=parent.environment())
 
 
 def _seldom(starts: deque[float]) -> bool:

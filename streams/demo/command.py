@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streams.errors import HoldtrueError, NotReady
+from streams import parent
+from streams.errors import HoldtrueError
 
 COMMAND_SECONDS = 300
 END_SECONDS = 20.0
@@ -57,7 +58,8 @@ class CommandLine:
         log = self.folder / f"worker-{name}.log"
         command = self._words("--quiet", "worker", *words, "--metrics-port", str(port))
         with log.open("w") as output:
-            process = subprocess.Popen(command, env=self._env(), stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, env={**parent.environment(), **self.environment},
+                                       stdin=parent.stdin(), stdout=output, stderr=subprocess.STDOUT)  # fmt: skip
         self.workers[name] = Worker(name, process, port, log)
 
     def check_workers(self) -> None:
@@ -82,12 +84,12 @@ class CommandLine:
         self.workers.clear()
 
     def wait_for(self, what: str, done: Callable[[], bool], seconds: float) -> None:
-        """Until `done`; raises NotReady after so many seconds, StepFailed when a worker ends meanwhile."""
+        """Until `done`; raises StepFailed after so many seconds, and when a worker ends meanwhile."""
         deadline = time.monotonic() + seconds
         while not done():
             self.check_workers()
             if time.monotonic() > deadline:
-                raise NotReady(f"Waited {seconds:.0f} s in vain for: {what}.", f"The logs are in {self.folder}.")
+                raise StepFailed(f"Waited {seconds:.0f} s in vain for: {what}.", f"The logs are in {self.folder}.")
             time.sleep(0.25)
 
     def _words(self, *words: str) -> list[str]:

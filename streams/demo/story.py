@@ -80,16 +80,17 @@ class Told:
 class Story:
     """Tells the story on a running stack."""
 
-    def __init__(self, line: CommandLine, endpoints: Endpoints, bank: Bank, say: Say, load_seconds: int) -> None:
+    def __init__(self, line: CommandLine, endpoints: Endpoints, bank: Bank, say: Say, load_seconds: int, told: Told
+    ) -> None:  # fmt: skip
         self._line = line
         self._endpoints = endpoints
         self._bank = bank
         self._say = say
         self._load_seconds = load_seconds
-        self.told = Told()
+        self.told = told
 
-    def tell(self) -> Told:
-        """All of it. Raises HoldtrueError when a step cannot be taken at all."""
+    def tell(self) -> None:
+        """All of it, into `told`. Raises HoldtrueError when a step cannot be taken at all."""
         started = time.monotonic()
         load: Load | None = None
         try:
@@ -109,7 +110,6 @@ class Story:
                 load.stop()
             self._line.stop_workers()
             self.told.seconds = time.monotonic() - started
-        return self.told
 
     def _prepare(self) -> None:
         self._say(f"A bank of {100_000 * self._bank.scale:,} accounts in the source of truth (pgbench -i).")

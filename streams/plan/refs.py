@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -110,6 +111,15 @@ class Address(Part, ABC):
         if not self.fits(value):
             raise UnresolvedReferenceError(f"What the plan finds in {self.ref} is not {self.wanted}.", "Correct it.")
         return value
+
+
+def references(part: object) -> Iterator[SecretRef | Address]:
+    """Every reference and address in a part of the plan."""
+    if isinstance(part, SecretRef | Address):
+        yield part
+    elif isinstance(part, Part):
+        for name in type(part).model_fields:
+            yield from references(getattr(part, name))
 
 
 class WebAddress(Address):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from streams import parent
 from tests.unit.plan.plans import EXAMPLE
 
 PROGRAM = str(Path(sys.executable).with_name("holdtrue"))
@@ -93,7 +95,57 @@ def test_a_command_that_is_ended_says_so(how: signal.Signals, tmp_path: Path) ->
         with silent.accept()[0]:
             command.send_signal(how)
             _, said = command.communicate(timeout=30)
-    assert (command.returncode, said) == (130, "interrupted\n")
+    asked = "terminated" if how is signal.SIGTERM else "interrupted"
+    assert (command.returncode, said) == (130, f"{asked}\n")
+
+
+@pytest.mark.parametrize("words", [("drift", "accept"), ("dlq", "replay"), ("dlq", "discard"), ("repair", "backfill")])
+def test_what_is_not_built_is_refused_by_name(tmp_path: Path, words: Sequence[str]) -> None:
+    """Whatever is given with it."""
+    ran = run((*words, "--table", "public.t", "word"), tmp_path)
+    assert ran.stderr.startswith(f"error: {' '.join(words)} is not built yet.")
+    assert_clear(ran, 2)
+
+
+def test_a_stack_that_never_was_is_not_said_to_be_deleted(tmp_path: Path) -> None:
+    """Nor is it an error: nothing is there now, as was wanted."""
+    ran = run(("--format", "json", "down", "--wipe", "--data-dir", "s"), tmp_path)
+    assert (ran.returncode, json.loads(ran.stdout)["wiped"]) == (0, False)
+    assert f"{tmp_path / 's'} was not there" in ran.stderr
+    assert "is deleted." not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "words", "code", "said"),
+    [
+        ({}, (), 1, "The plan refers to {env: HOLDTRUE_KAFKA}, which is not set or empty."),
+        ({**NOWHERE, "HOLDTRUE_REDIS_URL": ""}, (), 1, "The plan refers to {env: HOLDTRUE_REDIS_URL}"),
+        (NOWHERE, ("--instance", "."), 2, "The name of this worker's instance cannot be used."),
+        ({**NOWHERE, "HOLDTRUE_METRICS_HOST": "nowhere"}, (), 2, "HOLDTRUE_METRICS_HOST"),
+    ],
+)
+def test_what_all_workers_would_refuse_is_said_once(
+    tmp_path: Path, env: Mapping[str, str], words: Sequence[str], code: int, said: str
+) -> None:
+    """Before any of them is started."""
+    ran = run(("--plan", str(EXAMPLE), "worker", "--all", *words), tmp_path, env)
+    assert said in ran.stderr
+    assert_clear(ran, code)
+    assert ran.stderr.count("error: ") == 1
+
+
+def test_a_command_ends_with_the_parent_that_wants_it_to(tmp_path: Path) -> None:
+    """However that ends: the system closes its end of the pipe."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dsn = f"postgresql://someone:{SECRET}@127.0.0.1:{silent.getsockname()[1]}/control"
+        command = subprocess.Popen(
+            (PROGRAM, "--plan", str(EXAMPLE), "drift", "list"), cwd=tmp_path, stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env={**parent.environment(), **NOWHERE, "HOLDTRUE_CONTROL_DSN": dsn},
+        )  # fmt: skip
+        silent.settimeout(30)
+        with silent.accept()[0]:
+            _, said = command.communicate(timeout=30)  # closes its stdin
+    assert (command.returncode, said) == (130, "terminated\n")
 
 
 def assert_clear(ran: subprocess.CompletedProcess[str], *codes: int) -> None:
@@ -280,6 +332,9 @@ def test_a_command_is_ended_while_it_still_imports(tmp_path: Path, module: str, 
         (("worker", "--replica", "cache"), "HOLDTRUE_UNKNOWN_SCHEMA_SECONDS", "nan"),
         (("worker", "--control"), "HOLDTRUE_UNKNOWN_SCHEMA_SECONDS", "-7531"),
         (("doctor",), "HOLDTRUE_METRICS_PORT", "gibberish"),
+        (("worker", "--control"), "HOLDTRUE_METRICS_HOST", "gibberish"),
+        (("worker", "--control"), "HOLDTRUE_METRICS_PORT", "gibberish"),
+        (("status",), "HOLDTRUE_FORMAT", "gibberish"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named_without_its_value(

@@ -45,6 +45,7 @@ def test_a_dsn_that_cannot_be_read_is_told_and_not_shown(dsn: str) -> None:
     with pytest.raises(StoreUnavailable, match="The DSN of the control database cannot be read") as caught:
         require_readable(dsn, "the control database")
     assert "postgresql://user:password@host:port/database" in str(caught.value)
+    assert "percent-encode" in str(caught.value)
     assert "3CRET" not in str(caught.value)
 
 

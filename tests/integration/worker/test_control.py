@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import psycopg
@@ -27,7 +28,7 @@ def test_a_second_control_under_the_same_name_is_refused(town: Bank) -> None:
     """In one sentence, exit 1; the first goes on. (Each would fence the other out of the group, for ever.)"""
     second = town.control()
     assert second.wait_end() == 1
-    assert second.said.startswith("error: Another worker runs as instance 0 of control.")
+    assert re.match(r"error: Another worker \(process \d+\) runs as instance 0 of control\.\n", second.said)
     assert "Traceback" not in second.said
     assert town.workers[0].process.poll() is None
 

@@ -158,11 +158,12 @@ def test_a_second_worker_under_the_same_name_is_refused(town: Bank) -> None:
     joins = first.said.count("oined group")
     second = town.worker("reports", instance="twin")
     assert second.wait_end() == 1
-    assert second.said.startswith("error: Another worker runs as instance twin of reports.")
+    taken = f"error: Another worker (process {first.process.pid}) runs as instance twin of reports."
+    assert second.said.startswith(taken)
     assert "Traceback" not in second.said
     third = fausts_own(town, "worker", instance="twin")
     assert (third.returncode, "Traceback" in third.stderr) == (1, False), third.stderr
-    assert third.stderr.startswith("error: Another worker runs as instance twin of reports.")
+    assert third.stderr.startswith(taken)
     assert PERSON in fausts_own(town, "tables", instance="twin").stdout
     assert first.said.count("oined group") == joins
     town.sot.execute("UPDATE person SET name = 'twins'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,9 @@ def test_a_process_whose_folder_is_taken_begins_nothing(
     with alone(tmp_path / "0"), pytest.raises(SystemExit) as ended:
         Begun(tmp_path / "0", lambda: ran.append("folder")).execute_from_commandline()
     assert (ended.value.code, ran) == (1, [])
-    assert capsys.readouterr().err.startswith(f"error: Another worker runs as instance 0 of {tmp_path.name}.\n")
+    assert capsys.readouterr().err.startswith(
+        f"error: Another worker (process {os.getpid()}) runs as instance 0 of {tmp_path.name}.\n"
+    )
 
 
 def test_a_process_whose_folder_cannot_be_right_begins_nothing(

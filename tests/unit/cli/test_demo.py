@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -46,7 +47,25 @@ def test_downloads_and_servers_are_told_on_stderr(
     result = CliRunner().invoke(app, [*words, "demo"])
     assert isinstance(result.exception, StackError)
     assert ("fetching 3 files, 270 MB" in result.stderr) is said
-    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_a_demo_that_breaks_off_answers_scripts_all_the_same(monkeypatch: pytest.MonkeyPatch, logs: bool) -> None:
+    """One object, which says what broke; a person is told by the error alone."""
+    monkeypatch.setattr(Stack, "up", failing(logs))
+    result = CliRunner().invoke(app, ["--format", "json", "demo"])
+    told = json.loads(result.stdout)
+    assert (told["ok"], told["wrong"], told["drift"]["planted"]) == (False, ["It is broken."], 0)
+    assert isinstance(result.exception, StackError)
+    assert CliRunner().invoke(app, ["demo"]).stdout == ""
+
+
+def test_what_is_waited_for_in_vain_ends_the_demo_with_1(tmp_path: Path) -> None:
+    """It has no drift to report by an exit code of its own."""
+    line = CommandLine(tmp_path / "plan.yaml", {}, tmp_path, lambda text: None)
+    with pytest.raises(StepFailed, match="Waited 0 s in vain for: nothing") as caught:
+        line.wait_for("nothing", lambda: False, 0)
+    assert caught.value.exit_code == 1
 
 
 @pytest.mark.parametrize("logs", [False, True])
