@@ -208,4 +208,13 @@ PROOF: tuple[Mutant, ...] = (
         "",
         killer=FOUND + "settling_of_suspicions_ends_with_its_owner",
     ),
+    mutant(
+        "answered-unproven",
+        "a worker that lost the partition answers all the same",
+        "agents.requests",
+        "        if said and await self._owner_of(tp).prove_ownership():",
+        "        if said:",
+        killer="tests/unit/agents/test_requests.py::test_a_worker_that_lost_the_partition_says_nothing",
+        quick=True,
+    ),
 )

@@ -176,3 +176,53 @@ def test_an_answer_names_what_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checks, "NAMED_MAX", 4)
     monkeypatch.setattr(checks, "NAMED_BYTES_MAX", 10)
     assert [checks._named([b"k" * size] * 9) for size in (1, 3, 5, 11)] == [4, 3, 2, 0]
+
+
+class _Said(_Told):
+    """Answers, as the owner of a partition that is still ours or is not."""
+
+    def __init__(self, *, ours: bool) -> None:
+        super().__init__()
+        self.sent: list[Event] = []
+        self.order: list[str] = []
+        events: Any = SimpleNamespace(send=self._send, flush=AsyncMock(side_effect=lambda: self.order.append("there")))
+        self._events = events
+        self._owner_of = lambda tp: SimpleNamespace(prove_ownership=self._prove)  # type: ignore[assignment,return-value]
+        self._ours = ours
+
+    def _send(self, *event: Any) -> None:
+        self.order.append("said")
+        self.sent.append(event)  # type: ignore[arg-type]
+
+    async def _prove(self) -> bool:
+        self.order.append("proven")
+        return self._ours
+
+    def published(self) -> None:
+        """Acknowledged."""
+        self.order.append("published")
+
+
+ANSWER: Event = ("checks.results", "run", "check-result", {})
+
+
+async def test_an_answer_is_given_by_who_has_proven_that_the_partition_is_its_own() -> None:
+    """Proven first: whoever can commit now had the partition while it looked."""
+    said = _Said(ours=True)
+    await said._publish(AT, [ANSWER])
+    assert said.sent == [ANSWER]
+    assert said.order == ["proven", "said", "there", "published"]
+
+
+async def test_a_worker_that_lost_the_partition_says_nothing() -> None:
+    """What it compared with is old: rows would be told as drift, or as verified, that somebody else owns by now."""
+    said = _Said(ours=False)
+    await said._publish(AT, [ANSWER])
+    assert (said.sent, said.order) == ([], ["proven"])
+
+
+async def test_nothing_to_say_needs_no_proof() -> None:
+    """An order is taken in without an answer."""
+    said = _Said(ours=True)
+    await said._publish(AT, [])
+    assert said.order == []

@@ -13,14 +13,18 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 from prometheus_client import REGISTRY
 
+from streams import health
+from streams.agents import worker
 from streams.agents.checks import Checks
 from streams.agents.worker import FINISH_SECONDS, ReplicaWorker
 from streams.errors import HoldtrueError
+from streams.health import STALLED_SECONDS
 from streams.kafka.admin import Life
 from streams.replicas.base import Refused, Unwelcome
 from streams.versions.state import PartitionState
 
 CHANGES = TP("bank.public.t", 0)
+PROGRESS = "holdtrue_progress_timestamp_seconds"
 
 
 class Town:
@@ -187,6 +191,30 @@ async def test_what_comes_into_a_held_partition_is_lag(town: Town) -> None:
     town.away, town.end = KafkaConnectionError(), 200
     await town.worker.hear_paused()
     assert lag() == 59
+    await town.worker.stop()
+
+
+async def test_a_worker_that_has_lag_and_does_not_move_is_not_live(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `/livez`, and by the time of its last progress, which goes on while there is nothing to do."""
+    now = [1000.0]
+    for module in (worker, health):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now[0]))
+    owner = town.worker.owner(CHANGES)
+    town.worker.measure()
+    now[0] += 10 * STALLED_SECONDS
+    assert town.worker.live() is None, "nothing to do is not stalled, however long"
+    town.worker.measure()
+    assert REGISTRY.get_sample_value(PROGRESS) == now[0]
+    owner._inbox._paused = True  # 59 records that nobody fetches
+    await town.worker.hear_paused()
+    town.worker.measure()
+    begun, now[0] = now[0], now[0] + STALLED_SECONDS + 1
+    town.worker.measure()
+    assert str(town.worker.live()).startswith("stalled: there is lag")
+    assert REGISTRY.get_sample_value(PROGRESS) == begun
+    await town.worker.commit(CHANGES, 41)
+    assert town.worker.live() is None
+    assert REGISTRY.get_sample_value(PROGRESS) == now[0]
     await town.worker.stop()
 
 

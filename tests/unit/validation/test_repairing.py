@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from streams.errors import UsageError
 from streams.repair.file import Item
 from streams.validation import repairing
 from streams.validation.open import Pair
-from streams.validation.repairing import Order, Outcome, _proven, _repair_pair, _request_items
+from streams.validation.repairing import Order, Outcome, _proven, _repair_pair, _request_items, apply_plan
 from streams.validation.report import Drifted, Report
 
 KEYS = [b"1", b"2", b"3"]
@@ -76,6 +77,61 @@ def test_only_proven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     why = {failure.key["id"]: failure.reason for failure in done.failures}
     assert why["2"] == "found wrong again after the repair"
     assert "it kept changing" in why["3"]
+
+
+def storm(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, int], keys: dict[str, int], *, allowed: bool = False
+) -> tuple[list[str], UsageError | None]:
+    """A repair of so many keys of each table; the tables that were begun, and why it was refused."""
+    tables = {table: SimpleNamespace(repair=SimpleNamespace(stop_above=limit)) for table, limit in limits.items()}
+    plan = SimpleNamespace(name="bank", replicas={"cache": SimpleNamespace(tables=tables)})
+    begun: list[str] = []
+
+    def repair(opener: Any, pair: Pair, items: list[Item], order: Order) -> Outcome:
+        begun.append(pair.table)
+        return Outcome("", pair.replica, pair.table, len(items), 0, 0, 0)
+
+    monkeypatch.setattr(repairing, "_repair_pair", repair)
+    items = [
+        Item(f"{table}{n}", "cache", table, "", {}, "stale", "", "")
+        for table, count in keys.items()
+        for n in range(count)
+    ]
+    opener: Any = SimpleNamespace(plan=plan)
+    repairs: Any = SimpleNamespace(plan="bank", items=items, hash="h")
+    try:
+        list(apply_plan(opener, repairs, "me", "", above_threshold=allowed))
+    except UsageError as error:
+        return begun, error
+    return begun, None
+
+
+def test_more_keys_than_the_plan_allows_are_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one table, however many others there are, and also where those come first in the file."""
+    begun, refused = storm(monkeypatch, {"public.a": 9, "public.b": 2}, {"public.a": 9, "public.b": 3})
+    assert begun == []
+    assert refused is not None
+    assert refused.exit_code == 2
+    assert refused.what == "3 keys of public.b in cache would be repaired; the plan stops above 2."
+    assert "--above-threshold" in refused.hint
+
+
+def test_as_many_keys_as_the_plan_allows_are_repaired_and_more_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The threshold stops and asks; it does not forbid."""
+    limits = {"public.a": 2, "public.b": 2}
+    assert storm(monkeypatch, limits, {"public.a": 2, "public.b": 2}) == (["public.a", "public.b"], None)
+    more = {"public.a": 3, "public.b": 30}
+    assert storm(monkeypatch, limits, more, allowed=True) == (["public.a", "public.b"], None)
+
+
+def test_a_table_that_the_plan_does_not_copy_is_refused_whatever_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is of another time."""
+    begun, refused = storm(monkeypatch, {"public.a": 2}, {"public.a": 1, "public.gone": 1}, allowed=True)
+    assert begun == []
+    assert refused is not None
+    assert refused.what == "The plan does not copy public.gone to cache."
 
 
 class Drifts:
