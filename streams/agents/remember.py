@@ -17,7 +17,7 @@ from streams.agents.schedule import Schedule
 from streams.agents.table import Threads
 from streams.connectors.slot import slot
 from streams.connectors.source import connect, published
-from streams.control import gauges, topic, trail
+from streams.control import gauges, trail
 from streams.control.continuity import Continuity
 from streams.control.database import Database
 from streams.control.materialise import Applied, Materialiser, progress
@@ -25,6 +25,7 @@ from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
 from streams.control.reach import Reach
 from streams.control.stores import Stores
+from streams.control.topic import AuditTopic
 from streams.drift.continuity import Source
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.health import stalled
@@ -83,8 +84,7 @@ class Control:
     def prepare(self) -> None:
         """Have the schema, and the trail as long as the topic's; raises what database, Kafka and registry raise."""
         version = self._database.migrate(self._plan.name)
-        entries, _ = topic.audit_entries(self._plan, self._registry)
-        restored = trail.restore(self._database, entries)
+        restored = trail.restore(self._database, AuditTopic(self._plan, self._registry).entries)
         if restored:
             log.warning("the audit trail had lost its end: %d entries were restored from the audit topic", restored)
         self._progress = progress(self._database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -39,26 +40,27 @@ def list_(
 def verify(ctx: typer.Context) -> None:
     """Recompute the chain of hashes and compare it with the audit topic. Exit 3 when anything is wrong."""
     from streams.control import trail
-    from streams.control.audit import verify as flaws_of
-    from streams.control.topic import audit_entries
+    from streams.control.audit import verify as verified
+    from streams.control.topic import AuditTopic
     from streams.control.view import opened_with_schema
     from streams.kafka.registry import Registry
     from streams.plan.check import load_plan
 
     call = context(ctx)
     plan = load_plan(call.plan_path)
+    topic = AuditTopic(plan, Registry(plan.kafka.registry.resolve()))
     with opened_with_schema(plan) as database:
-        # In this order: what the mark covers is on the topic, and what the topic has is in the database.
+        # First, so that what the mark covers is on the topic.
         published = trail.published_through(database)
-        topic, unreadable = audit_entries(plan, Registry(plan.kafka.registry.resolve()))
-        entries = trail.read(database)
-    found: list[dict[str, Any]] = [flaw._asdict() for flaw in flaws_of(entries, topic, published)]
+        done = verified(partial(trail.read, database), topic.entries(), published)
+    found: list[dict[str, Any]] = [flaw._asdict() for flaw in done.flaws]
     found += [
         {"wrong": "foreign", "where": place, "sequence": None, "sentence": "a record that control did not write"}
-        for place in unreadable
+        for place in topic.unreadable
     ]
-    counts: dict[str, Any] = {"entries": len(entries), "published": published, "whole": not found}
+    wrong = done.wrong + len(topic.unreadable)
+    counts: dict[str, Any] = {"entries": done.entries, "published": published, "whole": not wrong}
     call.out.rows("flaws", found, FLAWS, **counts)
-    if found:
-        raise NotReady(f"The audit trail is not whole: {len(found)} flaws.", "See docs/operations.md, Audit trail.")
-    call.out.note(f"{len(entries)} entries, whole, and the same on the topic")
+    if wrong:
+        raise NotReady(f"The audit trail is not whole: {wrong} flaws.", "See docs/operations.md, Audit trail.")
+    call.out.note(f"{done.entries} entries, whole, and the same on the topic")

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 HASH_BYTES: Final = 32
 NO_HASH: Final = b""
+# A publisher sends at most 1,000 again; more only where a database was restored from before they were acknowledged.
+REPEATS_MAX: Final = 10_000
+# Gaps of the topic whose entries are told from repeats when they come late; each of them is a flaw already.
+GAPS_MAX: Final = 1_000
+FLAWS_MAX: Final = 1_000
 
 
 class Fact(NamedTuple):
@@ -42,6 +48,10 @@ class Entry(NamedTuple):
     detail: str
     previous: bytes
     hash: bytes
+
+
+# The entries of a copy after the one with this sequence, in order, read as they are taken.
+Copy = Callable[[int], Iterable[Entry]]
 
 
 class Wrong(StrEnum):
@@ -99,25 +109,38 @@ def source_of(entry: Entry) -> str | None:
     return str(found) if found is not None else None
 
 
-def flaws(entries: Sequence[Entry], where: str) -> list[Flaw]:
+def flaws(entries: Iterable[Entry], where: str) -> Iterator[Flaw]:
     """What is wrong with one copy, given in the order in which it is kept."""
-    found = []
-    sequence, previous = 0, NO_HASH
+    walk = Walk(where)
     for entry in entries:
-        if entry.sequence <= sequence:
-            sentence = f"entry {entry.sequence} stands after entry {sequence}"
-            found.append(Flaw(Wrong.reordered, where, entry.sequence, sentence))
-            continue
-        if entry.sequence > sequence + 1:
-            found.append(_gap(where, sequence + 1, entry.sequence - 1))
-        elif entry.previous != previous:
-            sentence = f"entry {entry.sequence} does not follow from entry {sequence}: one of them was replaced"
-            found.append(Flaw(Wrong.changed, where, entry.sequence, sentence))
+        yield from walk.flaws(entry)
+
+
+class Walk:
+    """Goes through one copy, entry after entry, and remembers the last one only."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._previous = NO_HASH
+        self.last = 0
+        self.count = 0
+
+    def flaws(self, entry: Entry) -> Iterator[Flaw]:
+        """What is wrong with the entry that stands next. One that stands too late is passed over."""
+        self.count += 1
+        if entry.sequence <= self.last:
+            sentence = f"entry {entry.sequence} stands after entry {self.last}"
+            yield Flaw(Wrong.reordered, self._where, entry.sequence, sentence)
+            return
+        if entry.sequence > self.last + 1:
+            yield _gap(self._where, self.last + 1, entry.sequence - 1)
+        elif entry.previous != self._previous:
+            sentence = f"entry {entry.sequence} does not follow from entry {self.last}: one of them was replaced"
+            yield Flaw(Wrong.changed, self._where, entry.sequence, sentence)
         if hash_of(entry) != entry.hash:
             sentence = f"entry {entry.sequence} is not what was written"
-            found.append(Flaw(Wrong.changed, where, entry.sequence, sentence))
-        sequence, previous = entry.sequence, entry.hash
-    return found
+            yield Flaw(Wrong.changed, self._where, entry.sequence, sentence)
+        self.last, self._previous = entry.sequence, entry.hash
 
 
 def _gap(where: str, first: int, last: int) -> Flaw:
@@ -125,45 +148,122 @@ def _gap(where: str, first: int, last: int) -> Flaw:
     return Flaw(Wrong.missing, where, first, f"{what} not there")
 
 
-def without_repeats(entries: Iterable[Entry]) -> tuple[list[Entry], list[Flaw]]:
-    """The topic's entries once each: a publisher that was killed sends some again. A repeat must be the same."""
-    kept: list[Entry] = []
-    by_sequence: dict[int, bytes] = {}
-    found = []
-    for entry in entries:
-        known = by_sequence.get(entry.sequence)
-        if known is None:
-            by_sequence[entry.sequence] = entry.hash
-            kept.append(entry)
-        elif known != entry.hash:
-            sentence = f"entry {entry.sequence} was written twice with different content"
-            found.append(Flaw(Wrong.differs, "topic", entry.sequence, sentence))
-    return kept, found
+class Found(NamedTuple):
+    """What an entry of the topic is: whether it came for the first time, and what is wrong with it."""
+
+    first: bool
+    flaws: list[Flaw]
 
 
-def compare(database: Sequence[Entry], topic: Sequence[Entry], published: int) -> list[Flaw]:
-    """Where the copies differ. Entries above `published` may not be on the topic yet; nothing else may be missing."""
-    hashes = {entry.sequence: entry.hash for entry in topic}
-    last_database = max((entry.sequence for entry in database), default=0)
-    last_topic = max(hashes, default=0)
-    found = [
-        Flaw(Wrong.differs, "both", entry.sequence, f"entry {entry.sequence} differs between database and topic")
-        for entry in database
-        if hashes.get(entry.sequence, entry.hash) != entry.hash
-    ]
-    if last_database < last_topic:
-        sentence = f"entries {last_database + 1} to {last_topic} are on the topic and not in the database"
-        found.append(Flaw(Wrong.cut_off, "database", last_database + 1, sentence))
-    if last_topic < min(published, last_database):
-        sentence = f"entries {last_topic + 1} to {published} were acknowledged by the topic and are not there"
-        found.append(Flaw(Wrong.cut_off, "topic", last_topic + 1, sentence))
-    if last_database < published and last_topic <= last_database:
-        sentence = f"entries {last_database + 1} to {published} were published and are in neither copy"
-        found.append(Flaw(Wrong.cut_off, "database", last_database + 1, sentence))
-    return found
+class TopicWalk:
+    """Goes through the topic beside the database, entry after entry.
+
+    A publisher that was killed sends entries again; a repeat must be the same. The newest REPEATS_MAX hashes are
+    remembered to see that; what comes again later than that must be the database's.
+    """
+
+    def __init__(self, database: Copy) -> None:
+        self._walk = Walk("topic")
+        self._stored = _Stored(database)
+        self._recent: dict[int, bytes] = {}
+        self._gaps: deque[range] = deque(maxlen=GAPS_MAX)
+
+    @property
+    def last(self) -> int:
+        """The largest sequence so far."""
+        return self._walk.last
+
+    def take(self, entry: Entry) -> Found:
+        """The topic's next entry."""
+        if (known := self._recent.get(entry.sequence)) is not None:
+            return Found(False, [] if known == entry.hash else [_otherwise(entry)])
+        stored = self._stored.hash_of(entry.sequence)
+        differs = [_differs(entry)] if stored not in (None, entry.hash) else []
+        if entry.sequence <= self.last and not any(entry.sequence in gap for gap in self._gaps):
+            return Found(False, differs)
+        if entry.sequence > self.last + 1:
+            self._gaps.append(range(self.last + 1, entry.sequence))
+        self._remember(entry)
+        return Found(True, [*self._walk.flaws(entry), *differs])
+
+    def _remember(self, entry: Entry) -> None:
+        self._recent[entry.sequence] = entry.hash
+        if len(self._recent) > REPEATS_MAX:
+            del self._recent[next(iter(self._recent))]
 
 
-def verify(database: Sequence[Entry], topic: Sequence[Entry], published: int) -> list[Flaw]:
-    """Everything that is wrong with the trail; empty: both copies are whole and the same."""
-    once, repeated = without_repeats(topic)
-    return [*flaws(database, "database"), *flaws(once, "topic"), *repeated, *compare(database, once, published)]
+class _Stored:
+    """The hashes of a copy by sequence. Asked in order it is read once, part by part; what it lacks it goes on lacking:
+    what is written meanwhile is compared the next time.
+    """
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self._asked = 1
+        self._rest = iter(copy(0))
+        self._next = next(self._rest, None)
+
+    def hash_of(self, sequence: int) -> bytes | None:
+        if sequence < self._asked:
+            self._rest = iter(self._copy(sequence - 1))
+            self._next = next(self._rest, None)
+        self._asked = sequence
+        while self._next is not None and self._next.sequence < sequence:
+            self._next = next(self._rest, None)
+        return self._next.hash if self._next is not None and self._next.sequence == sequence else None
+
+
+def _otherwise(entry: Entry) -> Flaw:
+    return Flaw(
+        Wrong.differs, "topic", entry.sequence, f"entry {entry.sequence} was written twice with different content"
+    )
+
+
+def _differs(entry: Entry) -> Flaw:
+    sentence = f"entry {entry.sequence} differs between database and topic"
+    return Flaw(Wrong.differs, "both", entry.sequence, sentence)
+
+
+def _ends(database: int, topic: int, published: int) -> Iterator[Flaw]:
+    """Of the last sequence of each copy. Entries above `published` may not be on the topic yet; no others may lack."""
+    if database < topic:
+        sentence = f"entries {database + 1} to {topic} are on the topic and not in the database"
+        yield Flaw(Wrong.cut_off, "database", database + 1, sentence)
+    if topic < min(published, database):
+        sentence = f"entries {topic + 1} to {published} were acknowledged by the topic and are not there"
+        yield Flaw(Wrong.cut_off, "topic", topic + 1, sentence)
+    if database < published and topic <= database:
+        sentence = f"entries {database + 1} to {published} were published and are in neither copy"
+        yield Flaw(Wrong.cut_off, "database", database + 1, sentence)
+
+
+class Verified(NamedTuple):
+    """entries: in the database. flaws: the first FLAWS_MAX of `wrong`; none: both copies are whole and the same."""
+
+    entries: int
+    wrong: int
+    flaws: list[Flaw]
+
+
+def verify(database: Copy, topic: Iterable[Entry], published: int) -> Verified:
+    """Everything that is wrong with the trail, each copy read as a stream.
+
+    The topic first: what it has is in the database by the time that is read.
+    """
+    walk, on_topic = Walk("database"), TopicWalk(database)
+    wrong, found = 0, list[Flaw]()
+    for flaw in _flaws(on_topic, topic, walk, database(0), published):
+        wrong += 1
+        if wrong <= FLAWS_MAX:
+            found.append(flaw)
+    return Verified(walk.count, wrong, found)
+
+
+def _flaws(
+    on_topic: TopicWalk, topic: Iterable[Entry], walk: Walk, database: Iterable[Entry], published: int
+) -> Iterator[Flaw]:
+    for entry in topic:
+        yield from on_topic.take(entry).flaws
+    for entry in database:
+        yield from walk.flaws(entry)
+    yield from _ends(walk.last, on_topic.last, published)

@@ -22,6 +22,7 @@ TIMEOUT_SECONDS: Final = 15.0
 # A reader that gets nothing for this long while the end is ahead of it gives up.
 SILENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
+QUEUED_KBYTES_MAX: Final = 4096
 
 
 class TopicReader:
@@ -40,6 +41,10 @@ class TopicReader:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                # What is fetched ahead of whoever reads.
+                "queued.max.messages.kbytes": QUEUED_KBYTES_MAX,
+                # Else it stands still for a second whenever that is full.
+                "fetch.queue.backoff.ms": 10,
                 "log_level": 0,
             }
         )
@@ -106,10 +111,19 @@ class TopicReader:
         )
 
 
-def audit_entries(plan: Plan, schemas: Schemas) -> tuple[list[Entry], list[str]]:
-    """The whole audit topic, in its order, repeats included; and the places of records that are none of ours."""
-    reader = TopicReader(plan.kafka.bootstrap.resolve(), plan.own_topic("audit"), SCHEMA, schemas)
-    try:
-        return [entry_of(record) for record in reader.to_end()], reader.unreadable
-    finally:
-        reader.close()
+class AuditTopic:
+    """The audit topic of a plan. unreadable: places of records that are none of ours, as far as it was read."""
+
+    def __init__(self, plan: Plan, schemas: Schemas) -> None:
+        self._plan = plan
+        self._schemas = schemas
+        self.unreadable: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them in the topic's order, repeats included, as a stream."""
+        reader = TopicReader(self._plan.kafka.bootstrap.resolve(), self._plan.own_topic("audit"), SCHEMA, self._schemas)
+        self.unreadable = reader.unreadable
+        try:
+            yield from map(entry_of, reader.to_end())
+        finally:
+            reader.close()

@@ -6,10 +6,12 @@ of these steps sends entries again, which readers recognise by their sequence; i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, Final, Protocol
 
-from streams.control.audit import NO_HASH, Entry, Fact, Flaw, chain, compare, flaws, source_of, without_repeats
+from streams.control.audit import NO_HASH, Entry, Fact, TopicWalk, chain, source_of
 from streams.control.database import Connection, Database, Row
 from streams.control.queries import query
 from streams.errors import HoldtrueError
@@ -17,7 +19,7 @@ from streams.kafka.wire import Headers, cloud_event
 
 SCHEMA: Final = "audit-entry"
 PUBLISH_MAX: Final = 1_000
-READ_MAX: Final = 5_000
+READ_MAX: Final = 1_000
 
 
 class TrailBroken(HoldtrueError):
@@ -75,15 +77,14 @@ def publish(database: Database, writer: Writer, topic: str, *, source: str) -> i
     return len(entries)
 
 
-def read(database: Database) -> list[Entry]:
-    """The whole trail of the database, in order."""
-    entries: list[Entry] = []
-    while True:
-        after = entries[-1].sequence if entries else 0
+def read(database: Database, after: int = 0) -> Iterator[Entry]:
+    """The trail of the database behind the entry `after`, in order; one part at a time is in memory."""
+    more = True
+    while more:
         rows = database.rows("audit_range", {"after": after, "limit": READ_MAX})
-        entries.extend(entry_of(row) for row in rows)
-        if len(rows) < READ_MAX:
-            return entries
+        yield from map(entry_of, rows)
+        more = len(rows) == READ_MAX
+        after = rows[-1]["sequence"] if rows else after
 
 
 def published_through(database: Database) -> int:
@@ -91,23 +92,43 @@ def published_through(database: Database) -> int:
     return int(database.rows("audit_published")[0]["through"])
 
 
-def restore(database: Database, topic: Sequence[Entry]) -> int:
+def restore(database: Database, topic: Callable[[], Iterable[Entry]]) -> int:
     """Bring back what the topic has beyond the database's end, as after the loss of the database; how many entries.
 
-    Raises TrailBroken, changing nothing, when the topic's trail is not whole or does not continue the database's.
+    topic: its entries from the first one on, as a stream, at each call. Raises TrailBroken, changing nothing, when the
+    topic's trail is not whole or does not continue the database's.
     """
-    once, repeated = without_repeats(topic)
-    mine = read(database)
-    last = mine[-1].sequence if mine else 0
-    missing = [entry for entry in once if entry.sequence > last]
-    if not missing:
+    tail = database.rows("audit_tail")
+    if max((entry.sequence for entry in topic()), default=0) <= (tail[0]["sequence"] if tail else 0):
         return 0
-    _refuse([*repeated, *flaws(once, "topic"), *compare(mine, [e for e in once if e.sequence <= last], 0)])
     with database.transaction() as connection:
         connection.execute(query("lock_audit"))
-        _insert(connection, [(entry, source_of(entry)) for entry in missing])
-        connection.execute(query("move_published"), {"through": missing[-1].sequence})
-    return len(missing)
+        return _bring_back(connection, TopicWalk(partial(read, database)), topic())
+
+
+def _bring_back(connection: Connection, walk: TopicWalk, topic: Iterable[Entry]) -> int:
+    tail = connection.execute(query("audit_tail")).fetchone()
+    last = tail["sequence"] if tail else 0
+    missing = (entry for entry in _whole(walk, topic) if entry.sequence > last)
+    count = 0
+    while part := list(islice(missing, PUBLISH_MAX)):
+        _insert(connection, [(entry, source_of(entry)) for entry in part])
+        count += len(part)
+    connection.execute(query("move_published"), {"through": walk.last})
+    return count
+
+
+def _whole(walk: TopicWalk, topic: Iterable[Entry]) -> Iterator[Entry]:
+    """The topic's entries once each. Raises TrailBroken at the first that is wrong."""
+    for entry in topic:
+        found = walk.take(entry)
+        if found.flaws:
+            raise TrailBroken(
+                f"The audit trail cannot be continued: {found.flaws[0].sentence}.",
+                "Run holdtrue audit verify, and restore the control database that belongs to this audit topic.",
+            )
+        if found.first:
+            yield entry
 
 
 def entry_of(row: Row) -> Entry:
@@ -120,11 +141,3 @@ def _insert(connection: Connection, entries: Sequence[tuple[Entry, str | None]])
     with connection.cursor() as cursor:
         rows = [{**entry._asdict(), "source": source} for entry, source in entries]
         cursor.executemany(query("add_audit"), rows)
-
-
-def _refuse(found: Sequence[Flaw]) -> None:
-    if found:
-        raise TrailBroken(
-            f"The audit trail cannot be continued: {found[0].sentence}.",
-            "Run holdtrue audit verify, and restore the control database that belongs to this audit topic.",
-        )

@@ -289,9 +289,9 @@ def test_workers_side_by_side_write_one_chain(plan: Plan, dsn: str, database: Da
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(4)))
-    entries = trail.read(database)
+    entries = list(trail.read(database))
     assert [entry.sequence for entry in entries] == list(range(1, 81))
-    assert flaws(entries, "database") == []
+    assert list(flaws(entries, "database")) == []
 
 
 def test_migrating_at_once_from_many_processes_makes_one_schema(dsn: str, plan: Plan) -> None:

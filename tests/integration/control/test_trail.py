@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -64,8 +65,8 @@ def publish(database: Database, topic: Topic) -> int:
 
 
 def flaws(database: Database, topic: Topic) -> set[tuple[Wrong, str, int]]:
-    found = verify(trail.read(database), topic.entries(), trail.published_through(database))
-    return {(flaw.wrong, flaw.where, flaw.sequence) for flaw in found}
+    found = verify(partial(trail.read, database), topic.entries(), trail.published_through(database))
+    return {(flaw.wrong, flaw.where, flaw.sequence) for flaw in found.flaws}
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_entries_reach_the_topic_once_and_in_order(filled: Database, topic: Topi
     """What was published is not published again."""
     assert publish(filled, topic) == 10
     assert publish(filled, topic) == 0
-    assert topic.entries() == trail.read(filled)
+    assert topic.entries() == list(trail.read(filled))
     assert flaws(filled, topic) == set()
 
 
@@ -134,13 +135,13 @@ def test_a_lost_database_gets_its_trail_back_and_no_entry_twice(
 ) -> None:
     """An empty database, filled again from the topics: the records do not make entries a second time."""
     publish(filled, topic)
-    before = trail.read(filled)
+    before = list(trail.read(filled))
     tampered(dsn, "TRUNCATE holdtrue.audit, holdtrue.progress, holdtrue.drift, holdtrue.drift_events",
              "UPDATE holdtrue.audit_published SET through = 0")  # fmt: skip
-    assert trail.restore(filled, topic.entries()) == 10
+    assert trail.restore(filled, topic.entries) == 10
     materialiser.apply(DRIFT, 0, [drift(n, "open", drift=f"d{n}") for n in range(11)])
-    assert trail.read(filled)[:10] == before
-    assert [entry.object for entry in trail.read(filled)[10:]] == ["d10"]
+    assert list(trail.read(filled))[:10] == before
+    assert [entry.object for entry in list(trail.read(filled))[10:]] == ["d10"]
     assert publish(filled, topic) == 1
     assert flaws(filled, topic) == set()
 
@@ -151,8 +152,8 @@ def test_a_trail_that_was_changed_is_not_continued_from_the_topic(filled: Databa
     tampered(dsn, "DELETE FROM holdtrue.audit WHERE sequence > 8",
              "UPDATE holdtrue.audit SET hash = decode(repeat('00', 32), 'hex') WHERE sequence = 3")  # fmt: skip
     with pytest.raises(trail.TrailBroken, match="entry 3 differs"):
-        trail.restore(filled, topic.entries())
-    assert len(trail.read(filled)) == 8
+        trail.restore(filled, topic.entries)
+    assert len(list(trail.read(filled))) == 8
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,38 @@ def test_what_somebody_did_to_the_topic_is_found(filled: Database, topic: Topic)
     assert (Wrong.reordered, "topic", 4) in flaws(filled, topic)
     topic.values = whole[:8]
     assert (Wrong.cut_off, "topic", 9) in flaws(filled, topic)
+
+
+def test_a_trail_longer_than_one_part_is_read_and_brought_back_part_by_part(
+    filled: Database, topic: Topic, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any entry on; and from a database that lost its end only, with repeats on the topic."""
+    monkeypatch.setattr(trail, "READ_MAX", 5)
+    monkeypatch.setattr(trail, "PUBLISH_MAX", 3)
+    topic.dies_after = 2
+    with pytest.raises(Killed):
+        publish(filled, topic)
+    topic.dies_after = None
+    while publish(filled, topic):
+        pass
+    before = list(trail.read(filled))
+    assert [entry.sequence for entry in before] == list(range(1, 11))
+    assert list(trail.read(filled, 5)) == before[5:]
+    tampered(dsn, "DELETE FROM holdtrue.audit WHERE sequence > 2", "UPDATE holdtrue.audit_published SET through = 2")
+    assert trail.restore(filled, topic.entries) == 8
+    assert list(trail.read(filled)) == before
+    assert trail.published_through(filled) == 10
+    assert trail.restore(filled, topic.entries) == 0
+
+
+def test_a_trail_that_is_broken_far_behind_is_not_brought_back_at_all(
+    filled: Database, topic: Topic, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of it were good; nothing of them is kept."""
+    publish(filled, topic)
+    monkeypatch.setattr(trail, "PUBLISH_MAX", 3)
+    topic.values = topic.values[:8] + topic.values[9:]
+    tampered(dsn, "DELETE FROM holdtrue.audit WHERE sequence > 2")
+    with pytest.raises(trail.TrailBroken, match="entry 9 is not there"):
+        trail.restore(filled, topic.entries)
+    assert len(list(trail.read(filled))) == 2
