@@ -49,7 +49,11 @@ LAG_EVENTS = Gauge(
 )
 SOURCE_LAG_BYTES = Gauge("holdtrue_source_lag_bytes", "WAL the slot has not confirmed.", ("slot",))
 DRIFT_OPEN = Gauge("holdtrue_drift_open", "Keys in drift: open, repairing or repaired.", (*_TABLE, "kind"))
-DRIFT_EVENTS = Counter("holdtrue_drift_events", "Drift events published.", (*_TABLE, "kind", "state"))
+DRIFT_EVENTS = Counter(
+    "holdtrue_drift_events",
+    "Drift events that this process published; those of the command line's validate and repair are in no process's.",
+    (*_TABLE, "kind", "state"),
+)
 KEYS_CHECKED = Counter("holdtrue_keys_checked", "Keys compared, by result.", (*_TABLE, "result"))
 VERIFIED_AGE_SECONDS = Gauge(
     "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE

@@ -13,7 +13,6 @@ from streams.agents.events import Event, Events
 from streams.agents.table import Held, TableWork
 from streams.drift.cause import MISSED_CHANGE
 from streams.drift.continuity import continuity_event
-from streams.metrics import DRIFT_EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,6 @@ class Announcer:
         log.error("%s in %s: %s. Validate the table, and repair what it finds.", work.table, work.replica, what)
         about, change = f"{tp.topic}[{tp.partition}]", {"topic": tp.topic, "partition": tp.partition, "offset": wanted}
         event = continuity_event(work.replica, work.table, about, MISSED_CHANGE, what, now, change=change)
-        DRIFT_EVENTS.labels(*work.labels, "continuity", "open").inc()
         self._events.send("drift", event["id"], "drift", event)
         await self._events.flush()
 

@@ -11,7 +11,7 @@ from streams.changes.record import Record
 from streams.drift import cause
 from streams.drift.identity import drift_id
 from streams.drift.letter import REFUSED
-from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS, DRIFT_EVENTS
+from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS
 from streams.rows.canonical import decode
 from streams.transport.batches import KafkaRecord
 
@@ -57,7 +57,6 @@ class Failures:
         for letter in letters:
             self._one(letter, partition)
             DEAD_LETTERS.labels(self._table, self._replica, letter.reason).inc()
-            DRIFT_EVENTS.labels(self._table, self._replica, "unapplied", "open").inc()
         CHANGES_APPLIED.labels(self._table, self._replica, "dead-lettered").inc(len(letters))
         await self._events.flush()
 
@@ -69,7 +68,6 @@ class Failures:
             drift = drift_id(self._replica, self._table, key)
             event = self._drift(drift, key, cause.REFUSED, _refused(reason), None, datetime.now(UTC))
             self._events.send("drift", drift, "drift", event)
-            DRIFT_EVENTS.labels(self._table, self._replica, "unapplied", "open").inc()
         await self._events.flush()
 
     def _one(self, letter: Unwritable, partition: int) -> None:

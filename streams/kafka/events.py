@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -13,6 +14,7 @@ from streams.kafka.registry import SchemaId, Subject
 from streams.kafka.schemas import schema, value_subject
 from streams.kafka.topics import DEAD_LETTER_BYTES_MAX
 from streams.kafka.wire import Encoder, Headers
+from streams.metrics import DRIFT_EVENTS
 
 # Events waiting for their acknowledgement. A full queue makes `send` wait, which slows the caller: that is wanted.
 QUEUE_RECORDS_MAX: Final = 20_000
@@ -54,6 +56,8 @@ class EventWriter:
         self._failed = 0
         self._for_good = False
         self._reasons: dict[str, None] = {}
+        # Drift that is not acknowledged yet, by the labels of its metric.
+        self._drift: Counter[tuple[str, ...]] = Counter()
 
     def send(
         self,
@@ -72,6 +76,8 @@ class EventWriter:
         value = self._encoder(topic, schema_name).encode(record)
         options: dict[str, Any] = {} if partition is None else {"partition": partition}
         self._queue(topic, lambda: self._produce(topic, key, value, headers or [], options))
+        if schema_name == "drift":
+            self._drift[tuple(str(record[name]) for name in ("table", "replica", "kind", "state"))] += 1
 
     def _produce(self, topic: str, key: Any, value: bytes, headers: Headers, options: dict[str, Any]) -> None:
         self._producer.produce(topic, value=value, key=key, headers=headers, on_delivery=self._delivered, **options)
@@ -122,11 +128,14 @@ class EventWriter:
             self._drop()
             reasons.append(f"{left} without an answer in time")
         refused = self._for_good
+        drift, self._drift = self._drift, Counter()
         self._failed, self._reasons, self._for_good = 0, {}, False
         if refused:
             raise EventRefused(_summary(failed, reasons), "Run: holdtrue topics apply --alter")
         if failed:
             raise EventsNotWritten(_summary(failed, reasons), "See whether the brokers are up and the topics exist.")
+        for labels, count in drift.items():
+            DRIFT_EVENTS.labels(*labels).inc(count)
 
     def _drop(self) -> None:
         """Forget what waits: it must not arrive later, behind newer events of the same key."""

@@ -10,6 +10,7 @@ from streams.kafka import events
 from streams.kafka.events import EventRefused, EventsNotWritten, EventWriter
 from streams.kafka.registry import SchemaId, Subject
 from streams.kafka.wire import unframe
+from streams.metrics import DRIFT_EVENTS
 
 SIGNAL = {"id": "1", "type": "Sync updated", "at": datetime(2026, 1, 2, tzinfo=UTC)}
 
@@ -137,3 +138,37 @@ def test_event_that_is_too_large_is_refused() -> None:
     error = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
     with pytest.raises(EventRefused, match="t: "):
         writer(FakeProducer(raises=error)).send("t", None, "signal", SIGNAL)
+
+
+def drift(state: str, kind: str = "mismatch") -> dict[str, Any]:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    return {"id": "d", "replica": "r9", "table": "t9", "kind": kind, "cause": "unknown", "state": state,
+            "first_seen": now, "last_seen": now, "at": now}  # fmt: skip
+
+
+def told() -> dict[tuple[str, str], float]:
+    """Drift events of the table that the metric counts, by kind and state."""
+    return {
+        (sample.labels["kind"], sample.labels["state"]): sample.value
+        for metric in DRIFT_EVENTS.collect()
+        for sample in metric.samples
+        if sample.labels.get("table") == "t9" and sample.name.endswith("_total")
+    }
+
+
+def test_every_drift_event_is_counted_by_kind_and_state_once_it_is_acknowledged() -> None:
+    """Whoever publishes it, in whatever state: this is the way of all; what is sent again is counted once."""
+    producer = FakeProducer(error=KafkaError(KafkaError._MSG_TIMED_OUT))
+    out = writer(producer)
+    out.send("holdtrue.drift", "d", "drift", drift("open"))
+    assert told() == {}
+    with pytest.raises(EventsNotWritten):
+        out.flush()
+    assert told() == {}
+    producer.error = None
+    for event in (drift("open"), drift("open"), drift("resolved"), drift("open", "continuity")):
+        out.send("holdtrue.drift", "d", "drift", event)
+    out.send("holdtrue.signals", "d", "signal", SIGNAL)
+    out.flush()
+    out.flush()
+    assert told() == {("mismatch", "open"): 2, ("mismatch", "resolved"): 1, ("continuity", "open"): 1}
