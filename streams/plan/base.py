@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# A word of the vocabulary whose form is open: `plan check` refuses it by name until it does something.
+NotBuilt = Annotated[Any, Field(description="Not built yet: refused.")]
 # A whole number written as one: neither text nor true.
 Whole = Annotated[int, Field(strict=True, ge=1)]
 

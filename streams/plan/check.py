@@ -18,7 +18,7 @@ from streams.plan.load import Document, Path_, read_document
 from streams.plan.mapping import Problem
 from streams.plan.model import KINDS, Plan, TableMapping
 from streams.plan.sentences import sentence_of, severity_of
-from streams.plan.unbuilt import JOIN_REFUSED, not_built
+from streams.plan.unbuilt import JOIN_REFUSED, not_built, whole_not_built
 from streams.plan.who import meaning
 
 FILLED_IN = "is missing: counts and lag are filled in, and a decision about validation stays open work"
@@ -118,6 +118,8 @@ def _contradictory(draft: Draft) -> Iterator[Finding]:
 
 
 def _not_built(draft: Draft) -> Iterator[Finding]:
+    for problem in whole_not_built(draft.data):
+        yield draft.finding("not_built", problem.path, problem.message)
     for table in draft.placed:
         for problem in not_built(table):
             yield _at(draft, table, "not_built", problem)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from streams.plan.base import Part, Whole
+from streams.plan.base import NotBuilt, Part, Whole
 from streams.plan.defaults import resolved
 from streams.plan.duration import Duration
 from streams.plan.names import PlanName, ReplicaName, SlotName, TableName, Text, TopicPrefix
@@ -88,6 +88,8 @@ class Plan(Part):
     owner: Text
     approver: Text
     documents: Mapping[str, str] = Field(default_factory=dict)
+    monitoring: NotBuilt = None
+    review_triggers: NotBuilt = None
     source: Source
     kafka: Kafka
     control: Control

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from streams.plan.base import Part, Whole
+from streams.plan.base import NotBuilt, Part, Whole
 from streams.plan.duration import Duration
 
 Mode = Literal["replicate", "invalidate", "verify"]
@@ -57,6 +57,7 @@ class Validation(Part):
     every: Duration
     sample: Whole | None = None
     scrub_period: Duration | None = None
+    thresholds: NotBuilt = None
 
 
 class Repair(Part):
@@ -65,6 +66,13 @@ class Repair(Part):
     automatic: tuple[DriftKind, ...]
     stop_above: Annotated[Whole, Field(description="Drifted keys above which a repair stops and asks.")] = 1000
     rows_per_second: Annotated[Whole, Field(le=1_000_000)] = 500
+
+
+class Drift(Part):
+    """What records of drift show of the data: the rows of both sides, and keys as they are or as their HMAC."""
+
+    row_values: NotBuilt = None
+    hidden_keys: NotBuilt = None
 
 
 # What a plan without validation gets: counts, beside the lag that is always measured. `plan check` says so every time.
@@ -83,12 +91,14 @@ class Policies(Part):
 
     mode: Mode
     trigger: Trigger
+    windows: NotBuilt = None
     consistency: Consistency
     conflict: Conflict
     on_failure: Failure
     repair: Repair
     validation: Validation = FILLED_IN_VALIDATION
     on_continuity: Continuity = "continue"
+    drift: Drift | None = None
 
     @property
     def lag_max(self) -> timedelta | None:

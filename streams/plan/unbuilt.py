@@ -19,11 +19,37 @@ JOIN_REFUSED: Final = (
 )
 
 
+# What is refused as soon as it says anything, and why: in the plan as a whole, and for a table of a replica.
+WHOLE: Final[Mapping[Path_, str]] = {
+    ("monitoring",): "monitoring by the plan is not built yet: leave it out, and use the rules in ops/alerts",
+    ("review_triggers",): "reviews are not built yet: leave it out",
+}
+OF_A_TABLE: Final[Mapping[Path_, str]] = {
+    ("windows",): "windows belong to the trigger scheduled, which is not built yet: leave them out",
+    ("validation", "thresholds"): "thresholds are not built yet: leave them out; every drifted key counts",
+    ("drift", "row_values"): "row values in drift are not built yet: leave it out; no record of drift has any",
+    ("drift", "hidden_keys"): "hidden keys are not built yet: leave it out; records of drift name keys as they are",
+}
+
+
+def whole_not_built(plan: Any) -> Iterator[Problem]:
+    """Everything about the plan as a whole that is in the vocabulary but not built."""
+    yield from _said(plan, WHOLE)
+
+
+def _said(raw: Any, words: Mapping[Path_, str]) -> Iterator[Problem]:
+    for path, message in words.items():
+        value = value_at(raw, path)
+        if value is not None and value is not False:
+            yield Problem(path, message)
+
+
 def not_built(table: Placed) -> Iterator[Problem]:
     """Everything about this table of a replica that is in the vocabulary but not built."""
     if isinstance(table.raw, list):
         yield Problem((), "feeding several shapes from one table is not built yet: give one shape")
         return
+    yield from _said(table.raw, OF_A_TABLE)
     yield from _words(table.raw)
     yield from _checks(table.raw)
     if value_at(table.raw, ("columns", "compute")):

@@ -154,12 +154,38 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
             "computed",
         ),
         ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: [{{}}, {{to: a.b}}]"), f"tables.{ACCOUNTS}", "several shapes"),
+        (("trigger: realtime", "trigger: realtime\n      windows: ['01:00-05:00']"), "defaults.windows", "scheduled"),
+        (("every: 1h", "every: 1h, thresholds: {drift: 5}"), "defaults.validation.thresholds", "thresholds"),
+        (
+            ("trigger: realtime", "trigger: realtime\n      drift: {row_values: true}"),
+            "defaults.drift.row_values",
+            "row values",
+        ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{drift: {{hidden_keys: true}}}}"),
+            f"tables.{ACCOUNTS}.drift.hidden_keys",
+            "hidden keys",
+        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, words: str) -> None:
     """A word of the vocabulary that does nothing yet is never ignored."""
     matching = [f for f in findings(edit) if f.path == f"replicas.reports.{path}"]
     assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
+
+
+@pytest.mark.parametrize("field", ["monitoring", "review_triggers"])
+def test_what_is_not_built_of_the_plan_as_a_whole_is_refused_by_name(field: str) -> None:
+    """Once, at its place, and as nothing else."""
+    (finding,) = findings(("owner:", f"{field}: {{page: payments}}\nowner:"))
+    assert (finding.severity, finding.path, finding.line) == ("not_built", field, 4)
+    assert "not built yet" in finding.message
+
+
+def test_what_is_said_not_to_be_wanted_is_not_refused() -> None:
+    """Nor is an empty field: nobody relies on it."""
+    none = "trigger: realtime\n      windows: null\n      drift: {row_values: false, hidden_keys: false}"
+    assert findings(("trigger: realtime", none), ("owner:", "monitoring:\nowner:")) == []
 
 
 def test_a_side_table_for_tombstones_is_not_built_yet() -> None:
