@@ -57,7 +57,7 @@ def _merged(replica: Any) -> Any:
 
 
 def _table(common: Mapping[str, Any], entry: Any) -> Any:
-    if isinstance(entry, list) and len(entry) == 1:
+    if isinstance(entry, list) and len(entry) == 1 and not isinstance(entry[0], list):
         return _table(common, entry[0])
     if not isinstance(entry, Mapping | None):
         return entry

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from streams.plan.base import NotBuilt, Part, Whole
+from streams.plan.base import NotBuilt, Part, Whole, or_nothing
 from streams.plan.duration import Duration
 
 Mode = Literal["replicate", "invalidate", "verify"]
@@ -79,6 +81,13 @@ class Drift(Part):
 FILLED_IN_VALIDATION: Final = Validation(depths=("counts",), every=timedelta(hours=1))
 
 
+class _Fillable:
+    """In the file it may be empty, which is filled in."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return or_nothing(handler(schema))
+
+
 def _all_optional(schema: dict[str, Any]) -> None:
     """In the file each of these may come from the replica's `defaults`, so an editor must not demand it in place."""
     schema.pop("required", None)
@@ -96,7 +105,7 @@ class Policies(Part):
     conflict: Conflict
     on_failure: Failure
     repair: Repair
-    validation: Validation = FILLED_IN_VALIDATION
+    validation: Annotated[Validation, _Fillable()] = FILLED_IN_VALIDATION
     on_continuity: Continuity = "continue"
     drift: Drift | None = None
 

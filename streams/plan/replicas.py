@@ -9,7 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from streams.plan.base import Part
+from streams.plan.base import Part, or_nothing
 from streams.plan.names import Identifier, TableName, Text
 from streams.plan.policy import Policies
 from streams.plan.refs import Secret, WebEndpoint
@@ -26,11 +26,11 @@ class _SchemaOfPolicies:
 
 
 class _OneOrSeveral:
-    """In the file a table may hold one shape or a list of shapes."""
+    """In the file a table may hold one shape or a list of shapes; nothing, where `defaults` say it all."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        one = handler(schema)
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        one = or_nothing(handler(schema))
+        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
 
 
 class _Replica(Part):
