@@ -51,8 +51,8 @@ def status(ctx: typer.Context) -> None:
     """Show every table of every replica. Exit 3 when a lag bound is broken, or a table is held, in drift or not begun.
 
     Lag is told from Kafka, so that it is right when no worker runs, and a mark is put into the source's log to see
-    whether its changes reach Kafka at all; a connector that does not run is exit 3, too, and so is Kafka, or a store,
-    that is away.
+    whether its changes reach Kafka at all; a connector that does not run is exit 3, too, and so is Kafka, the registry,
+    or a store, that is away.
     Lag needs no control; what is verified, in drift and held is what control has remembered. Where it does not run, has
     never started, or its database is away, that is not known: exit 3.
     """
@@ -67,14 +67,14 @@ def status(ctx: typer.Context) -> None:
     call.out.rows("tables", rows if call.out.fmt.value != "table" else [_flat(row) for row in rows], COLUMNS)
     if (cause := away or source) is not None:
         raise cause
+    missing = [each for each in (unknown, _registry_problem(plan)) if each is not None]
+    told = [each.what for each in missing]
     wrong = sum(1 for row in rows if row["problems"])
     if wrong:
-        told = f" {unknown.what}" if unknown is not None else ""
-        raise NotReady(
-            f"{wrong} of {len(rows)} tables are not as the plan wants them.{told}", "See the column problems."
-        )
-    if unknown is not None:
-        raise unknown
+        said = [f"{wrong} of {len(rows)} tables are not as the plan wants them.", *told]
+        raise NotReady(" ".join(said), "See the column problems.")
+    if missing:
+        raise NotReady(" ".join(told), " ".join(each.hint for each in missing))
 
 
 def _source_problem(plan: Plan) -> NotReady | None:
@@ -88,6 +88,21 @@ def _source_problem(plan: Plan) -> NotReady | None:
     except HoldtrueError as error:
         return NotReady(f"Whether changes reach Kafka is not known: {error.what}", error.hint)
     return wrong and NotReady(f"No change reaches Kafka. {wrong.what}", wrong.hint)
+
+
+def _registry_problem(plan: Plan) -> NotReady | None:
+    """Why the registry does not answer, without which no record says its position; None when it does."""
+    from streams.kafka.registry import Registry
+    from streams.kafka.schemas import own_subjects
+
+    registry = Registry(plan.kafka.registry.resolve(), tries=1)
+    try:
+        registry.latest(own_subjects(plan)[0].subject)
+    except HoldtrueError as error:
+        return NotReady(f"Through which position replicas have applied is not known. {error.what}", error.hint)
+    finally:
+        registry.close()
+    return None
 
 
 def _known(plan: Plan, *, running: bool) -> tuple[Remembered | None, NotReady | None]:

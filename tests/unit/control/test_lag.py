@@ -58,6 +58,13 @@ def test_nothing_left_is_no_lag_and_applied_through_the_newest_position() -> Non
     assert lag == (0.0, 0, position(700), True, True)
 
 
+def test_a_topic_whose_records_are_all_gone_is_not_behind_and_tells_no_position() -> None:
+    """Deleted or expired after they were applied: only a record says where in the log it is."""
+    gone = PartitionLag(10, 10, 10)
+    assert lag_of([gone], NOW) == (0.0, 0, None, True, True)
+    assert lag_of([gone, done(700)], NOW).applied_through == position(700)
+
+
 def test_the_oldest_open_commit_counts() -> None:
     """Over all partitions, in seconds; the events of all of them."""
     lag = lag_of([behind(400, age=2), behind(300, age=7, events=4), done(700)], NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,17 +11,19 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from typer.testing import CliRunner
 
 from streams.cli import status as verb
 from streams.cli.drift import _states
+from streams.cli.program import app
 from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, UNRECORDED, UNSETTLED, row
 from streams.control.gauges import DatabaseGauges, ratio
 from streams.control.lag import Lag
 from streams.control.offsets import TopicMissing
 from streams.control.view import Remembered, drift_row
-from streams.errors import UsageError
+from streams.errors import NotReady, UsageError
 from streams.kafka.admin import KafkaUnavailable
-from tests.unit.plan.plans import example
+from tests.unit.plan.plans import EXAMPLE, example
 
 FINE = Lag(0.0, 0, "0/10", True)
 PLACE = ("public.t", "cache")
@@ -156,6 +159,45 @@ def test_each_kind_of_store_is_asked(monkeypatch: pytest.MonkeyPatch, replica: s
         told = verb._store_problem(replica, example().replicas[replica])
     assert told is not None
     assert (where in told, "geheim" in told) == (True, False), told
+
+
+def test_a_registry_that_is_away_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a password."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{deaf.getsockname()[1]}"
+        monkeypatch.setenv("HOLDTRUE_REGISTRY", f"http://me:geheim@{where}")
+        told = verb._registry_problem(example())
+    assert told is not None
+    assert told.exit_code == 3
+    assert told.what.startswith("Through which position replicas have applied is not known.")
+    assert (where in told.what, "geheim" in f"{told.what}{told.hint}", bool(told.hint)) == (True, False, True)
+
+
+@pytest.mark.parametrize("problems", [[], ["drift is open"]])
+@pytest.mark.parametrize("control", [None, NotReady("Control is away.", "Start control.")])
+@pytest.mark.parametrize("registry", [None, NotReady("The registry is away.", "Start the registry.")])
+def test_the_table_is_shown_and_all_that_is_not_known_is_said(
+    monkeypatch: pytest.MonkeyPatch, problems: list[str], control: NotReady | None, registry: NotReady | None
+) -> None:
+    """Exit 0 only where everything is known and well."""
+    nothing: Any = None
+    monkeypatch.setattr(verb, "_source_problem", lambda plan: None)
+    monkeypatch.setattr(verb, "_measured", lambda plan: (nothing, None))
+    monkeypatch.setattr(verb, "_known", lambda plan, running: (None, control))
+    monkeypatch.setattr(verb, "_registry_problem", lambda plan: registry)
+    monkeypatch.setattr(verb, "_rows", lambda *args: [{"table": "public.t", "problems": problems}])
+    ran = CliRunner().invoke(app, ["--plan", str(EXAMPLE), "--format", "json", "status"])
+    assert json.loads(ran.stdout)["tables"] == [{"table": "public.t", "problems": problems}]
+    away = [each for each in (control, registry) if each is not None]
+    if not problems and not away:
+        assert ran.exception is None
+        return
+    assert isinstance(ran.exception, NotReady)
+    said = f"{ran.exception.what} {ran.exception.hint}"
+    assert [each.what in said for each in away] == [True] * len(away)
+    assert ("1 of 1 tables" in said) == bool(problems)
+    assert problems or [each.hint in said for each in away] == [True] * len(away)
 
 
 def test_the_mark_is_a_position_with_its_time() -> None:
