@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -27,10 +27,19 @@ def register(app: typer.Typer) -> None:
 
 
 def register_schemas(ctx: typer.Context) -> None:
-    """Register the project's schemas under BACKWARD; give the subjects of change topics compatibility NONE."""
+    """Register the project's schemas under BACKWARD; give the subjects of change topics compatibility NONE.
+
+    Exit 3 when the newest version of a subject is somebody else's.
+    """
     from streams.kafka.subjects import register_all
 
-    _answer(context(ctx), register_all)
+    bad = _incompatible(_answer(context(ctx), register_all))
+    if bad:
+        raise NotReady(
+            f"Ours is registered, and the newest version is another one, not compatible with it: {', '.join(bad)}.",
+            "Find out who registered it, and delete that version, which makes ours the newest again: "
+            "DELETE <kafka.registry>/subjects/<subject>/versions/latest",
+        )
 
 
 def list_schemas(ctx: typer.Context) -> None:
@@ -44,13 +53,16 @@ def check(ctx: typer.Context) -> None:
     """Is every local schema compatible with the newest registered one? Exit 3 when not."""
     from streams.kafka.subjects import check_all
 
-    rows = _answer(context(ctx), check_all)
-    bad = [row["subject"] for row in rows if row["state"] == "incompatible"]
+    bad = _incompatible(_answer(context(ctx), check_all))
     if bad:
         raise NotReady(
             f"Not compatible with what is registered: {', '.join(bad)}.",
             "Give new fields a default and keep the old ones; --format json shows the registry's reasons.",
         )
+
+
+def _incompatible(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [row["subject"] for row in rows if row["state"] == "incompatible"]
 
 
 def _answer(call: Context, work: Callable[[Plan, Registry], list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -23,7 +23,10 @@ class CompatibilityNotSet(HoldtrueError):
 
 
 def register_all(plan: Plan, registry: Registry) -> list[Row]:
-    """Register our schemas under BACKWARD and set the change subjects to NONE; the same again changes nothing."""
+    """Register our schemas under BACKWARD and set the change subjects to NONE; the same again changes nothing.
+
+    `incompatible` (with `reasons`): ours is there, and somebody else's is the subject's newest version.
+    """
     rows = [_register(registry, own.subject, own.schema) for own in own_subjects(plan)]
     return rows + [_free(registry, subject) for subject in change_subjects(plan)]
 
@@ -35,8 +38,10 @@ def _register(registry: Registry, subject: Subject, name: str) -> Row:
     schema_id = registry.register(subject, schema(name)) if known is None else known
     if not before and not registry.set_compatibility(subject, OWN_COMPATIBILITY):
         raise _not_set(subject, OWN_COMPATIBILITY)
-    state = "registered" if known is None else "unchanged"
-    return _row(registry, subject, name, state) | {"id": schema_id}
+    row = _row(registry, subject, name, "registered" if known is None else "unchanged")
+    # A later version may be a later holdtrue's, which is compatible, or a stranger's: new versions are judged by it.
+    reasons = registry.check(subject, schema(name)) if row["id"] != schema_id else []
+    return row | {"state": "incompatible" if reasons else row["state"], "id": schema_id, "reasons": reasons}
 
 
 def _free(registry: Registry, subject: Subject) -> Row:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+import requests
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams.errors import NotReady
 from streams.kafka import schemas
 from streams.kafka.admin import TopicMismatch, Topics
 from streams.kafka.events import EventRefused, EventsNotWritten, EventWriter
@@ -85,6 +87,43 @@ def test_compatible_schema_becomes_the_next_version(site: Site) -> None:
         f["name"] for f in schema("dead-letter")["fields"]
     ]
     assert registry.lookup(subject, schema("dead-letter")) == old
+
+
+def test_a_later_version_of_ours_is_nothing_new_to_an_older_one(site: Site) -> None:
+    """The process of an older holdtrue is started again after a newer one has registered its schemas."""
+    registry = Registry(os.environ["HOLDTRUE_REGISTRY"])
+    subject = value_subject(site.plan.own_topic("repairs.results"))
+    later = schema("repair-result")
+    later["fields"].append({"name": "new", "type": "string", "doc": "A default.", "default": ""})
+    registry.register(subject, later)
+    result = site.run("schemas", "register")
+    assert result.exit_code == 0, result.exception
+    (row,) = [row for row in json.loads(result.stdout)["schemas"] if row["subject"] == subject]
+    assert (row["state"], row["versions"], row["reasons"]) == ("unchanged", 2, [])
+
+
+def test_a_newest_version_that_is_somebody_elses_is_told_by_register_as_by_check(site: Site) -> None:
+    """It came while the level was another one. What the answer advises brings ours back."""
+    registry = Registry(os.environ["HOLDTRUE_REGISTRY"])
+    subject = value_subject(site.plan.own_topic("signals"))
+    registry.set_compatibility(subject, "NONE")
+    foreign = {"type": "record", "name": "Stranger", "fields": [{"name": "their", "type": "long"}]}
+    registry.register(subject, foreign)
+    registry.set_compatibility(subject, "BACKWARD")
+    for verb in ("check", "register"):
+        result = site.run("schemas", verb)
+        assert isinstance(result.exception, NotReady), verb
+        assert subject in result.exception.what
+        (row,) = [row for row in json.loads(result.stdout)["schemas"] if row["state"] == "incompatible"]
+        assert row["subject"] == subject
+        assert row["reasons"]
+    assert "DELETE <kafka.registry>/subjects/<subject>/versions/latest" in result.exception.hint
+    requests.delete(
+        f"{os.environ['HOLDTRUE_REGISTRY']}/subjects/{subject}/versions/latest", timeout=10
+    ).raise_for_status()
+    for verb in ("check", "register"):
+        assert site.run("schemas", verb).exit_code == 0, verb
+    assert registry.latest(subject)[2] == schema("signal")  # type: ignore[index]
 
 
 def test_unknown_id_is_told_from_a_registry_that_is_down(stack: None) -> None:
