@@ -60,8 +60,8 @@ PROOF: tuple[Mutant, ...] = (
         "moved-suspected",
         "an entry that moved after the fence is suspected",
         "checks.compare",
-        "    if entry is not None and entry.token.record >= fenced:",
-        "    if False:",
+        "    if newer:\n",
+        "    if False:\n",
         killer="tests/unit/checks/test_compare.py::test_an_entry_that_moved_after_the_fence_is_undecided",
     ),
     mutant(
