@@ -8,17 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from streams.agents.decode import Decoded, decode_batch, schema_id
-from streams.agents.failures import Failures, Unwritable
+from streams.agents.decode import Decoded, decode_batch
+from streams.agents.failures import Failures
 from streams.agents.retry import until_available
 from streams.agents.table import BEFORE_THE_NEXT, SOT_READ_KEYS_MAX, Held, TableWork
-from streams.changes.keys import key_of
 from streams.changes.order import AT_THE_READ, Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.visibility import Looks
-from streams.kafka.registry import NotAvro, RegistryRefused, UnknownSchema
 from streams.metrics import CHANGES_APPLIED
 from streams.replicas.base import APPLIED, Outcome, Result, Write
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
@@ -64,7 +61,7 @@ class Applier:
         # 1. Decode; stop before the first record that holds the table, and when the ground that the entries stand on
         # has changed: a person must decide what becomes of them (design, Shape gate).
         self._check_mapping(state)
-        decoded = await decode_batch(self._table, records, swept, state.key_schema)
+        decoded = await decode_batch(self._table, records, swept, state.partition, state.key_schema)
         state.mapping, state.key_schema = self._table.digester.version, decoded.key_schema
         reached(Step.batch_decoded)
         # 2. Order: at most one write or question per key.
@@ -72,32 +69,10 @@ class Applier:
         # 3. Ask the SOT and write to the store until every key is settled.
         await self._write_all(work)
         # 4. What could not be written becomes a record somebody will see.
-        unwritable = await self._named(decoded.unwritable)
-        await self._failures.publish(unwritable, work.refused, decoded.keyed, records, state.partition)
+        await self._failures.publish(decoded.unwritable, work.refused, decoded.keyed, records, state.partition)
         # 5. Changelog, then local state: entries, buckets, input offset in one write (Ordering 9).
         await self._record(state, work, decoded.last_offset)
         return decoded
-
-    async def _named(self, letters: Sequence[Unwritable]) -> list[Unwritable]:
-        """With their keys, where those can be read: the rows they are about can then be checked and repaired."""
-        schemas: dict[int, Any] = {}
-        named = []
-        for letter in letters:
-            framed = letter.raw.key or b""
-            known = schema_id(framed)
-            if known is not None and known not in schemas:
-                schemas[known] = await self._key_schema(known)
-            schema = schemas.get(known) if known is not None else None
-            named.append(letter if schema is None else letter._replace(key=key_of(framed, schema, self._table.shape)))
-        return named
-
-    async def _key_schema(self, known: int) -> Any:
-        """None where the registry gives none: a key that nobody can read names no row."""
-        table = self._table
-        try:
-            return await until_available("registry", lambda: table.threads.run(table.schemas.schema, known))
-        except (UnknownSchema, NotAvro, RegistryRefused):
-            return None
 
     async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         """Look these keys up in the SOT, and remove from the replica those that it does not have (a TRUNCATE)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from streams.agents.failures import Unwritable
@@ -15,12 +14,21 @@ from streams.changes.envelope import WIRE_HEADER_BYTES, Undecodable
 from streams.changes.record import Record
 from streams.changes.values import UnknownType
 from streams.drift.letter import UNDECODABLE
-from streams.kafka.registry import NotAvro
+from streams.kafka.placing import partitions_of
 from streams.transport.batches import KafkaRecord
 
 # How many records are decoded before other tasks get a turn: about 10 ms.
 DECODE_TURN = 2_000
 MAGIC = 0
+FOREIGN = "Find out who writes to the topic beside the connector; validate the table, and repair what that finds."
+KEY_UNREADABLE = f"The record's key is not Avro in the Confluent wire format, or not a key of this table. {FOREIGN}"
+KEY_OF_ANOTHER_ROW = f"The record's key is not that of the row in its value. {FOREIGN}"
+MAY_BE_A_STRANGERS = (
+    "Or it is somebody else's record: then have Kafka delete it (docs/operations.md, A record that is somebody else's)."
+)
+ELSEWHERE = (
+    f"The record is not in the partition of its key, so that its row is another owner's, who has its order. {FOREIGN}"
+)
 WITHOUT_KEY = (
     "The record has no key, so that it is not in its row's partition: was the table renamed or dropped before the "
     "connector had read it? Validate the table, and repair what that finds."
@@ -38,6 +46,7 @@ class Decoded:
     """
 
     last_offset: int
+    partition: int = 0
     key_schema: int = -1
     keyed: dict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed_ms: list[int] = field(default_factory=list)
@@ -50,13 +59,15 @@ class Decoded:
         self.last_offset = offset - 1
 
 
-async def decode_batch(table: TableWork, records: Sequence[KafkaRecord], swept: int, key_schema: int = -1) -> Decoded:
-    """What the records say, up to the first one that holds the table, or a TRUNCATE.
+async def decode_batch(
+    table: TableWork, records: Sequence[KafkaRecord], swept: int, partition: int, key_schema: int = -1
+) -> Decoded:
+    """What the records of this partition say, up to the first one that holds the table, or a TRUNCATE.
 
     swept: up to where sweeps of TRUNCATEs are ordered; those say nothing more.
     key_schema: what the keys of this partition were under before.
     """
-    decoded = Decoded(records[-1].offset)
+    decoded = Decoded(records[-1].offset, partition)
     decoders, unread = await _decoders(table, records)
     records = _before(unread, records)
     decoded.key_schema, odd = await _key_schema(table, records, key_schema)
@@ -91,7 +102,8 @@ async def _decoders(table: TableWork, records: Sequence[KafkaRecord]) -> tuple[D
         except Held as held:
             return decoders, held
         except (UnknownType, Undecodable) as error:
-            return decoders, Held(offset, str(error))
+            # Never a dead letter: of a column that is gone, every record to come would be one.
+            return decoders, Held(offset, f"{error} {MAY_BE_A_STRANGERS}")
         decoders[header] = table.decoders[found]
     return decoders, None
 
@@ -103,14 +115,11 @@ async def _key_schema(table: TableWork, records: Sequence[KafkaRecord], known: i
     """
     first = {record.key[:WIRE_HEADER_BYTES]: record.offset for record in reversed(records) if record.key}
     for _, found, offset in _framed(first):
-        if found == known:
-            continue
         try:
-            with suppress(NotAvro):
-                await table.schema(found, offset)
+            await table.load_key_reader(found, offset)
         except Held as held:
             return known, held
-        if known != -1:
+        if known not in (found, -1):
             return known, Held(
                 offset,
                 f"keys arrive under schema id {found} instead of {known}, which moves them to other partitions; "
@@ -136,9 +145,12 @@ def _decode_turn(
 ) -> None:
     """Take records in, up to the one that ends the batch."""
     keyed, committed_ms = decoded.keyed, decoded.committed_ms
-    for raw, together in zip(records, _said_together(records, decoders), strict=True):
+    named = _named_here(table, records, decoded)
+    for raw, here, together in zip(records, named, _said_together(records, decoders), strict=True):
         said = together or _said_alone(table, raw, decoders, decoded)
-        if isinstance(said, Keyed):
+        if isinstance(said, Keyed) and said.key != here:
+            _put_aside(table, raw, _why_not_here(table, raw, said.key, decoded), decoded, said.key)
+        elif isinstance(said, Keyed):
             key, record, moment = said
             keyed[key].append(record)
             committed_ms.append(moment)
@@ -155,7 +167,7 @@ def _said_together(records: Sequence[KafkaRecord], decoders: Decoders) -> list[S
     """What each record says, where that is found out faster for many at once; None for the others."""
     places: dict[bytes, list[int]] = defaultdict(list)
     for place, record in enumerate(records):
-        if record.value is not None and record.key is not None:
+        if record.value is not None:
             places[record.value[:WIRE_HEADER_BYTES]].append(place)
     together: list[Said | None] = [None] * len(records)
     for header, those in places.items():
@@ -167,6 +179,38 @@ def _said_together(records: Sequence[KafkaRecord], decoders: Decoders) -> list[S
     return together
 
 
+def _named_here(table: TableWork, records: Sequence[KafkaRecord], decoded: Decoded) -> list[bytes | None]:
+    """The row that each record's key names; None where that is none of this partition.
+
+    Who applied a record elsewhere would write beside its row's owner, outside of its order and its lock.
+    """
+    framed = [record.key or b"" for record in records]
+    reader = table.key_readers.get(decoded.key_schema)
+    if reader is None:
+        return [None] * len(records)
+    named = reader.read_many(framed)
+    if table.partitions == 1:
+        return named
+    places = partitions_of(framed, table.partitions)
+    return [key if place == decoded.partition else None for key, place in zip(named, places, strict=True)]
+
+
+def _why_not_here(table: TableWork, raw: KafkaRecord, key: bytes, decoded: Decoded) -> str:
+    """Why a record that says something of `key` is not applied."""
+    if raw.key is None:
+        return WITHOUT_KEY
+    named = _named(table, raw, decoded)
+    if named is None:
+        return KEY_UNREADABLE
+    return ELSEWHERE if named == key else KEY_OF_ANOTHER_ROW
+
+
+def _named(table: TableWork, raw: KafkaRecord, decoded: Decoded) -> bytes | None:
+    """The row that a record's key names, in whichever partition; None where it cannot be read."""
+    reader = table.key_readers.get(decoded.key_schema)
+    return None if reader is None or raw.key is None else reader.read(raw.key)
+
+
 def _said_alone(table: TableWork, raw: KafkaRecord, decoders: Decoders, decoded: Decoded) -> Said | None:
     """What one record says; None for nothing."""
     value = raw.value
@@ -176,18 +220,14 @@ def _said_alone(table: TableWork, raw: KafkaRecord, decoders: Decoders, decoded:
         decoder = decoders.get(value[:WIRE_HEADER_BYTES])
         if decoder is None:
             raise Undecodable("The record is not Avro in the Confluent wire format, or not Debezium's envelope.")
-        said = decoder.decode(raw.offset, value)
+        return decoder.decode(raw.offset, value)
     except Undecodable as error:
-        _put_aside(table, raw, str(error), decoded)
+        _put_aside(table, raw, str(error), decoded, _named(table, raw, decoded))
         return None
-    if raw.key is None and isinstance(said, Keyed):
-        # Its row's owner is another one, as a rule: who applied it here would write beside that one.
-        _put_aside(table, raw, WITHOUT_KEY, decoded, said.key)
-        return None
-    return said
 
 
-def _put_aside(table: TableWork, raw: KafkaRecord, why: str, decoded: Decoded, key: bytes | None = None) -> None:
+def _put_aside(table: TableWork, raw: KafkaRecord, why: str, decoded: Decoded, key: bytes | None) -> None:
+    """key: of the row that it is about, so that this can be checked and repaired; None where nothing names it."""
     if table.mapping.on_failure == "hold":
         decoded.held = Held(raw.offset, why)
     else:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from streams.agents.retry import until_available
 from streams.changes.decode import Decoder, OtherForm
 from streams.changes.envelope import NotAnEnvelope
+from streams.changes.keys import KeyReader
 from streams.changes.visibility import Looks, Snapshot
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.partitions import Partitioner
@@ -124,6 +125,8 @@ class TableWork:
     # Which partition a key is in; asks the registry when it is called.
     partitioner: Callable[[], Partitioner]
     decoders: dict[int, Decoder | None] = field(default_factory=dict)
+    # By the schema that keys are under.
+    key_readers: dict[int, KeyReader] = field(default_factory=dict)
     held: Held | None = None
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
@@ -165,6 +168,15 @@ class TableWork:
             if not await until_available("sot", lambda: self.threads.run(self.sot.fits)):
                 raise
         return Decoder(schema, self.shape, older=True)
+
+    async def load_key_reader(self, schema_id: int, offset: int) -> None:
+        """Have a reader of keys under this id. Raises Held as `load_decoders` does."""
+        if schema_id not in self.key_readers:
+            try:
+                schema = await self.schema(schema_id, offset)
+            except NotAvro:
+                schema = None
+            self.key_readers[schema_id] = KeyReader(schema_id, schema, self.shape)
 
     async def schema(self, schema_id: int, offset: int) -> Any:
         """The schema with this id, which the record at `offset` names.

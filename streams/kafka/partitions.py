@@ -55,10 +55,15 @@ class KeyPartitioner:
 
     def partition(self, key: bytes) -> int:
         """The partition of a key, given in canonical bytes."""
+        place: int = of_hash(murmur2(self.framed(key)), self._partitions)
+        return place
+
+    def framed(self, key: bytes) -> bytes:
+        """The bytes that its records have as their key."""
         texts = decode(key)
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._schema, {name: of(texts[place]) for name, place, of in self._fields})
-        return (murmur2(frame(self._schema_id, out.getvalue())) & 0x7FFFFFFF) % self._partitions
+        return frame(self._schema_id, out.getvalue())
 
 
 def partitioner_of(
@@ -92,6 +97,11 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "boolean": lambda text: text == "t",
     "bytes": lambda text: bytes.fromhex(text[2:]),
 }
+
+
+def of_hash(hashed: Any, partitions: int) -> Any:
+    """The partition of a hash, or those of an array of hashes."""
+    return (hashed & 0x7FFFFFFF) % partitions
 
 
 def murmur2(data: bytes) -> int:

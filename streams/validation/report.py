@@ -55,6 +55,8 @@ class Report:
     drift_before: Sequence[int] = ()
     # By how many rows the sides differ of which no key is known, or none that a row of the table can have.
     count_differs: int = 0
+    # Entries that were found in a partition that is not their key's.
+    astray: int = 0
 
     @property
     def drift_found(self) -> int:

@@ -23,6 +23,10 @@ REQUEST_BYTES = 4 * 1024 * 1024
 # As many as a repair plan takes: a store that lost everything is filled again by runs and repairs in turn.
 SUSPECTS_MAX = 100_000
 ROUNDS_MAX = 3
+ASTRAY = (
+    "a partition that is not theirs, whose owner may write them beside their own: give the replica another name in the "
+    "plan, under which it begins anew (docs/operations.md, A record that is somebody else's)"
+)
 # What the answers to a look count.
 COUNTED = ("verified", "absent", "skipped")
 
@@ -274,11 +278,20 @@ class Rounds:
         for name in counted:  # an owner of an older version does not know all of them
             setattr(self._report, name, getattr(self._report, name) + answer.get(name, 0))
         for key in answer["undecided"]:
-            if found.has_room(key):
+            if self._is_of(answer, key) and found.has_room(key):
                 found.undecided.add(key)
         for item in answer["suspected"]:
-            if found.has_room(item["key"]):
+            if self._is_of(answer, item["key"]) and found.has_room(item["key"]):
                 found.suspected[item["key"]] = _drifted(item)
+
+    def _is_of(self, answer: dict[str, Any], key: bytes) -> bool:
+        """Whether it is the key's own owner who answers; the entry of another one says nothing of the row."""
+        here: int = answer["partition"]
+        if self._target.partitioner.partition(key) == here:
+            return True
+        self._report.astray += 1
+        self._report.reason = f"{self._report.astray} keys are in the version table of {ASTRAY}"
+        return False
 
 
 def portions(keys: Iterable[bytes], most: int) -> Iterator[list[bytes]]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
-from zlib import crc32
 
 from streams.changes.decode import Keyed, Said, TableLevel
 from streams.changes.envelope import Undecodable
 from streams.changes.record import Op, Record
+from streams.kafka.partitions import KeyPartitioner
 from streams.versions.entry import NO_TOKEN, Entry, Token
 from streams.versions.state import ENTRY, ChangelogRecord
 
 # Confluent wire format: magic byte and schema id. Keys and values have schemas of their own.
-KEY_SCHEMA, VALUE_SCHEMA, UNKNOWN_SCHEMA = b"\0\0\0\0\1", b"\0\0\0\0\2", b"\1\0\0\0\0"
+KEY_SCHEMA_ID = 1
+KEY_SCHEMA = {"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"}]}
+VALUE_SCHEMA, UNKNOWN_SCHEMA = b"\0\0\0\0\2", b"\1\0\0\0\0"
 
 
 @dataclass(slots=True)
 class Message:
-    """A record as the consumer hands it over. Values are numbers of prepared records: decoding is not simulated."""
+    """A record as the consumer hands it over. Values are numbers of prepared records: those are not decoded."""
 
     offset: int
     timestamp: int
@@ -40,9 +43,22 @@ class Payload(NamedTuple):
     partial: bool = False
 
 
+@cache
 def partition_of(key: bytes, partitions: int) -> int:
     """Where the records of a key go."""
-    return crc32(key) % partitions
+    return partitioner(partitions).partition(key)
+
+
+@cache
+def partitioner(partitions: int) -> KeyPartitioner:
+    """The workers' own."""
+    return KeyPartitioner(KEY_SCHEMA_ID, KEY_SCHEMA, ["id"], partitions)
+
+
+@cache
+def framed(key: bytes) -> bytes:
+    """A key as its records have it."""
+    return partitioner(1).framed(key)
 
 
 class Partition:
@@ -115,9 +131,9 @@ class Topic:
         partition = partition_of(said.key, len(self.partitions))
         header = UNKNOWN_SCHEMA if undecodable else VALUE_SCHEMA
         value = header + (len(self._said) - 1).to_bytes(4, "big")
-        offset = self.partitions[partition].append(KEY_SCHEMA + said.key, value, int(now * 1000))
+        offset = self.partitions[partition].append(framed(said.key), value, int(now * 1000))
         if said.op is Op.delete:
-            self.partitions[partition].append(KEY_SCHEMA + said.key, None, int(now * 1000))
+            self.partitions[partition].append(framed(said.key), None, int(now * 1000))
         return partition, offset
 
     def truncate(self, partition: int, now: float, txid: int) -> int:

@@ -28,13 +28,13 @@ from streams.agents.table import Budget, TableWork
 from streams.agents.worker import ReplicaWorker
 from streams.changes.visibility import Snapshot
 from streams.errors import NotReady, StoreUnavailable
-from streams.kafka.registry import NotAvro, UnknownSchema
+from streams.kafka.registry import UnknownSchema
 from streams.sot.reader import SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
 from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
-from tests.simulation.log import KEY_SCHEMA, Partition, partition_of
+from tests.simulation.log import KEY_SCHEMA, KEY_SCHEMA_ID, Partition, partitioner
 from tests.simulation.sot import key_bytes
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Process:
         self.work = TableWork(
             REPLICA, TABLE, SimpleNamespace(on_failure="dead-letter", lag_max=None), world.shape, world.digester,  # type: ignore[arg-type]
             world.store, _SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
-            self.versions, threads, Budget(2_000), Budget(2_000), lambda: _Partitioner(world.settings.partitions),  # type: ignore[arg-type]
+            self.versions, threads, Budget(2_000), Budget(2_000), lambda: partitioner(world.settings.partitions),  # type: ignore[arg-type]
             decoders={2: world.topic},  # type: ignore[dict-item]
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
@@ -416,16 +416,6 @@ class _Fence:
         return ""
 
 
-class _Partitioner:
-    """Where a key's records are."""
-
-    def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
-
-    def partition(self, key: bytes) -> int:
-        return partition_of(key, self._partitions)
-
-
 class _Versions:
     """The version table's side of Faust: states on this worker's disk, and the changelog."""
 
@@ -477,9 +467,9 @@ class _Requests:
 
 
 def _schema(schema_id: int) -> Any:
-    """Keys are prepared as values are: what theirs is named after is there, and nothing to decode them by."""
-    if schema_id == int.from_bytes(KEY_SCHEMA[1:], "big"):
-        raise NotAvro(f"{schema_id} is no Avro.")
+    """Values are prepared: there is nothing to decode them by."""
+    if schema_id == KEY_SCHEMA_ID:
+        return KEY_SCHEMA
     raise UnknownSchema(f"The registry does not know {schema_id}.")
 
 

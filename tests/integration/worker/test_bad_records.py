@@ -8,9 +8,11 @@ import shutil
 import psycopg
 import pytest
 import requests
+from confluent_kafka import Message
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
+from tests.support.topic import Decoder
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
@@ -94,6 +96,34 @@ def test_a_text_that_postgres_cannot_hold_is_dead_lettered(town: Bank) -> None:
     assert "U+0000" in letter["error"]
     town.wait_caught_up("reports")
     assert town.difference("reports") == {}
+
+
+def test_a_change_that_does_not_belong_where_it_lies_is_dead_lettered(town: Bank) -> None:
+    """Under another row's key, under one that is not Avro, in another partition: nobody applies it there."""
+    town.wait_caught_up("reports")
+    sent = sent_of_things(town)
+    here, other, garbled, moved = [row for row, each in sent.items() if each.partition() == 0][:4]
+    there = next(row for row, each in sent.items() if each.partition() == 1)
+    for row, key, partition, why in (
+        (other, sent[here].key(), 0, "not that of the row"),
+        (garbled, b"garbagekey", 0, "not Avro"),
+        (moved, sent[moved].key(), 1, "not in the partition of its key"),
+        (there, sent[here].key(), 0, "not that of the row"),
+    ):
+        town.produce(town.topic(THING), sent[row].value(), key=key, partition=partition)
+        drift = town.wait_event("drift", key={"id": str(row)}, kind="unapplied", replica="reports")
+        assert why in drift["reason"]
+        letter = town.wait_event("dlq", drift=drift["id"])
+        assert (letter["key"], letter["value"], letter["partition"]) == (key, sent[row].value(), partition)
+    (result,) = town.validate("--replica", "reports", "--table", THING)
+    assert (result["outcome"], result["verified"]) == ("correct", result["sot_rows"])
+
+
+def sent_of_things(bank: Bank) -> dict[int, Message]:
+    """What the connector sent last of each row, whatever else lies there."""
+    decoded = Decoder(bank.env["HOLDTRUE_REGISTRY"]).decoded
+    whole = [each for each in bank.records(THING) if len(each.value() or b"") > 50 and len(each.key() or b"") > 5]
+    return {decoded(each.key())["id"]: each for each in whole}
 
 
 def test_tombstone_messages_without_a_key_are_nothing(town: Bank) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.simulation.mutants import BREAKS, FOUND, LOOKS, MARKS, ORDER, SEEDS, Mutant, mutant
 
+BELONGS = "tests/unit/agents/test_decode.py::test_a_change_is_not_applied_where_it_does_not_belong"
+
 ORDERING: tuple[Mutant, ...] = (
     mutant(
         "lsn-alone",
@@ -267,5 +269,21 @@ ORDERING: tuple[Mutant, ...] = (
         "    run.unproven = unproven_with(run.unproven if here or run.position is None else (), record.txid)\n",
         "",
         killer=ORDER + "rule_3_every_other_change_is_seen_and_unproven",
+    ),
+    mutant(
+        "key-unread",
+        "a record is applied whatever row its key names",
+        "agents.decode",
+        "        if isinstance(said, Keyed) and said.key != here:\n",
+        "        if isinstance(said, Keyed) and raw.key is None:\n",
+        killer=BELONGS,
+    ),
+    mutant(
+        "place-unread",
+        "a record is applied in whichever partition it lies",
+        "agents.decode",
+        "    if table.partitions == 1:\n",
+        "    if True:\n",
+        killer=BELONGS,
     ),
 )

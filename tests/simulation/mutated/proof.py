@@ -131,7 +131,7 @@ PROOF: tuple[Mutant, ...] = (
         "validation.rounds",
         "        self._sweep(found)\n",
         "",
-        killer=SEEDS.format(0),
+        killer=SEEDS.format(100),
     ),
     mutant(
         "swept-by-its-entry",

@@ -79,14 +79,14 @@ class _Owner:
         }  # fmt: skip
 
 
-def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1) -> Report:
+def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1, of: Any = lambda key: 0) -> Report:
     monkeypatch.setattr(rounds, "SUSPECTS_MAX", 3)
     monkeypatch.setattr(rounds, "AGAIN_KEYS", 2)
     target: Any = SimpleNamespace(
         replica="reports", table="public.t", partitions=partitions, exchange=owner, on_silence=lambda: None,
         silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE,
         digester=Digester(SHAPE.mapping_version),
-        fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=lambda key: 0),
+        fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=of),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
     report = Report("run", "reports", "public.t", Depth.checksums, sot_rows=len(KEYS))
@@ -109,6 +109,15 @@ def test_of_a_table_that_differs_everywhere_every_key_is_counted(monkeypatch: py
     assert (report.drift_found, report.failed, report.outcome) == (3, 2, "drifted")
     assert _covered(report) == len(KEYS)
     assert "2 keys differ or moved beyond" in report.reason
+
+
+def test_an_entry_in_a_partition_that_is_not_its_keys_is_named_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is verified by its own owner, once; the other one knows of it from a record that lay there."""
+    owner = _Owner(still=False)
+    report = _run(owner, monkeypatch, of=lambda key: 0 if key in KEYS[:2] else 1)
+    assert (owner.looked_at, report.verified, report.drift) == ({*KEYS[:2]}, 2, [])
+    assert report.outcome == "incomplete"
+    assert report.reason.startswith("3 keys are in the version table of a partition that is not theirs")
 
 
 def test_owners_without_open_keys_are_asked_in_every_look_too(monkeypatch: pytest.MonkeyPatch) -> None:
