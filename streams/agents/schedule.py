@@ -55,5 +55,6 @@ class Schedule:
             if process.returncode is None:  # control is asked to end
                 with suppress(ProcessLookupError):
                     process.terminate()
+                await process.wait()
         if process.returncode not in (EXIT_CORRECT, EXIT_NOT_VALIDATED):
             log.error("the scheduled run of %s in %s failed: %s", run.table, run.replica, said.decode().strip()[-500:])
