@@ -218,6 +218,17 @@ async def test_a_worker_that_has_lag_and_does_not_move_is_not_live(town: Town, m
     await town.worker.stop()
 
 
+async def test_keys_that_are_not_settled_are_counted(town: Town) -> None:
+    """Of each table, and none when all are."""
+    work = town.worker.owner(CHANGES).work
+    for left in ({b"1": b"t", b"2": b"t"}, {}):
+        town.state.suspected = left
+        town.worker.measure()
+        labels = dict(zip(("table", "replica"), work.labels, strict=True))
+        assert REGISTRY.get_sample_value("holdtrue_suspicions", labels) == len(left)
+    await town.worker.stop()
+
+
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("error", [Refused, Unwelcome])
 def test_only_a_table_that_was_kept_before_is_held_and_only_alone(town: Town, kept: bool, error: type[Refused]) -> None:
