@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from faust.types import TP
+
 from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
@@ -76,6 +78,11 @@ class Fix(NamedTuple):
 class Repairs(Requests):
     """Carries out repair requests."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Of each partition the keys whose suspicion has been told, and is not settled yet.
+        self._told: dict[TP, set[bytes]] = {}
+
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys; each gets its own result."""
         reached(Step.repair_received)
@@ -117,13 +124,18 @@ class Repairs(Requests):
     async def _settle_suspicions(self, owner: Owner) -> None:
         # All that are there now, once: those that cannot be settled keep nobody else waiting.
         suspected = list(owner.state.suspected)
-        for start in range(0, len(suspected), SUSPICIONS_AT_ONCE):
-            keys = suspected[start : start + SUSPICIONS_AT_ONCE]
+        told = self._told[owner.tp] = self._told.get(owner.tp, set()) & set(suspected)
+        at_once = min(SUSPICIONS_AT_ONCE, owner.work.budget.of(1.0))
+        for start in range(0, len(suspected), at_once):
+            keys = suspected[start : start + at_once]
             fence = await self._fence(owner, keys)
-            await self._announce(owner, keys, "suspected")
+            await self._announce(owner, [key for key in keys if key not in told], "suspected")
+            told.update(keys)
             done = await self._repair(owner, keys, fence)
             self._count(owner, done)
-            await self._announce(owner, [key for key in keys if done[key].outcome == REPAIRED], "resolved")
+            settled = [key for key in keys if done[key].outcome == REPAIRED]
+            await self._announce(owner, settled, "resolved")
+            told.difference_update(settled)
 
     def _count(self, owner: Owner, done: Mapping[bytes, Done]) -> None:
         for outcome, count in Counter(each.outcome.partition(":")[0] for each in done.values()).items():
@@ -184,6 +196,8 @@ class Repairs(Requests):
                 except NotReady as error:
                     log.warning("%s", error)
                     break
+            # Not under the lock: changes go on being applied while this waits.
+            await owner.work.budget.take(len(left))
             async with owner.lock:
                 done |= await self._try(owner, left, fence, asked)
             left = [key for key in left if key not in done]
@@ -205,7 +219,7 @@ class Repairs(Requests):
                 asked[key] = Asked(entry, Looks())
         # The store first, then the SOT: what is written above its tokens was read after they were there.
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
-        read = await work.read_sot(keys, "repair")
+        read = await work.read_sot(keys, "repair", paid=True)
         stored = {key: _token(held.get(key)) for key in keys}
         fixes = [
             _fix(owner, key, entry, stored[key], read.rows.get(key), fence)

@@ -96,12 +96,20 @@ class Budget:
         self._free_at = 0.0
 
     async def take(self, units: int) -> None:
-        """Wait until `units` more are within the budget."""
+        """Wait until `units` more are within the budget. Who is cancelled meanwhile has taken nothing."""
         now = time.monotonic()
-        start = max(now, self._free_at)
-        self._free_at = start + units / self._per_second
+        start, seconds = max(now, self._free_at), units / self._per_second
+        self._free_at = start + seconds
         if start > now:
-            await asyncio.sleep(start - now)
+            try:
+                await asyncio.sleep(start - now)
+            except asyncio.CancelledError:
+                self._free_at -= seconds
+                raise
+
+    def of(self, seconds: float) -> int:
+        """How many units are within the budget in so many seconds; at least one."""
+        return max(1, int(self._per_second * seconds))
 
 
 @dataclass
@@ -198,9 +206,13 @@ class TableWork:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
 
-    async def read_sot(self, keys: Sequence[bytes], reason: str) -> SotRead:
-        """The keys' rows in the SOT, in one snapshot, within the budget. Tried again while the SOT is away."""
-        await self.budget.take(len(keys))
+    async def read_sot(self, keys: Sequence[bytes], reason: str, *, paid: bool = False) -> SotRead:
+        """The keys' rows in the SOT, in one snapshot. Tried again while the SOT is away.
+
+        paid: they are taken from the budget already, by who could not wait for it here.
+        """
+        if not paid:
+            await self.budget.take(len(keys))
         SOT_READS.labels(*self.labels, reason).inc(len(keys))
         async with self._sot_lock:
             read = await until_available("sot", lambda: self.threads.run(self.sot.read, keys))

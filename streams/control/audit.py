@@ -137,10 +137,14 @@ class Walk:
         elif entry.previous != self._previous:
             sentence = f"entry {entry.sequence} does not follow from entry {self.last}: one of them was replaced"
             yield Flaw(Wrong.changed, self._where, entry.sequence, sentence)
-        if hash_of(entry) != entry.hash:
-            sentence = f"entry {entry.sequence} is not what was written"
-            yield Flaw(Wrong.changed, self._where, entry.sequence, sentence)
+        yield from _changed(entry, self._where)
         self.last, self._previous = entry.sequence, entry.hash
+
+
+def _changed(entry: Entry, where: str) -> list[Flaw]:
+    if hash_of(entry) == entry.hash:
+        return []
+    return [Flaw(Wrong.changed, where, entry.sequence, f"entry {entry.sequence} is not what was written")]
 
 
 def _gap(where: str, first: int, last: int) -> Flaw:
@@ -176,11 +180,12 @@ class TopicWalk:
     def take(self, entry: Entry) -> Found:
         """The topic's next entry."""
         if (known := self._recent.get(entry.sequence)) is not None:
-            return Found(False, [] if known == entry.hash else [_otherwise(entry)])
+            return Found(False, [*_changed(entry, "topic"), *([] if known == entry.hash else [_otherwise(entry)])])
         stored = self._stored.hash_of(entry.sequence)
         differs = [_differs(entry)] if stored not in (None, entry.hash) else []
-        if entry.sequence <= self.last and not any(entry.sequence in gap for gap in self._gaps):
-            return Found(False, differs)
+        repeated = 0 < entry.sequence <= self.last
+        if repeated and not any(entry.sequence in gap for gap in self._gaps):
+            return Found(False, [*_changed(entry, "topic"), *differs])
         if entry.sequence > self.last + 1:
             self._gaps.append(range(self.last + 1, entry.sequence))
         self._remember(entry)

@@ -11,7 +11,7 @@ from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
-from streams.drift.lifecycle import ENDED, Seen, State, Step, Verdict, follow
+from streams.drift.lifecycle import Seen, State, Step, Verdict, follow
 
 # Steps an auditor asks for. Suspicions and sightings again are in the history only.
 _AUDITED: Final = frozenset({State.open, State.repairing, State.resolved, State.superseded, State.accepted})
@@ -20,11 +20,14 @@ _AUDITED: Final = frozenset({State.open, State.repairing, State.resolved, State.
 def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
     """Apply events of one partition in order; the facts for the audit trail."""
     states = _states(connection, [event.record["id"] for event in events])
+    told = _told(connection, [event.record["id"] for event in events if event.record["ends_before"] is not None])
     rows, history, facts = [], [], []
     for event in events:
         drift = event.record["id"]
         before = states.get(drift)
-        step = Step(before, Verdict.refused) if _outdated(event, before) else follow(before, _seen(event.record))
+        outdated = _is_outdated(event, told.get(drift, -1))
+        step = Step(before, Verdict.refused) if outdated else follow(before, _seen(event.record))
+        told[drift] = event.offset
         history.append(_history(event, before, step))
         facts.extend(_facts(event, before, step))
         if step.verdict is not Verdict.refused and step.seen is not None:
@@ -36,11 +39,19 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
     return facts
 
 
-def _outdated(event: Event, before: Seen | None) -> bool:
-    """A run ends drift by when control had seen it last; control may have been behind."""
-    record = event.record
-    ends = record["state"] in ENDED and record["run"] is not None and record["repair"] is None
-    return ends and before is not None and record["last_seen"] < before.last
+def _is_outdated(event: Event, told: int) -> bool:
+    """Whether a run ends drift that was told of since it began; control was behind when the run asked what is open.
+
+    told: offset of the last event of this drift, -1 where there is none.
+    """
+    before = event.record["ends_before"]
+    return before is not None and told >= before
+
+
+def _told(connection: Connection, ids: list[str]) -> dict[str, int]:
+    """The offset of the last event of each of these."""
+    found = connection.execute(query("drift_told"), {"ids": ids}).fetchall() if ids else []
+    return {row["id"]: row["offset"] for row in found}
 
 
 def _states(connection: Connection, ids: list[str]) -> dict[str, Seen]:
@@ -81,7 +92,7 @@ def _facts(event: Event, before: Seen | None, step: Step) -> list[Fact]:
     record = event.record
     state = State(record["state"])
     refused = step.verdict is Verdict.refused
-    if not refused and (step.verdict is Verdict.repeated or state not in _AUDITED):
+    if state is State.suspected or (not refused and (step.verdict is Verdict.repeated or state not in _AUDITED)):
         return []
     names = ("replica", "table", "kind", "cause", "run", "repair")
     detail = {name: record[name] for name in names if record[name] is not None}

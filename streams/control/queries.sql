@@ -42,6 +42,9 @@ ON CONFLICT DO NOTHING
 -- name: drift_states
 SELECT id, state, first_seen, last_seen, times_seen, lives FROM holdtrue.drift WHERE id = ANY(%(ids)s)
 
+-- name: drift_told
+SELECT id, max("offset") AS "offset" FROM holdtrue.drift_events WHERE id = ANY(%(ids)s) GROUP BY id
+
 -- name: put_drift
 INSERT INTO holdtrue.drift (
     id, replica, table_name, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, lives,

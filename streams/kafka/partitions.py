@@ -44,13 +44,20 @@ class NotSent:
 
 
 class KeyPartitioner:
-    """Canonical key → partition, for one change topic and its key schema."""
+    """Canonical key → partition, for one change topic and its key schema. Raises KeyNotMapped where that is another."""
 
     def __init__(self, schema_id: int, schema: Mapping[str, Any], key_columns: Sequence[str], partitions: int) -> None:
         self._schema_id = schema_id
         self._schema = fastavro.parse_schema(dict(schema))
         self._partitions = partitions
         types = {field["name"]: field["type"] for field in schema["fields"]}
+        if {*types} != {*key_columns}:
+            raise KeyNotMapped(
+                f"The newest schema of the table's keys (id {schema_id}) has the columns {', '.join(types) or 'none'}, "
+                f"and the key in the plan {', '.join(key_columns)}.",
+                "Was the key changed at the source, and back? Then delete that version of the subject that ends in "
+                "-key from the registry. Otherwise the table has another key now: docs/operations.md, Table held.",
+            )
         self._fields = [(name, list(key_columns).index(name), _from_text(name, types[name])) for name in types]
 
     def partition(self, key: bytes) -> int:
@@ -80,7 +87,8 @@ def partitioner_of(
 def _from_text(column: str, avro_type: Any) -> Callable[[Any], Any]:
     plain = avro_type["type"] if isinstance(avro_type, dict) else avro_type
     named = avro_type.get("connect.name", "") if isinstance(avro_type, dict) else ""
-    found = _PARSERS.get(plain) if not named or named in _TEXTS else None
+    # A union, of a key that may be NULL, is no name.
+    found = _PARSERS.get(plain) if isinstance(plain, str) and (not named or named in _TEXTS) else None
     if found is None:
         raise KeyNotMapped(
             f"The key column {column} arrives as {named or plain}; checks by key of that type are not built yet.",

@@ -36,7 +36,7 @@ def _publish_ended(opener: Opener, pair: Pair, report: Report) -> None:
     still = {drifted.key for drifted in report.drift}
     for row in _known_open(opener, pair):
         if _is_ended(row, report, still):
-            send_event(opener, "drift", _end(opener, pair, row, report.run))
+            send_event(opener, "drift", _end(opener, pair, row, report))
 
 
 def _is_ended(row: dict[str, Any], report: Report, still: set[bytes]) -> bool:
@@ -47,11 +47,12 @@ def _is_ended(row: dict[str, Any], report: Report, still: set[bytes]) -> bool:
     return bytes(row["key_bytes"]) not in still if row["key_bytes"] is not None else report.outcome == "correct"
 
 
-def _end(opener: Opener, pair: Pair, row: dict[str, Any], run: str) -> dict[str, Any]:
-    """The event that ends a known drift. It carries when control had seen it last: what came since is not ended."""
+def _end(opener: Opener, pair: Pair, row: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The event that ends a known drift."""
     state = "resolved" if row["state"] == "repaired" else "superseded"
     known = {name: row[name] for name in ("id", "kind", "cause", "first_seen", "last_seen")}
-    about = {"replica": pair.replica, "table": pair.table, "state": state, "run": run, "at": datetime.now(UTC)}
+    about = {"replica": pair.replica, "table": pair.table, "state": state, "at": datetime.now(UTC)}
+    about |= {"run": report.run, "ends_before": report.drift_before[row["partition"]]}
     if row["key_bytes"] is None:
         return about | known
     drifted = Drifted(bytes(row["key_bytes"]), row["kind"], cause=row["cause"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,6 +90,17 @@ async def test_a_scheduled_run_ends_when_control_is_asked_to(said: Path, monkeyp
         assert await asyncio.to_thread(heard.read) == ""
     with pytest.raises(asyncio.CancelledError):
         await run
+
+
+def test_a_child_that_does_not_end_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for a dead broker, say, would keep its name for ever."""
+    did: list[object] = []
+    monkeypatch.setattr(os, "read", lambda handle, size: did.append("read") or b"")
+    monkeypatch.setattr(os, "kill", lambda pid, number: did.append((pid == os.getpid(), number)))
+    monkeypatch.setattr(os, "_exit", lambda code: did.append(code))
+    monkeypatch.setattr(parent, "time", SimpleNamespace(sleep=lambda seconds: did.append(seconds)))
+    parent._follow()
+    assert did == ["read", (True, signal.SIGTERM), parent.END_SECONDS, 1]
 
 
 def test_only_who_was_told_to_follows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,9 +112,13 @@ def test_a_run_ends_drift_only_as_far_as_control_knew(
 ) -> None:
     """What control heard of after the run had looked is nothing that the run has closed."""
     materialiser.apply(DRIFT, 0, [drift(0, "open", **of), drift(5, "open", **of)])
-    materialiser.apply(DRIFT, 0, [drift(6, "superseded", **of, run="r1", last_seen=at(0))])
+    materialiser.apply(DRIFT, 0, [drift(6, "superseded", **of, run="r1", ends_before=5)])
     assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
-    materialiser.apply(DRIFT, 0, [drift(7, "superseded", **of, run="r1", last_seen=at(5))])
+    # Told of in the same batch, by somebody whose clock is behind.
+    again = drift(8, "open", **of, minute=1)
+    materialiser.apply(DRIFT, 0, [again, drift(9, "superseded", **of, run="r2", ends_before=8)])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
+    materialiser.apply(DRIFT, 0, [drift(10, "superseded", **of, run="r3", ends_before=10)])
     assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "superseded"
 
 

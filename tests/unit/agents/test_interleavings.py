@@ -16,6 +16,7 @@ from streams.agents.apply import Applier, Work
 from streams.agents.checks import Checks, Seen, _without_open_questions
 from streams.agents.owner import Owner
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
+from streams.agents.table import Budget
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
@@ -59,14 +60,14 @@ class _Owner:
         self.work = SimpleNamespace(
             replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
             threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=_Changelog(), labels=("t", "r"),
-            unprepared="",
+            unprepared="", budget=Budget(1e6),
         )  # fmt: skip
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
         await asyncio.sleep(0)
         return work(*args)
 
-    async def _read(self, keys: list[bytes], reason: str) -> SotRead:
+    async def _read(self, keys: list[bytes], reason: str, *, paid: bool) -> SotRead:
         row = self.source.pop(0) if len(self.source) > 1 else self.source[0]
         self.meanwhile()
         self.meanwhile = lambda: None
@@ -120,6 +121,16 @@ async def test_a_token_that_came_after_the_fence_is_not_overruled(owner: _Owner,
     assert owner.store.read([b"1"]) == {b"1": Held(Token(1, 9, 0), NEW)}
 
 
+async def test_a_token_that_came_between_two_tries_is_overruled_behind_a_fence_of_its_own(
+    owner: _Owner, repairs: Repairs
+) -> None:
+    """The first try met nothing that was not ours; then somebody wrote a token from the future."""
+    owner.meanwhile = lambda: owner.store.apply([put(SHAPE, ROGUE, Token(7, 0, 0))])
+    assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "repaired"  # type: ignore[arg-type]
+    held = owner.store.read([b"1"])[b"1"]
+    assert (held.row, held.token and held.token.epoch) == (OLD, 1)
+
+
 async def test_nothing_is_repaired_of_a_table_that_does_not_fit(owner: _Owner, repairs: Repairs) -> None:
     """Its columns are not known: a row that was read would be one of keys alone."""
     owner.work.unprepared = "the SOT has no such table"
@@ -148,11 +159,11 @@ async def test_owners_of_one_state_do_not_move_its_entries_between_each_other(ow
     before, after = (_of(owner.state, owner.work) for _ in range(2))
     reading, go_on, read = asyncio.Event(), asyncio.Event(), owner.work.read_sot
 
-    async def slow(keys: list[bytes], reason: str) -> SotRead:
+    async def slow(keys: list[bytes], reason: str, *, paid: bool) -> SotRead:
         owner.work.read_sot = read
         reading.set()
         await go_on.wait()
-        return await read(keys, reason)
+        return await read(keys, reason, paid=paid)
 
     owner.work.read_sot = slow
     first = asyncio.create_task(repairs._repair(before, [b"1"], NOT_FENCED))
@@ -256,7 +267,7 @@ async def test_what_came_between_two_looks_of_a_repair_is_not_settled_by_the_fir
     entry = Entry(TOKEN, None, 90, (90,), b"d" * 16)
     owner.state.commit([Move(b"1", owner.state.entry(b"1"), entry)], 5, 1)
 
-    async def read(keys: list[bytes], reason: str) -> SotRead:
+    async def read(keys: list[bytes], reason: str, *, paid: bool) -> SotRead:
         shown = looks.pop(0)
         if not looks:
             return SotRead(shown, {b"1": NEW})

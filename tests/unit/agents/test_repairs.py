@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from streams.agents.repairs import SUSPICIONS_AT_ONCE, Repairs
+from streams.agents import table
+from streams.agents.repairs import NOT_FENCED, SUSPICIONS_AT_ONCE, Repairs
+from streams.agents.table import Budget
 from streams.changes.visibility import Snapshot
 from streams.replicas.base import Outcome, Result, Write
 from streams.replicas.memory import MemoryTable
@@ -56,7 +59,7 @@ class Owning:
         self.work = SimpleNamespace(
             replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
             threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=self, labels=("t", "r"),
-            unprepared="",
+            unprepared="", budget=Budget(1e6),
         )  # fmt: skip
         stale = [Write(key, (key.decode(), "stale"), b"", Token(1, int(key), 0)) for key in KEYS]
         MemoryTable.apply(self.store, stale)
@@ -66,7 +69,9 @@ class Owning:
         self.calls["store"] += 1
         return work(*args)
 
-    async def _read(self, keys: Sequence[bytes], reason: str) -> SotRead:
+    async def _read(self, keys: Sequence[bytes], reason: str, *, paid: bool) -> SotRead:
+        assert paid, "nobody waits for the budget under the lock"
+        assert self.lock.locked()
         self.calls["source"] += 1
         return SotRead(ALL, {key: right(key) for key in keys})
 
@@ -140,3 +145,29 @@ async def test_what_cannot_be_settled_keeps_nobody_waiting(
     await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
     assert set(owner.state.suspected) == owner.store.refused
     assert {key for state, key in told if state == "resolved"} == {*KEYS[SUSPICIONS_AT_ONCE:]}
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    assert sorted(key for state, key in told if state == "suspected") == sorted(KEYS), "each is told once"
+    done = await repairs._repair(owner, KEYS[:1], NOT_FENCED)  # type: ignore[arg-type]
+    assert done[KEYS[0]].outcome == "refused: too long"
+
+
+async def test_a_small_budget_settles_a_few_at_a_time_and_holds_up_no_change(
+    owner: Owning, repairs: Repairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for the budget has not the lock, and one that gives up owes nothing for what it did not read."""
+    clock = [0.0]
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        assert not owner.lock.locked()
+        waited.append(seconds)
+        clock[0] += seconds
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(table, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(table, "asyncio", SimpleNamespace(sleep=sleep, CancelledError=asyncio.CancelledError))
+    owner.work.budget = Budget(10.0)
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    assert (waited, len(owner.state.suspected)) == ([1.0] * 3, len(KEYS) - 30)
+    assert owner.work.budget._free_at == clock[0]

@@ -132,6 +132,24 @@ def test_repeats_on_the_topic_are_tolerated_only_when_they_are_the_same() -> Non
     assert found(good, [*good, other._replace(hash=hash_of(other))]) == {(Wrong.differs, "topic", 3)}
 
 
+@pytest.mark.parametrize("remembered", [1, 10_000])
+def test_a_repeat_that_was_changed_under_its_hash_is_found(monkeypatch: pytest.MonkeyPatch, remembered: int) -> None:
+    """Whoever reads the topic reads the repeat as well."""
+    monkeypatch.setattr(audit, "REPEATS_MAX", remembered)
+    made = trail()
+    assert found(made, [*made, made[2]._replace(who="mallory")]) == {(Wrong.changed, "topic", 3)}
+
+
+@pytest.mark.parametrize("sequence", [0, -3])
+@pytest.mark.parametrize("index", [0, 6])
+def test_an_entry_before_the_first_is_out_of_its_place(sequence: int, index: int) -> None:
+    """Nothing that control writes has such a number."""
+    made = trail()
+    stray = made[2]._replace(sequence=sequence)
+    topic = [*made[:index], stray._replace(hash=hash_of(stray)), *made[index:]]
+    assert found(made, topic) == {(Wrong.reordered, "topic", sequence)}
+
+
 def test_repeats_that_come_later_than_is_remembered_must_be_the_databases(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a restore of a database from before many entries were acknowledged; what comes late is still told."""
     monkeypatch.setattr(audit, "REPEATS_MAX", 2)

@@ -174,10 +174,11 @@ def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, 
     assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
 
 
+@pytest.mark.parametrize("value", ["{page: payments}", "{}", "[]", "''"])
 @pytest.mark.parametrize("field", ["monitoring", "review_triggers"])
-def test_what_is_not_built_of_the_plan_as_a_whole_is_refused_by_name(field: str) -> None:
-    """Once, at its place, and as nothing else."""
-    (finding,) = findings(("owner:", f"{field}: {{page: payments}}\nowner:"))
+def test_what_is_not_built_of_the_plan_as_a_whole_is_refused_by_name(field: str, value: str) -> None:
+    """Once, at its place, and as nothing else; also where it says nothing yet."""
+    (finding,) = findings(("owner:", f"{field}: {value}\nowner:"))
     assert (finding.severity, finding.path, finding.line) == ("not_built", field, 4)
     assert "not built yet" in finding.message
 

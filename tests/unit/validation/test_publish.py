@@ -51,7 +51,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], found: Sequenc
     report.drift_before = [0, 5]
     publish.publish_report(opener, PAIR, report)
     drift = [event for event in sent if event.get("state") not in (None, "open")]
-    assert all((event["run"], event["last_seen"]) == ("r", NOON) for event in drift), drift
+    assert all((event["run"], event["ends_before"]) == ("r", 5) for event in drift), drift
     return [event["state"] for event in drift]
 
 
