@@ -23,6 +23,10 @@ COLUMN_GONE = (
     "A replica whose columns change begins anew under another name in the plan (docs/operations.md, A column that is "
     "dropped)."
 )
+TABLE_GONE = (
+    "Was it renamed, or dropped? Name it as before, or take it out of the plan, and restart the worker "
+    "(docs/operations.md, A table that is renamed)."
+)
 TYPE_CHANGED = (
     "Give a Postgres replica's column the new type, restart the worker, then validate the table and repair what it "
     "finds (docs/operations.md, A column whose type is changed)."

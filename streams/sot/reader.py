@@ -12,7 +12,7 @@ import psycopg
 
 from streams.changes.visibility import Snapshot
 from streams.checks.request import RUN_SECONDS_MAX
-from streams.plan.mapping import COLUMN_GONE, TYPE_CHANGED, Shape
+from streams.plan.mapping import COLUMN_GONE, TABLE_GONE, TYPE_CHANGED, Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.catalog import connected, read_tables
@@ -249,6 +249,9 @@ def _take_your_time(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
 def _changed(table: str, wanted: Mapping[str, str | None], columns: Mapping[str, str]) -> SotChanged:
     """wanted: name → type that it had; None where that is not known."""
     gone = [name for name in wanted if name not in columns]
+    if wanted and not columns:
+        what = f"There is no table {table} in the source any more, or it has none of the mapped columns."
+        return SotChanged(what, TABLE_GONE)
     if gone:
         what = f"The source has no column {gone[0]} of {table} any more, which the mapping needs."
         return SotChanged(what, COLUMN_GONE)

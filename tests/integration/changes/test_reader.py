@@ -82,6 +82,18 @@ def test_a_reader_begins_with_the_types_of_its_shape(table: str) -> None:
         assert source.read(KEYS[:1]).rows
 
 
+def test_a_table_that_is_renamed_is_not_told_as_a_column_that_is_gone(table: str) -> None:
+    """The way out is another one: nothing has to begin anew."""
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot, reader(table) as source:
+        source.snapshot()
+        sot.execute(f"ALTER TABLE {table} RENAME TO elsewhere".encode())
+        with pytest.raises(SotChanged, match="There is no table") as raised:
+            source.snapshot()
+        assert "restart the worker" in raised.value.hint
+        sot.execute(f"ALTER TABLE elsewhere RENAME TO {table.rpartition('.')[2]}".encode())
+        source.snapshot()
+
+
 def test_a_key_that_its_type_does_not_know_names_no_row(table: str) -> None:
     """A label that was renamed, a key somebody made up in a store: the others are found all the same."""
     with reader(table) as source:
