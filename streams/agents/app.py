@@ -268,7 +268,7 @@ async def settle_suspicions(replica: ReplicaWorker, repairs: Repairs) -> None:
     """Every owner's, one owner after the other: a rebalance may end those that come later meanwhile."""
     for tp in [owner.tp for owner in replica.owners]:
         owner = replica.running(tp)
-        if owner is not None and owner.state.suspected:
+        if owner is not None:
             await _settled(repairs, owner)
 
 

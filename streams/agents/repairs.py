@@ -80,8 +80,9 @@ class Repairs(Requests):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Of each partition the keys whose suspicion has been told, and is not settled yet.
-        self._told: dict[TP, set[bytes]] = {}
+        # Of each partition the keys whose suspicion has been told and is not settled yet, with the stored token. Those
+        # that were tried last are the last ones.
+        self._told: dict[TP, dict[bytes, bytes]] = {}
 
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys; each gets its own result."""
@@ -112,6 +113,9 @@ class Repairs(Requests):
         Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours. Ends with
         `stop`: the partition's next owner settles what is left.
         """
+        if not owner.state.suspected:
+            self._told.pop(owner.tp, None)
+            return
         task = asyncio.create_task(self._settle_suspicions(owner), name=f"suspicions {owner.tp}")
         self._tasks[owner.tp] = task
         try:
@@ -122,20 +126,25 @@ class Repairs(Requests):
             task.result()
 
     async def _settle_suspicions(self, owner: Owner) -> None:
-        # All that are there now, once: those that cannot be settled keep nobody else waiting.
-        suspected = list(owner.state.suspected)
-        told = self._told[owner.tp] = self._told.get(owner.tp, set()) & set(suspected)
+        suspected = dict(owner.state.suspected)
+        known = self._told.get(owner.tp, {})
+        told = self._told[owner.tp] = {key: token for key, token in known.items() if suspected.get(key) == token}
+        # All that are there now, the new ones first: those that cannot be settled keep nobody else waiting.
+        order = [*(key for key in suspected if key not in told), *told]
         at_once = min(SUSPICIONS_AT_ONCE, owner.work.budget.of(1.0))
-        for start in range(0, len(suspected), at_once):
-            keys = suspected[start : start + at_once]
+        for start in range(0, len(order), at_once):
+            keys = order[start : start + at_once]
             fence = await self._fence(owner, keys)
             await self._announce(owner, [key for key in keys if key not in told], "suspected")
-            told.update(keys)
+            for key in keys:
+                told.pop(key, None)
+                told[key] = suspected[key]
             done = await self._repair(owner, keys, fence)
             self._count(owner, done)
             settled = [key for key in keys if done[key].outcome == REPAIRED]
             await self._announce(owner, settled, "resolved")
-            told.difference_update(settled)
+            for key in settled:
+                del told[key]
 
     def _count(self, owner: Owner, done: Mapping[bytes, Done]) -> None:
         for outcome, count in Counter(each.outcome.partition(":")[0] for each in done.values()).items():
@@ -196,8 +205,8 @@ class Repairs(Requests):
                 except NotReady as error:
                     log.warning("%s", error)
                     break
-            # Not under the lock: changes go on being applied while this waits.
-            await owner.work.budget.take(len(left))
+            # Not under the lock: changes go on being applied while this waits, and wait for none of it afterwards.
+            await owner.work.budget.take(len(left), paid_off=True)
             async with owner.lock:
                 done |= await self._try(owner, left, fence, asked)
             left = [key for key in left if key not in done]

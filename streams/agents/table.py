@@ -95,14 +95,18 @@ class Budget:
         self._per_second = per_second
         self._free_at = 0.0
 
-    async def take(self, units: int) -> None:
-        """Wait until `units` more are within the budget. Who is cancelled meanwhile has taken nothing."""
+    async def take(self, units: int, *, paid_off: bool = False) -> None:
+        """Wait until `units` more are within the budget. Who is cancelled meanwhile has taken nothing.
+
+        paid_off: until there is no debt of them either, so that nobody waits for them who cannot afford to.
+        """
         now = time.monotonic()
         start, seconds = max(now, self._free_at), units / self._per_second
         self._free_at = start + seconds
-        if start > now:
+        until = self._free_at if paid_off else start
+        if until > now:
             try:
-                await asyncio.sleep(start - now)
+                await asyncio.sleep(until - now)
             except asyncio.CancelledError:
                 self._free_at -= seconds
                 raise

@@ -27,7 +27,8 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
         before = states.get(drift)
         outdated = _is_outdated(event, told.get(drift, -1))
         step = Step(before, Verdict.refused) if outdated else follow(before, _seen(event.record))
-        told[drift] = event.offset
+        if event.record["ends_before"] is None:
+            told[drift] = event.offset
         history.append(_history(event, before, step))
         facts.extend(_facts(event, before, step))
         if step.verdict is not Verdict.refused and step.seen is not None:
@@ -42,14 +43,14 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
 def _is_outdated(event: Event, told: int) -> bool:
     """Whether a run ends drift that was told of since it began; control was behind when the run asked what is open.
 
-    told: offset of the last event of this drift, -1 where there is none.
+    told: offset of the last event of this drift that is no run's end, -1 where there is none.
     """
     before = event.record["ends_before"]
     return before is not None and told >= before
 
 
 def _told(connection: Connection, ids: list[str]) -> dict[str, int]:
-    """The offset of the last event of each of these."""
+    """The offset of the last event of each of these that is no run's end."""
     found = connection.execute(query("drift_told"), {"ids": ids}).fetchall() if ids else []
     return {row["id"]: row["offset"] for row in found}
 

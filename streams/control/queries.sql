@@ -43,7 +43,10 @@ ON CONFLICT DO NOTHING
 SELECT id, state, first_seen, last_seen, times_seen, lives FROM holdtrue.drift WHERE id = ANY(%(ids)s)
 
 -- name: drift_told
-SELECT id, max("offset") AS "offset" FROM holdtrue.drift_events WHERE id = ANY(%(ids)s) GROUP BY id
+-- What a run said of an end, refused or not, is no news of the drift; what a repair or its owner said is.
+SELECT id, max("offset") AS "offset" FROM holdtrue.drift_events
+ WHERE id = ANY(%(ids)s) AND NOT (state IN ('resolved', 'superseded') AND run IS NOT NULL AND repair IS NULL)
+ GROUP BY id
 
 -- name: put_drift
 INSERT INTO holdtrue.drift (
@@ -194,10 +197,11 @@ SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause
  ORDER BY first_seen, id LIMIT %(limit)s
 
 -- name: open_drift
--- With the record that told of each last.
+-- With the record that told of each last, as drift_told has it.
 SELECT d.id, d.key_bytes, d.kind, d.cause, d.state, d.first_seen, d.last_seen, e.partition, e."offset"
   FROM holdtrue.drift d
-  JOIN LATERAL (SELECT partition, "offset" FROM holdtrue.drift_events WHERE id = d.id
+  JOIN LATERAL (SELECT partition, "offset" FROM holdtrue.drift_events
+                 WHERE id = d.id AND NOT (state IN ('resolved', 'superseded') AND run IS NOT NULL AND repair IS NULL)
                  ORDER BY "offset" DESC LIMIT 1) e ON true
  WHERE d.state IN ('open', 'repaired') AND d.table_name = %(table)s AND d.replica = %(replica)s
  ORDER BY d.first_seen, d.id LIMIT %(limit)s

@@ -47,10 +47,9 @@ class KeyPartitioner:
     """Canonical key → partition, for one change topic and its key schema. Raises KeyNotMapped where that is another."""
 
     def __init__(self, schema_id: int, schema: Mapping[str, Any], key_columns: Sequence[str], partitions: int) -> None:
-        self._schema_id = schema_id
-        self._schema = fastavro.parse_schema(dict(schema))
-        self._partitions = partitions
-        types = {field["name"]: field["type"] for field in schema["fields"]}
+        # Whoever writes to the topic may have registered what is no record.
+        fields = schema.get("fields", ()) if isinstance(schema, Mapping) else ()
+        types = {field["name"]: field["type"] for field in fields}
         if {*types} != {*key_columns}:
             raise KeyNotMapped(
                 f"The newest schema of the table's keys (id {schema_id}) has the columns {', '.join(types) or 'none'}, "
@@ -58,7 +57,10 @@ class KeyPartitioner:
                 "Was the key changed at the source, and back? Then delete that version of the subject that ends in "
                 "-key from the registry. Otherwise the table has another key now: docs/operations.md, Table held.",
             )
+        self._schema_id = schema_id
+        self._partitions = partitions
         self._fields = [(name, list(key_columns).index(name), _from_text(name, types[name])) for name in types]
+        self._schema = fastavro.parse_schema(dict(schema))
 
     def partition(self, key: bytes) -> int:
         """The partition of a key, given in canonical bytes."""
@@ -86,7 +88,7 @@ def partitioner_of(
 
 def _from_text(column: str, avro_type: Any) -> Callable[[Any], Any]:
     plain = avro_type["type"] if isinstance(avro_type, dict) else avro_type
-    named = avro_type.get("connect.name", "") if isinstance(avro_type, dict) else ""
+    named = str(avro_type.get("connect.name", "")) if isinstance(avro_type, dict) else ""
     # A union, of a key that may be NULL, is no name.
     found = _PARSERS.get(plain) if isinstance(plain, str) and (not named or named in _TEXTS) else None
     if found is None:

@@ -118,7 +118,13 @@ def test_a_run_ends_drift_only_as_far_as_control_knew(
     again = drift(8, "open", **of, minute=1)
     materialiser.apply(DRIFT, 0, [again, drift(9, "superseded", **of, run="r2", ends_before=8)])
     assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
-    materialiser.apply(DRIFT, 0, [drift(10, "superseded", **of, run="r3", ends_before=10)])
+    # That an end was refused is no news of the drift: two runs, which began after it was told of last.
+    ends = [drift(offset, "superseded", **of, run=f"r{offset}", ends_before=9) for offset in (10, 11)]
+    (row,) = database.rows("open_drift", {"table": TABLE, "replica": "cache", "limit": 10})
+    assert row["offset"] == 8
+    materialiser.apply(DRIFT, 0, ends[:1])
+    materialiser.apply(DRIFT, 0, ends[1:])
+    assert database.rows("drift_history", {"id": "d1"})[-1]["verdict"] == "repeated"
     assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "superseded"
 
 

@@ -169,5 +169,40 @@ async def test_a_small_budget_settles_a_few_at_a_time_and_holds_up_no_change(
     monkeypatch.setattr(table, "asyncio", SimpleNamespace(sleep=sleep, CancelledError=asyncio.CancelledError))
     owner.work.budget = Budget(10.0)
     await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
-    assert (waited, len(owner.state.suspected)) == ([1.0] * 3, len(KEYS) - 30)
-    assert owner.work.budget._free_at == clock[0]
+    assert (waited, len(owner.state.suspected)) == ([1.0] * 3, len(KEYS) - 20)
+    assert owner.work.budget._free_at == 2.0
+
+
+async def test_a_suspicion_is_told_again_when_it_is_another_one(
+    owner: Owning, repairs: Repairs, told: list[tuple[str, bytes]]
+) -> None:
+    """Of the same key, after it was settled by somebody else; and one that is tried again waits behind new ones."""
+    first, *others = KEYS[:3]
+    owner.state.suspected = {first: b"token", others[0]: b"token"}
+    owner.store.refused = frozenset({first})
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    owner.state.suspected = {}
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    for token in (b"token", b"token", b"another"):
+        owner.state.suspected = {first: token, others[1]: b"token"}
+        await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    suspected = [key for state, key in told if state == "suspected"]
+    assert suspected == [first, others[0], first, others[1], others[1], first, others[1]]
+
+
+async def test_those_tried_before_are_tried_last(owner: Owning, repairs: Repairs) -> None:
+    """However many cannot be settled."""
+    tried: list[bytes] = []
+    repair = repairs._repair
+
+    async def noted(owner: Any, keys: Sequence[bytes], fence: Any) -> Any:
+        tried.extend(keys)
+        return await repair(owner, keys, fence)
+
+    repairs._repair = noted  # type: ignore[method-assign]
+    owner.store.refused = frozenset(KEYS)
+    owner.state.suspected = dict.fromkeys(KEYS[:2], b"token")
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    owner.state.suspected = dict.fromkeys(KEYS[:3], b"token")
+    await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
+    assert tried == [KEYS[0], KEYS[1], KEYS[2], KEYS[0], KEYS[1]]

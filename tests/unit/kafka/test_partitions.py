@@ -24,6 +24,7 @@ def schema(**fields: Any) -> dict[str, Any]:
         ({"id": "int", "region": "string"}, "has the columns id, region, and the key in the plan id"),
         ({}, "has the columns none"),
         ({"id": ["null", "int"]}, "The key column id arrives as"),
+        ({"id": {"type": ["null", "int"]}}, "The key column id arrives as"),
         ({"id": {"type": "int", "connect.name": "io.debezium.time.Date"}}, "arrives as io.debezium.time.Date"),
     ],
 )
@@ -31,6 +32,13 @@ def test_a_key_schema_that_is_not_the_plans_is_told(fields: dict[str, Any], said
     """One that was changed and changed back leaves it as the subject's newest: no partition is guessed under it."""
     with pytest.raises(KeyNotMapped, match=said):
         KeyPartitioner(7, schema(**fields), ["id"], 3)
+
+
+@pytest.mark.parametrize("found", ["string", {"type": "string"}])
+def test_a_key_schema_that_is_no_record_is_told(found: Any) -> None:
+    """Somebody's producer with plain keys registers one where nothing is compared with it."""
+    with pytest.raises(KeyNotMapped, match="has the columns none"):
+        KeyPartitioner(7, found, ["id"], 3)
 
 
 def test_columns_may_stand_in_another_order() -> None:
