@@ -107,6 +107,11 @@ class Repairs(Requests):
         """The results are with those who ordered."""
         reached(Step.repair_recorded)
 
+    async def stop(self) -> None:
+        """The partitions are given back: whoever owns them next may settle what was told here."""
+        self._told.clear()
+        await super().stop()
+
     async def settle_suspicions(self, owner: Owner) -> None:
         """Make keys right whose store answered a write with a token larger than ours (Ordering 12).
 
@@ -205,7 +210,7 @@ class Repairs(Requests):
                 except NotReady as error:
                     log.warning("%s", error)
                     break
-            # Not under the lock: changes go on being applied while this waits, and wait for none of it afterwards.
+            # Not under the lock: changes go on being applied while this waits, but for those the SOT must be asked for.
             await owner.work.budget.take(len(left), paid_off=True)
             async with owner.lock:
                 done |= await self._try(owner, left, fence, asked)
