@@ -110,18 +110,17 @@ def _asked(away: list[HoldtrueError], ask: Callable[[], T]) -> T | None:
 
 def _ask(plan: Plan, draft: Draft, name: str, replica: Replica) -> Compare:
     """Ask a replica's store; what compares its answer with the source's. Raises HoldtrueError without an answer."""
+    from streams.cli.stores import ask, keys_of
     from streams.plan.live_replicas import dynamo_findings, postgres_findings
-    from streams.replicas.probe import dynamo_keys
-    from streams.replicas.redis_client import ping
 
-    targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
     if isinstance(replica, RedisReplica):
-        ping(replica.url.resolve())
+        ask(name, replica)
         return lambda _: ()
     if isinstance(replica, PostgresReplica):
+        targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
         found = _catalog(replica.dsn, f"the replica {name}", targets)
         return lambda source: postgres_findings(plan, draft, name, replica, source, found)
-    keys = dynamo_keys(replica.region, replica.endpoint.resolve() if replica.endpoint else None, targets)
+    keys = keys_of(replica)
     return lambda source: dynamo_findings(plan, draft, name, replica, source, keys)
 
 

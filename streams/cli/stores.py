@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from streams.plan.model import DynamoReplica, PostgresReplica, RedisReplica, Replica
+from streams.plan.types import KeyAttribute
 
 
 def ask(name: str, replica: Replica) -> None:
     """Ask the store for a sign of life, within some seconds. Raises Refused and StoreUnavailable."""
-    from streams.replicas.probe import dynamo_keys
     from streams.replicas.redis_client import ping
     from streams.sot.catalog import connected
 
@@ -18,6 +18,12 @@ def ask(name: str, replica: Replica) -> None:
         case RedisReplica():
             ping(replica.url.resolve())
         case DynamoReplica():
-            targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
-            endpoint = replica.endpoint.resolve() if replica.endpoint else None
-            dynamo_keys(replica.region, endpoint, targets)
+            keys_of(replica)
+
+
+def keys_of(replica: DynamoReplica) -> dict[str, tuple[KeyAttribute, ...]]:
+    """The key attributes of those of the replica's tables that exist. Raises StoreUnavailable."""
+    from streams.replicas.probe import dynamo_keys
+
+    targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
+    return dynamo_keys(replica.region, replica.endpoint.resolve() if replica.endpoint else None, targets)

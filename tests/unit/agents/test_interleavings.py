@@ -16,21 +16,19 @@ from streams.agents.apply import Applier, Work
 from streams.agents.checks import Checks, Seen, _without_open_questions
 from streams.agents.owner import Owner
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
-from streams.agents.table import Budget
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
 from streams.errors import NotReady
 from streams.replicas.base import Held, Outcome, Result
 from streams.replicas.memory import MemoryTable
-from streams.rows.digest import Digester, bucket_of
+from streams.rows.digest import bucket_of
 from streams.sot.reader import SotRead
 from streams.versions.entry import Entry, Token
 from streams.versions.state import Move, PartitionState
-from tests.support.shapes import make_shape
+from tests.support.works import SHAPE, work_of
 from tests.support.writes import put
 
-SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
 OLD, NEW, ROGUE = ("1", "old"), ("1", "new"), ("1", "rogue")
 ALL = Snapshot(10**6, 10**6, frozenset())
 TOKEN = Token(1, 5, 0)
@@ -57,11 +55,7 @@ class _Owner:
         self.source = [OLD]
         self.meanwhile: Callable[[], object] = lambda: None
         self.proven = True
-        self.work = SimpleNamespace(
-            replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
-            threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=_Changelog(), labels=("t", "r"),
-            unprepared="", budget=Budget(1e6),
-        )  # fmt: skip
+        self.work = work_of(self.store, self._run, self._read, _Changelog())
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
         await asyncio.sleep(0)

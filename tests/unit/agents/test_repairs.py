@@ -18,13 +18,11 @@ from streams.changes.visibility import Snapshot
 from streams.replicas.base import Outcome, Result, Write
 from streams.replicas.memory import MemoryTable
 from streams.rows.canonical import Row, encode
-from streams.rows.digest import Digester
 from streams.sot.reader import SotRead
 from streams.versions.entry import Token
 from streams.versions.state import PartitionState
-from tests.support.shapes import make_shape
+from tests.support.works import SHAPE, work_of
 
-SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
 ALL = Snapshot(10**6, 10**6, frozenset())
 KEYS = [b"%d" % number for number in range(1_200)]
 END = 600  # of the partition: tokens of before are followed, later ones overruled
@@ -56,11 +54,7 @@ class Owning:
         self.lock = self.state.lock
         self.store = Refusing(SHAPE)
         self.calls = Counter[str]()
-        self.work = SimpleNamespace(
-            replica="r", table="t", store=self.store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
-            threads=SimpleNamespace(run=self._run), read_sot=self._read, versions=self, labels=("t", "r"),
-            unprepared="", budget=Budget(1e6),
-        )  # fmt: skip
+        self.work = work_of(self.store, self._run, self._read, self)
         stale = [Write(key, (key.decode(), "stale"), b"", Token(1, int(key), 0)) for key in KEYS]
         MemoryTable.apply(self.store, stale)
         self.state.commit([], 0, 0, suspected={write.key: write.token.encode() for write in stale})

@@ -1,0 +1,21 @@
+"""What the owner of a table in memory works with, as far as repairs use it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from streams.agents.table import Budget
+from streams.rows.digest import Digester
+from tests.support.shapes import make_shape
+
+SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
+
+
+def work_of(store: Any, run: Any, read_sot: Any, versions: Any) -> SimpleNamespace:
+    """One table of one replica. run: carries out a call to the store; read_sot: gives the source's rows."""
+    return SimpleNamespace(
+        replica="r", table="t", store=store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
+        threads=SimpleNamespace(run=run), read_sot=read_sot, versions=versions, labels=("t", "r"),
+        unprepared="", budget=Budget(1e6),
+    )  # fmt: skip
