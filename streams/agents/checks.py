@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 
 from faust.types import TP
 
+from streams.agents.announce import tell_lost
 from streams.agents.events import Event
 from streams.agents.owner import Owner
 from streams.agents.requests import Requests
@@ -19,8 +20,6 @@ from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
 from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
 from streams.checks.request import Depth
-from streams.drift.cause import MISSED_CHANGE
-from streams.drift.continuity import continuity_event
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import KEYS_CHECKED
 from streams.repair.rule import counts
@@ -76,6 +75,12 @@ class Checks(Requests):
             return []
         if depth is Depth.log:
             await owner.order_log(request["epoch"], request["o2"])
+            return []
+        if depth is Depth.hold:
+            await owner.order_hold(request["by"], request["reason"])
+            return []
+        if depth is Depth.resume:
+            await owner.release(request["by"], request["reason"])
             return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
@@ -140,9 +145,7 @@ class Checks(Requests):
         await super().not_read(tp, offset, error)
         work, about = self._owner_of(self.change_partition(tp)).work, f"{tp.topic}[{tp.partition}]"
         lost = f"what may be an order, at offset {offset} of {about}, was passed over: {error.what}"
-        event = continuity_event(work.replica, work.table, about, MISSED_CHANGE, lost, datetime.now(UTC))
-        self._events.send("drift", event["id"], "drift", event)
-        await self._events.flush()
+        await tell_lost(self._events, work, about, lost)
 
     async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]
@@ -154,7 +157,7 @@ class Checks(Requests):
     async def _compare(self, owner: Owner, request: dict[str, Any]) -> Event:
         # The fence: everything the SOT had committed by its snapshot has been applied here.
         # A held table is not looked at, however far its other partitions are: the run says why.
-        if owner.work.held is not None or not await self._reached(owner, request):
+        if owner.held is not None or not await self._reached(owner, request):
             return _result(owner, request)
         async with owner.lock:
             seen = await self._look(owner, _wanted(request), request["lower"], request["upper"])
@@ -290,7 +293,7 @@ def _named(keys: Sequence[bytes]) -> int:
 
 def _result(owner: Owner, request: dict[str, Any], **result: Any) -> Event:
     same = {name: request[name] for name in ("run", "replica", "table", "partition", "chunk", "round", "last")}
-    held = owner.work.held
+    held = owner.held
     incomplete = f"held: {held.reason}" if held else None
     said = {**same, "verified": 0, "incomplete": incomplete, **result, "at": datetime.now(UTC)}
     return ("checks.results", request["run"], "check-result", said)

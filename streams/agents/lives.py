@@ -116,17 +116,22 @@ class TopicLives:
         if owner.state.is_blank:
             lost += ", and nothing is known of its keys: each is looked up in the source of truth"
         await self._announcer.lost(tp, unapplied, lost)
+        if owner.work.mapping.on_continuity == "hold":
+            await owner.order_hold("worker", lost)
         owner.lose(first - 1)
 
     async def _begin_anew(self, tp: TP, state: PartitionState, life: str) -> None:
         applied = state.input_offset
-        await self._announcer.lost(
-            tp, applied + 1, f"{tp.topic}[{tp.partition}] was made anew or has lost its end: it had been applied up to "
-            f"offset {applied}; what came after that and was in it before may be lost"
-        )  # fmt: skip
+        lost = (
+            f"{tp.topic}[{tp.partition}] was made anew or has lost its end: it had been applied up to offset "
+            f"{applied}; what came after that and was in it before may be lost"
+        )
+        await self._announcer.lost(tp, applied + 1, lost)
         # A record of the topic that is gone holds nothing any more; its offset may be far behind the new end.
         await self._announcer.released(tp, f"{tp.topic}[{tp.partition}] begins anew")
         state.begin_topic(life)
+        if self._tables[tp.topic].mapping.on_continuity == "hold":
+            state.hold = state.hold.with_order("worker", lost)
         await self._appliers[tp.topic].note(state)
 
     async def _lives(self, topics: Iterable[str]) -> Mapping[str, Life]:

@@ -52,6 +52,16 @@ class Flow(Fetching, Protocol):
         """Commit that every record up to `last_offset` is done; False when the partition is no longer ours."""
 
 
+class Says(Protocol):
+    """How an owner says that its partition waits, and that it does no longer; it is known when a call returns."""
+
+    async def held(self, tp: TP, held: Held, by: str = "") -> None:
+        """The partition waits. by: who ordered that; "" where nobody did."""
+
+    async def released(self, tp: TP, reason: str, by: str = "") -> None:
+        """Nothing that was said before holds the partition any more."""
+
+
 class Owner:
     """Runs one partition: takes batches in order, holds when it must, answers for what it has done."""
 
@@ -62,7 +72,7 @@ class Owner:
         applier: Applier,
         state: PartitionState,
         flow: Flow,
-        on_held: Callable[[TP, Held], Awaitable[None]],
+        says: Says,
         on_truncate: Callable[[TP, int], Awaitable[None]],
     ) -> None:
         self.tp = tp
@@ -72,10 +82,12 @@ class Owner:
         self.watch = Watch()
         self._applier = applier
         self._flow = flow
-        self._on_held = on_held
+        self._says = says
         self._on_truncate = on_truncate
         # The last TRUNCATE whose sweep every owner of the table has been asked for.
         self._sweep_ordered = -1
+        # The last hold of somebody that this owner has said.
+        self._said = 0
         # Epoch and offset of the last record that is gone, and was told to be: the owner goes on behind it.
         self._lost = (0, -1)
         self._inbox = Inbox(tp, flow, state.input_offset + 1)
@@ -91,7 +103,8 @@ class Owner:
     async def run(self) -> None:
         """Handle batches until cancelled."""
         while True:
-            records = await self._inbox.take(lambda: self._sweep_due or self._loss_due)
+            await self._until_released()
+            records = await self._inbox.take(lambda: self._sweep_due or self._loss_due or self.state.hold.pending)
             await self._or_hold(partial(self._work_on, records))
 
     async def rebuild(self) -> None:
@@ -99,7 +112,7 @@ class Owner:
         await self._taken_over.wait()
         if self.work.unprepared:
             return
-        rebuild = Rebuild(self.work, self.state, self._applier, self.lock)
+        rebuild = Rebuild(self.work, self.state, self._applier, self.lock, self._until_released)
         await self._or_hold(rebuild.run)
 
     async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -112,6 +125,8 @@ class Owner:
             await self._hold(Held(BEFORE_THE_NEXT, str(refused)))
 
     async def _work_on(self, records: list[KafkaRecord]) -> None:
+        if self.state.hold.pending:
+            return
         if self.work.held is not None:
             raise self.work.held.to(self.tp.partition)
         if self.work.unprepared:
@@ -128,13 +143,13 @@ class Owner:
     async def passed(self, offset: int) -> bool:
         """Wait until every record up to and including `offset` has been applied; False when the table is held."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self.state.input_offset >= offset or self.work.held is not None)
+            await self._moved.wait_for(lambda: self.state.input_offset >= offset or self.held is not None)
         return self.state.input_offset >= offset
 
     async def swept(self) -> bool:
         """Wait until nothing is left that a TRUNCATE has removed from the SOT; False when the table is held."""
         async with self._moved:
-            await self._moved.wait_for(lambda: not self.state.sweep.pending or self.work.held is not None)
+            await self._moved.wait_for(lambda: not self.state.sweep.pending or self.held is not None)
         return not self.state.sweep.pending
 
     async def order_sweep(self, floor: int) -> None:
@@ -153,6 +168,33 @@ class Owner:
         """Go on behind `last` once all that came before is applied: what is missing up to it was told, and is gone."""
         self._lost = max(self._lost, (self.state.epoch, last))
         self._inbox.wake()
+
+    @property
+    def held(self) -> Held | None:
+        """Why nothing is applied; None where it is."""
+        hold = self.state.hold
+        return Held(BEFORE_THE_NEXT, hold.reason) if hold.pending else self.work.held
+
+    async def order_hold(self, by: str, reason: str) -> None:
+        """Apply nothing more, across restarts, until it is released. Durable and said on return."""
+        async with self.lock:
+            self.state.hold = self.state.hold.with_order(by, reason)
+            await self._applier.note(self.state)
+        self._inbox.wake()
+        await self._say_ordered()
+
+    async def release(self, by: str, reason: str) -> None:
+        """End every hold that was ordered. Durable and said on return; what a record holds stays so."""
+        async with self.lock:
+            ended = self.state.hold.ended()
+            if ended == self.state.hold:
+                return
+            self.state.hold, self.work.hold_ordered = ended, False
+            await self._applier.note(self.state)
+        await self._says.released(self.tp, reason, by)
+        if self.work.held is not None:
+            await self._tell_held(self._placed(self.work.held.to(self.tp.partition)))
+        await self._tell_moved()
 
     async def hold_table(self, reason: str) -> None:
         """Stop the table before the next record, and say so now: there may be none for long."""
@@ -198,6 +240,8 @@ class Owner:
     async def _handle(self, records: list[KafkaRecord]) -> None:
         started = time.monotonic()
         async with self.lock:
+            if self.state.hold.pending:  # since the lock was waited for; so below
+                return
             decoded = await self._applier.handle(self.state, records, self._sweep_ordered)
             if self.watch:
                 self._note(decoded.keyed)
@@ -221,12 +265,14 @@ class Owner:
     def _loss_due(self) -> bool:
         first = self._inbox.first
         before = first is not None and first.offset <= self._lost[1]
-        return self._lost > (self.state.epoch, self.state.input_offset) and not before and self.work.held is None
+        return self._lost > (self.state.epoch, self.state.input_offset) and not before and self.held is None
 
     async def _pass_lost(self) -> None:
         """As after a batch: durable, committed, and known to those who wait."""
         last = self._lost[1]
         async with self.lock:
+            if self.state.hold.pending:
+                return
             await self._applier.note(self.state, last)
         reached(Step.loss_recorded)
         await self._flow.commit(self.tp, last)
@@ -238,6 +284,8 @@ class Owner:
         # Two looks, so that whatever has a place in the log up to the first was in progress at the second, or over.
         first, second = await self.work.snapshot(), await self.work.snapshot()
         async with self.lock:
+            if self.state.hold.pending:
+                return
             await self._note_takeover(end, first.lsn, second.ceiling)
         self._taken_over.set()
         reached(Step.partition_taken_over)
@@ -262,7 +310,7 @@ class Owner:
 
     @property
     def _sweep_due(self) -> bool:
-        return self.state.sweep.is_due(self.state.epoch, self.state.input_offset) and self.work.held is None
+        return self.state.sweep.is_due(self.state.epoch, self.state.input_offset) and self.held is None
 
     async def _sweep(self) -> None:
         """Remove what a TRUNCATE left behind, some keys at a time: checks and repairs come in between."""
@@ -270,6 +318,8 @@ class Owner:
         lower = b""
         while found := list(islice(self.state.scan(lower), SWEEP_KEYS)):
             async with self.lock:
+                if self.state.hold.pending:
+                    return
                 await self._applier.sweep(self.state, [key for key, entry in found if entry.digest is not None])
             reached(Step.rows_swept)
             lower = found[-1][0] + b"\x00"
@@ -293,6 +343,22 @@ class Owner:
         lags = {seconds_since(moment): times for moment, times in Counter(committed_ms).items()}
         observe_all(CHANGE_LAG_SECONDS.labels(*labels), lags)
 
+    async def _until_released(self) -> None:
+        """Wait while somebody has the partition wait. Each of its owners says so: the last one may not have."""
+        if not self.state.hold.pending:
+            return
+        await self._say_ordered()
+        async with self._moved:
+            await self._moved.wait_for(lambda: not self.state.hold.pending)
+
+    async def _say_ordered(self) -> None:
+        hold = self.state.hold
+        if self._said == hold.ordered:
+            return
+        self._said = hold.ordered
+        log.warning("%s waits in %s, ordered by %s: %s", self.work.table, self.work.replica, hold.by, hold.reason)
+        await self._tell_held(self._placed(Held(BEFORE_THE_NEXT, hold.reason)), hold.by)
+
     async def _hold(self, held: Held) -> None:
         """Stop before the record that cannot be handled, say so, and wait for a person (or a rebalance)."""
         self._inbox.pause()
@@ -307,10 +373,10 @@ class Owner:
         first, following = self._inbox.first, self.state.input_offset + 1
         return held.placed(self.tp.partition, following if first is None else max(first.offset, following))
 
-    async def _tell_held(self, held: Held) -> None:
+    async def _tell_held(self, held: Held, by: str = "") -> None:
         HELD.labels(*self.work.labels).set(1)
         await self._tell_moved()
-        await self._on_held(self.tp, held)
+        await self._says.held(self.tp, held, by)
 
     async def _tell_moved(self) -> None:
         """Have those who wait for this partition look again."""

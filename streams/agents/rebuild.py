@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from streams.agents.apply import Applier
 from streams.agents.retry import until_available
@@ -27,11 +27,19 @@ REBUILD_KEYS = 1_000
 class Rebuild:
     """One partition's."""
 
-    def __init__(self, work: TableWork, state: PartitionState, applier: Applier, lock: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        work: TableWork,
+        state: PartitionState,
+        applier: Applier,
+        lock: asyncio.Lock,
+        until_released: Callable[[], Awaitable[None]],
+    ) -> None:
         self._work = work
         self._state = state
         self._applier = applier
         self._lock = lock
+        self._until_released = until_released
 
     async def run(self) -> None:
         """Look up every key that is in the SOT or in the store; durable on return."""
@@ -54,6 +62,7 @@ class Rebuild:
         async for keys in listed():
             mine = await self._work.threads.run(_of, self._state.partition, self._work.partitioner, keys)
             for at in range(0, len(mine), REBUILD_KEYS):
+                await self._until_released()
                 if self._work.held is not None:
                     raise self._work.held.to(self._state.partition)
                 async with self._lock:

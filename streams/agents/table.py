@@ -140,6 +140,8 @@ class TableWork:
     # By the schema that keys are under.
     key_readers: dict[int, KeyReader] = field(default_factory=dict)
     held: Held | None = None
+    # Every partition has been told to wait, because changes may be missing, and none has been released since.
+    hold_ordered: bool = False
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
     # Why store or SOT could not take part at the start; its owners hold the table, and nothing reads or writes it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,13 +12,10 @@ from faust.types import TP
 
 from streams.agents.events import Events
 from streams.agents.table import TableWork
-from streams.checks.request import Depth, request
+from streams.checks.request import ORDER_WITHIN, Depth, request
 from streams.steps import Step, reached
 
 log = logging.getLogger(__name__)
-
-# How long an order to sweep may wait for its owner; a topic that forgets it before has forgotten changes, too.
-SWEEP_WITHIN = timedelta(days=365)
 
 
 class SweepOrders:
@@ -49,6 +46,6 @@ class SweepOrders:
 
 
 def _sweep_request(work: TableWork, floor: int) -> dict[str, Any]:
-    deadline = datetime.now(UTC) + SWEEP_WITHIN
+    deadline = datetime.now(UTC) + ORDER_WITHIN
     run = f"truncate-{uuid4()}"
     return request(run, work.replica, work.table, Depth.truncate, between=(0, floor), deadline=deadline)

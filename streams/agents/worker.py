@@ -105,7 +105,7 @@ class ReplicaWorker:
         if tp not in self._owners:
             work = self._tables[tp.topic]
             state = work.versions.state(tp.partition)
-            owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announcer.held, self._sweeps.order)
+            owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announcer, self._sweeps.order)
             self._owners[tp] = owner
             self._tasks[tp] = asyncio.create_task(self._run(owner), name=f"owner {tp.topic}[{tp.partition}]")
         return self._owners[tp]
@@ -186,9 +186,8 @@ class ReplicaWorker:
         """Why this worker does not keep its replica within the plan's bound yet; None when it does."""
         if not self._owners:
             return "no partition is assigned and recovered yet"
-        for work in self._tables.values():
-            if work.held is not None:
-                return f"{work.table} is held"
+        if held := self._held():
+            return f"{next(iter(held))} is held"
         if swept := self._swept():
             return f"{next(iter(swept))} is being swept after a TRUNCATE"
         if rebuilt := self._rebuilt():
@@ -217,14 +216,19 @@ class ReplicaWorker:
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
-        swept, rebuilt, suspected = self._swept(), self._rebuilt(), self._suspected()
+        held, swept, rebuilt, suspected = self._held(), self._swept(), self._rebuilt(), self._suspected()
         for work in self._tables.values():
+            HELD.labels(*work.labels).set(work.table in held)
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
             REBUILDING.labels(*work.labels).set(rebuilt[work.table])
             SUSPICIONS.labels(*work.labels).set(suspected[work.table])
         self._behind = any(events.values())
         if not self._behind:
             self._progressed()
+
+    def _held(self) -> Counter[str]:
+        """Tables that wait, and in how many partitions."""
+        return Counter(owner.work.table for owner in self.owners if owner.held is not None)
 
     def _swept(self) -> Counter[str]:
         """Tables with a sweep after a TRUNCATE still to do, and in how many partitions."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 # As long as a run may take, and with it whatever reads a whole table for it, or waits its turn among its requests.
 RUN_SECONDS_MAX: Final = 6 * 3600
+# How long an order may wait for its owner; a topic that forgets it before has forgotten changes, too.
+ORDER_WITHIN: Final = timedelta(days=365)
 
 
 class Depth(StrEnum):
@@ -17,7 +20,7 @@ class Depth(StrEnum):
     with the SOT's digests and the replica's content. sweep: the replica holds these keys; which must it not hold.
     watch: keep every digest these keys have from now on. release: the run is over, forget its watch. truncate: rows of
     records before `o2` may be gone from the SOT without a record; look them up, and let nothing be compared before that
-    is done. log: from `o2` on, records are of the SOT's log number `epoch`.
+    is done. log: from `o2` on, records are of the SOT's log number `epoch`. hold: apply nothing more. resume: go on.
     """
 
     counts = "counts"
@@ -27,6 +30,8 @@ class Depth(StrEnum):
     release = "release"
     truncate = "truncate"
     log = "log"
+    hold = "hold"
+    resume = "resume"
 
 
 def request(

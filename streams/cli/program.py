@@ -26,6 +26,7 @@ VERBS = (
     "demo",
     "repair",
     "bench",
+    "holds",
     "status",
     "drift",
     "dlq",

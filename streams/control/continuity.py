@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
-from streams.checks.request import Depth, request
+from streams.checks.request import Depth
 from streams.control import trail
 from streams.control.audit import Fact
 from streams.control.database import Connection, Database, Row
 from streams.control.offsets import Offsets
+from streams.control.orders import Orders
 from streams.control.queries import query
 from streams.control.run import now
 from streams.drift.continuity import Break, Part, Source, broken, continuity_event, thinned
 from streams.errors import NotReady
-from streams.kafka.topics import checks_topic
 from streams.kafka.wire import cloud_event
 from streams.plan.model import Plan
 
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 
 # How long one try to pass a fence may take: the connector may be away for long, and is looked after by this thread.
 FENCE_SECONDS: Final = 2.0
-# How long an order may wait for its owner.
-WITHIN: Final = timedelta(days=365)
 
 
 class Standing(NamedTuple):
@@ -115,22 +112,14 @@ class Continuity:
         places = [(self._plan.change_topic(table), n) for table in tables
                   for n in range(self._plan.tables[table].partitions)]  # fmt: skip
         floors = self._offsets.ends(places)
+        orders = Orders(self._plan, self._writer, self._source)
         for replica, table in pairs(self._plan):
             topic = self._plan.change_topic(table)
             for partition in (partition for place, partition in places if place == topic):
-                floor = floors[topic, partition]
-                asked = request(
-                    run, replica, table, depth, between=(0, floor), partition=partition,
-                    deadline=datetime.now(UTC) + WITHIN, **more,
-                )  # fmt: skip
-                self._send_order(asked)
+                between = (0, floors[topic, partition])
+                orders.send(run, depth, replica, table, partition, between=between, **more)
         self._writer.flush()
         return True
-
-    def _send_order(self, asked: dict[str, Any]) -> None:
-        headers = cloud_event("holdtrue.check-request", self._source)
-        topic = checks_topic(self._plan, asked["replica"], asked["table"])
-        self._writer.send(topic, asked["run"], "check-request", asked, headers, asked["partition"])
 
     def _move(self, name: str, **values: Any) -> None:
         with self._database.transaction() as connection:
@@ -144,12 +133,29 @@ def pairs(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def announce(plan: Plan, writer: trail.Writer, source: str, happened: Break) -> None:
     """Open continuity drift for every touched table of every replica; returns when Kafka has it."""
-    for replica, table in pairs(plan):
-        if not happened.touches(table):
-            continue
-        event = continuity_event(replica, table, "source", happened.cause, happened.reason, now())
-        headers = cloud_event("holdtrue.drift", source)
-        writer.send(plan.own_topic("drift"), event["id"], "drift", event, headers)
+    touched = [(replica, table) for replica, table in pairs(plan) if happened.touches(table)]
+    tell(plan, writer, source, touched, "source", happened.cause, happened.reason)
+
+
+def tell(
+    plan: Plan,
+    writer: trail.Writer,
+    source: str,
+    places: Iterable[tuple[str, str]],
+    about: str,
+    cause: str,
+    reason: str,
+) -> None:
+    """Open continuity drift of these tables in these replicas, and have those wait that the plan wants to wait.
+
+    Returns when Kafka has it. about: what was lost, "source" or "store".
+    """
+    orders = Orders(plan, writer, source)
+    for replica, table in places:
+        if plan.replicas[replica].tables[table].on_continuity == "hold":
+            orders.tell(Depth.hold, replica, table, by=source.rpartition("/")[2], reason=reason)
+        event = continuity_event(replica, table, about, cause, reason, now())
+        writer.send(plan.own_topic("drift"), event["id"], "drift", event, cloud_event("holdtrue.drift", source))
     writer.flush()
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from streams.control import trail
 from streams.control.audit import Fact
+from streams.control.continuity import tell
 from streams.control.database import Connection, Database
 from streams.control.queries import query
 from streams.control.run import now
 from streams.drift.cause import FAILOVER
-from streams.drift.continuity import continuity_event
-from streams.kafka.wire import cloud_event
 from streams.plan.model import Plan, RedisReplica
 
 log = logging.getLogger(__name__)
@@ -78,8 +77,5 @@ class Stores:
 
     def _announce(self, replica: str) -> None:
         """Open continuity drift for every table of the replica; returns when Kafka has it."""
-        headers: Any = cloud_event("holdtrue.drift", f"/holdtrue/{self._plan.name}/control")
-        for table in self._plan.replicas[replica].tables:
-            event = continuity_event(replica, table, "store", FAILOVER, REASON, now())
-            self._writer.send(self._plan.own_topic("drift"), event["id"], "drift", event, headers)
-        self._writer.flush()
+        places = [(replica, table) for table in self._plan.replicas[replica].tables]
+        tell(self._plan, self._writer, f"/holdtrue/{self._plan.name}/control", places, "store", FAILOVER, REASON)

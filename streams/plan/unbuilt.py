@@ -60,7 +60,6 @@ def _words(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _word(raw, "mode", MODES, ("invalidate", "verify"))
     yield from _word(raw, "tombstones", frozenset(("attribute",)), ("table",))
     yield from _word(raw, "trigger", TRIGGERS, ("scheduled", "on_demand"))
-    yield from _word(raw, "on_continuity", frozenset(("continue",)), ("hold",))
     if value_at(raw, ("consistency", "kind")) == "strong":
         yield Problem(("consistency", "kind"), "strong consistency is not built yet; use {kind: eventual, lag: …}")
     if isinstance(raw.get("conflict"), Mapping) and "last_write_wins" in raw["conflict"]:

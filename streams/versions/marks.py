@@ -15,6 +15,7 @@ NUMBER = struct.Struct(">q")
 # An input offset, and the epoch it counts in; behind it the id of the topic.
 _INPUT_NUMBERS = struct.Struct(">qq")
 _SWEEP_NUMBERS = struct.Struct(">4q")
+_HOLD_NUMBERS = struct.Struct(">qq")
 _FIRST_EPOCH = NUMBER.pack(1)
 _TXID = (1 << 32) - 1
 
@@ -56,6 +57,47 @@ class Sweep(NamedTuple):
     def decode(cls, encoded: bytes) -> Sweep:
         """The inverse; what has three numbers was written before floors had epochs."""
         return cls(*_SWEEP_NUMBERS.unpack(encoded if len(encoded) == _SWEEP_NUMBERS.size else _FIRST_EPOCH + encoded))
+
+
+class Hold(NamedTuple):
+    """Whether somebody has the partition wait. Both numbers only grow, so that no older record takes one back.
+
+    ordered, released: how many holds there were, and how many of those are over. by, reason: of the last one.
+    """
+
+    ordered: int = 0
+    released: int = 0
+    by: str = ""
+    reason: str = ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether nothing may be applied."""
+        return self.released < self.ordered
+
+    def with_order(self, by: str, reason: str) -> Hold:
+        """After one was ordered; nothing changes where one is pending."""
+        return self if self.pending else Hold(self.ordered + 1, self.released, by, reason)
+
+    def ended(self) -> Hold:
+        """After all that were ordered are over."""
+        return self._replace(released=self.ordered)
+
+    def merged(self, other: Hold) -> Hold:
+        """The larger of each."""
+        newest = max(self, other, key=lambda hold: hold.ordered)
+        return newest._replace(released=max(self.released, other.released))
+
+    def encode(self) -> bytes:
+        """Two numbers, who and why."""
+        return _HOLD_NUMBERS.pack(self.ordered, self.released) + f"{self.by}\n{self.reason}".encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Hold:
+        """The inverse."""
+        by, _, reason = encoded[_HOLD_NUMBERS.size :].decode().partition("\n")
+        ordered, released = _HOLD_NUMBERS.unpack_from(encoded)
+        return cls(ordered, released, by, reason)
 
 
 class Log(NamedTuple):

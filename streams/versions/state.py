@@ -16,13 +16,13 @@ from typing import NamedTuple
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
 from streams.versions.disk import Changes, Disk, RocksDisk
 from streams.versions.entry import Entry, Epochs, Token
-from streams.versions.marks import NUMBER, SWEPT, Input, Log, Sweep, Takeover
+from streams.versions.marks import NUMBER, SWEPT, Hold, Input, Log, Sweep, Takeover
 
 # One letter before every key tells what it is; the changelog uses the same keys.
 ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
-_SWEEP, _LOG, _TAKEOVER = MARK + b"sweep", MARK + b"log", MARK + b"takeover"
+_SWEEP, _LOG, _TAKEOVER, _HOLD = (MARK + name for name in (b"sweep", b"log", b"takeover", b"hold"))
 _LOG_NUMBERS = struct.Struct(">qqq")
 _TAKEOVER_NUMBERS = struct.Struct(">6q")
 
@@ -68,6 +68,8 @@ class PartitionState:
         self.log = Log() if log is None else Log(*_LOG_NUMBERS.unpack(log))
         takeover = self._disk.get([_TAKEOVER])[0]
         self.takeover = Takeover() if takeover is None else Takeover(*_TAKEOVER_NUMBERS.unpack(takeover))
+        hold = self._disk.get([_HOLD])[0]
+        self.hold = Hold() if hold is None else Hold.decode(hold)
         # Grows with each row that comes or goes: how far a count may be off that was taken meanwhile. It begins at the
         # microseconds since 1970, so that an opening between two counts looks like more than could have come and gone.
         self.turnover = time.time_ns() // 1000
@@ -134,12 +136,7 @@ class PartitionState:
             records += self._doubts(moves, suspected or {})
         records.append((_MAPPING, self.mapping.encode()))
         records.append((_KEY_SCHEMA, NUMBER.pack(self.key_schema)))
-        if self.sweep.ordered:
-            records.append((_SWEEP, self.sweep.encode()))
-        if self.log != Log():
-            records.append((_LOG, _LOG_NUMBERS.pack(*self.log)))
-        if self.takeover.end:
-            records.append((_TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover)))
+        records += self._befallen()
         records.append((_INPUT, Input(self.epoch, max(input_offset, self.input_offset), self.topic).encode()))
         return records
 
@@ -251,6 +248,8 @@ class PartitionState:
             self.sweep = self.sweep.merged(Sweep.decode(value))
         elif key == _TAKEOVER:
             self.takeover = max(self.takeover, Takeover(*_TAKEOVER_NUMBERS.unpack(value)))
+        elif key == _HOLD:
+            self.hold = self.hold.merged(Hold.decode(value))
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -298,13 +297,20 @@ class PartitionState:
         batch.put(_LIVE, NUMBER.pack(self.live))
         batch.put(_MAPPING, self.mapping.encode())
         batch.put(_KEY_SCHEMA, NUMBER.pack(self.key_schema))
-        if self.sweep.ordered:
-            batch.put(_SWEEP, self.sweep.encode())
-        if self.log != Log():
-            batch.put(_LOG, _LOG_NUMBERS.pack(*self.log))
-        if self.takeover.end:
-            batch.put(_TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover))
+        for mark, value in self._befallen():
+            batch.put(mark, value)
         self._disk.write(batch)
+
+    def _befallen(self) -> Iterator[tuple[bytes, bytes]]:
+        """Marks of what most partitions never meet, where this one has."""
+        if self.sweep.ordered:
+            yield _SWEEP, self.sweep.encode()
+        if self.log != Log():
+            yield _LOG, _LOG_NUMBERS.pack(*self.log)
+        if self.takeover.end:
+            yield _TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover)
+        if self.hold.ordered:
+            yield _HOLD, self.hold.encode()
 
     def _mark(self, name: bytes, default: int) -> int:
         value = self._disk.get([name])[0]

@@ -26,8 +26,19 @@ class Control:
 
     def broken(self) -> None:
         """The source is not what it was."""
+        if self._world.history.holds:
+            self._world.loop.call_later(self._rng.uniform(0.0, 2.0), self.tell, Depth.hold)
         self._epoch += self._rng.randint(1, 5)
         self._world.loop.call_later(self._rng.uniform(0.0, 2.0), self._fence, self._epoch)
+
+    def tell(self, depth: Depth) -> None:
+        """Every partition is to wait, or to go on."""
+        for partition in range(self._world.settings.partitions):
+            asked = request(
+                depth, REPLICA, TABLE, depth, partition=partition, by="a person", reason="a test",
+                deadline=deadline(self._world, WITHIN_SECONDS),
+            )  # fmt: skip
+            self._world.order(asked)
 
     def _fence(self, epoch: int) -> None:
         if self._world.sot.unavailable:

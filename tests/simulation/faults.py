@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
+from streams.checks.request import Depth
 from streams.steps import Step
 from streams.versions.entry import Token
 from tests.simulation.events import EVENTS, Happening, event, weights
@@ -128,6 +129,22 @@ def _topic(world: World, rng: Random) -> str:
         world.group.committed.pop(place, None)
     world.invariants.excuse(lost)
     return f"records of {sorted(lost)} are gone"
+
+
+@event("hold", 2, fault=True)
+def _hold(world: World, rng: Random) -> str:
+    """Somebody has the table wait; later, or at rest, it is released."""
+    world.control.tell(Depth.hold)
+    return "the table is to wait"
+
+
+@event("release", 5)
+def _release(world: World, rng: Random) -> str:
+    """Somebody has the table go on."""
+    if not any(owner.state.hold.pending for owner in world.owners().values()):
+        return ""
+    world.control.tell(Depth.resume)
+    return "the table is to go on"
 
 
 def _done(world: World, partition: int) -> int:

@@ -16,6 +16,9 @@ BREAKS_FROM = 2_000_000
 # From here on the change topic loses its beginning, and partitions all that is known of them; seeds that two or three
 # divides have TRUNCATEs, or numbers that begin anew, besides.
 LOSSES_FROM = 3_000_000
+# From here on tables are held and released, by order and where changes may be missing; seeds that two, three or five
+# divide have TRUNCATEs, numbers that begin anew, or losses, besides.
+HOLDS_FROM = 4_000_000
 
 
 class Event(NamedTuple):
@@ -70,6 +73,11 @@ class History:
         return has_losses(self.seed)
 
     @property
+    def holds(self) -> bool:
+        """Whether the table is held and released in it."""
+        return has_holds(self.seed)
+
+    @property
     def events(self) -> list[Event]:
         """All events, in order."""
         return [event for chapter in self.chapters for event in chapter]
@@ -82,17 +90,22 @@ class History:
 
 def has_truncates(seed: int) -> bool:
     """Whether TRUNCATEs happen in the history of a seed."""
-    return TRUNCATES_FROM <= seed < BREAKS_FROM or (has_losses(seed) and seed % 2 == 0)
+    return TRUNCATES_FROM <= seed < BREAKS_FROM or (seed >= LOSSES_FROM and seed % 2 == 0)
 
 
 def has_breaks(seed: int) -> bool:
     """Whether the log or the topic can begin anew in it."""
-    return BREAKS_FROM <= seed < LOSSES_FROM or (has_losses(seed) and seed % 3 == 0)
+    return BREAKS_FROM <= seed < LOSSES_FROM or (seed >= LOSSES_FROM and seed % 3 == 0)
 
 
 def has_losses(seed: int) -> bool:
     """Whether the beginning of the change topic is lost in it, and all that is known."""
-    return seed >= LOSSES_FROM
+    return LOSSES_FROM <= seed < HOLDS_FROM or (has_holds(seed) and seed % 5 == 0)
+
+
+def has_holds(seed: int) -> bool:
+    """Whether the table is held and released in it."""
+    return seed >= HOLDS_FROM
 
 
 def history(

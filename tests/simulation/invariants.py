@@ -6,7 +6,7 @@ eviction, a store rolled back, a change that no record will ever bring. Everythi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Invariants:
         self.excused: set[bytes] = set()
         # Tokens that the store has lost or refused, of keys that are right all the same.
         self._unguarded: dict[bytes, Token] = {}
+        # Owners that wait, and where.
+        self._waiting: dict[int, tuple[Owner, int, int]] = {}
         self._recovered = [_Recovered() for _ in range(world.settings.partitions)]
 
     def excuse(self, keys: Iterable[int | bytes]) -> None:
@@ -60,6 +62,17 @@ class Invariants:
             say("%s changed from %s to %s under the token %s", key, before.row, after.row, old)
         if new != old and write.token.refresh and key not in self.excused:
             self._not_older(key, before, after)
+
+    def wait(self, owners: Mapping[int, Owner]) -> None:
+        """An owner that is to wait applies nothing."""
+        before, self._waiting = self._waiting, {
+            number: (owner, owner.state.hold.ordered, owner.state.input_offset)
+            for number, owner in owners.items() if owner.state.hold.pending
+        }  # fmt: skip
+        for number, (owner, ordered, offset) in self._waiting.items():
+            known = before.get(number)
+            if known is not None and known[:2] == (owner, ordered) and offset > known[2]:
+                self._world.violated("partition %d waits at %d, and went on to %d", number, known[2], offset)
 
     def _not_older(self, key: bytes, before: Held | None, after: Held | None) -> None:
         """What is written after a read of the SOT is never older than what it replaces."""

@@ -9,8 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.simulation import faults
-from tests.simulation.events import LOSSES
-from tests.simulation.history import EVENTS_MIN, History, has_breaks, has_losses, has_truncates, history, shrunk
+from tests.simulation.events import HOLDS, LOSSES
+from tests.simulation.history import (
+    EVENTS_MIN,
+    History,
+    has_breaks,
+    has_holds,
+    has_losses,
+    has_truncates,
+    history,
+    shrunk,
+)
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
 
@@ -52,9 +61,9 @@ def _unsaid() -> Iterator[None]:
 
 def of_seed(seed: int) -> History:
     """The history of a seed."""
-    losses = has_losses(seed)
-    weights = faults.weights(truncates=has_truncates(seed), breaks=has_breaks(seed), losses=losses)
-    return history(seed, weights, LOSSES if losses else ())
+    truncates, breaks, losses, holds = (has(seed) for has in (has_truncates, has_breaks, has_losses, has_holds))
+    weights = faults.weights(truncates=truncates, breaks=breaks, losses=losses, holds=holds)
+    return history(seed, weights, (*(LOSSES if losses else ()), *(HOLDS if holds else ())))
 
 
 def run_seeds(seeds: Iterable[int]) -> tuple[Counter[str], int | None]:

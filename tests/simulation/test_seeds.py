@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from tests.simulation.history import BREAKS_FROM, LOSSES_FROM, TRUNCATES_FROM
+from tests.simulation.history import BREAKS_FROM, HOLDS_FROM, LOSSES_FROM, TRUNCATES_FROM
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
-TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS = 150, 150, 50
+TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS = 150, 150, 50, 100
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
@@ -45,6 +45,14 @@ def test_histories_whose_past_is_lost_keep_every_promise(first: int) -> None:
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert min(counts["retention"], counts["all is lost"], counts["rebuild-done"]) >= AT_ONCE
+
+
+@pytest.mark.parametrize("first", range(HOLDS_FROM, HOLDS_FROM + HOLD_SEEDS, AT_ONCE))
+def test_histories_of_tables_that_are_held_keep_every_promise(first: int) -> None:
+    """By order, and wherever changes may be missing; across kills and rebalances. Once released, all comes right."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert min(counts["hold"], counts["release"]) >= AT_ONCE
 
 
 def test_a_seed_is_one_history() -> None:

@@ -87,7 +87,7 @@ class Process:
         world, threads = self._world, _Threads(self)
         self.versions = _Versions(self)
         self.work = TableWork(
-            REPLICA, TABLE, SimpleNamespace(on_failure="dead-letter", lag_max=None), world.shape, world.digester,  # type: ignore[arg-type]
+            REPLICA, TABLE, world.mapping, world.shape, world.digester,  # type: ignore[arg-type]
             world.store, _SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
             self.versions, threads, Budget(2_000), Budget(2_000), lambda: partitioner(world.settings.partitions),  # type: ignore[arg-type]
             decoders={2: world.topic},  # type: ignore[dict-item]

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from faust.types import TP
 
 from streams.agents.owner import Owner
+from streams.checks.request import Depth
 from streams.errors import StoreUnavailable
 from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
@@ -57,6 +59,8 @@ class World:
         self.violations: list[Violation] = []
         self.keys = range(1, self.settings.keys + 1)
         self.digester = Digester(SHAPE.mapping_version)
+        on_continuity = "hold" if history.holds else "continue"
+        self.mapping = SimpleNamespace(on_failure="dead-letter", on_continuity=on_continuity, lag_max=None)
         self.slow = 1.0
         self.changelog_away = False
         self.answers: list[dict[str, Any]] = []
@@ -144,6 +148,8 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time go by."""
         self.loop.run_for(seconds)
+        if self.history.holds:
+            self.invariants.wait(self.owners())
         if self.violations:
             raise self.violations[0]
 
@@ -193,6 +199,8 @@ class World:
             if self.loop.time() > until:
                 self.violated("it does not come to rest: %s", what)
             self.sot.fence()  # time goes by at the SOT too: others' transactions
+            if any(owner.state.hold.pending for owner in self.owners().values()):
+                self.control.tell(Depth.resume)
             self.advance(STEP_SECONDS)
 
     def _restless(self) -> str | None:
@@ -209,8 +217,8 @@ class World:
                 return f"partition {partition} has no owner"
             if owner.state.topic != str(self.topic.life):
                 return f"partition {partition} is of a topic that is no more"
-            if owner.work.held is not None:
-                return f"held: {owner.work.held.reason}"
+            if owner.held is not None:
+                return f"held: {owner.held.reason}"
             if owner.state.input_offset < self.topic.partitions[partition].end - 1:
                 return f"partition {partition} is applied up to {owner.state.input_offset}"
             if owner.state.takeover.pending:

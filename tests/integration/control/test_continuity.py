@@ -99,6 +99,27 @@ def test_another_log_opens_drift_everywhere_and_orders_every_partition_once(
     assert len(audited(database)) == 1
 
 
+def test_a_break_has_those_tables_wait_that_the_plan_wants_to_and_no_others(
+    plan: Plan, database: Database, world: World
+) -> None:
+    """Every partition of theirs, before anything else is said; by whom and why."""
+    replica, table = next(pairs(plan))
+    spec = plan.replicas[replica]
+    waits = spec.tables[table].model_copy(update={"on_continuity": "hold"})
+    held = spec.model_copy(update={"tables": {**spec.tables, table: waits}})
+    wants = plan.model_copy(update={"replicas": {**plan.replicas, replica: held}})
+    control = watching(wants, database, world)
+    control.look()
+    world.source, world.fence_passes = SOURCE._replace(timeline=4), False
+    control.look()
+    holds = [record for schema, record in world.sent if schema == "check-request"]
+    assert [(each["depth"], each["replica"], each["table"], each["partition"], each["by"]) for each in holds] == [
+        ("hold", replica, table, number, "control") for number in range(plan.tables[table].partitions)
+    ]
+    assert all("timeline 4" in each["reason"] for each in holds)
+    assert [schema for schema, _ in world.sent][: len(holds)] == ["check-request"] * len(holds)
+
+
 def test_what_could_not_be_told_is_told_later_also_by_another_control(
     plan: Plan, database: Database, world: World
 ) -> None:

@@ -95,6 +95,49 @@ def test_the_cause_is_corrected_and_the_worker_restarted(town: Bank) -> None:
     assert status(town)["problems"] == []
 
 
+def test_a_table_waits_by_order_and_across_a_restart_until_it_is_released(town: Bank) -> None:
+    """The other table runs on; a run says why it could not check; both orders are in the trail, with who and why."""
+    person = {"replica": "reports", "table": PERSON, "partitions": 1, "taken": 1}
+    ordered = json.loads(
+        town.done("--format", "json", "hold", "--table", PERSON, "--reason", "a migration", "--by", "ada")
+    )
+    assert ordered["orders"] == [person]
+    town.sot.execute("UPDATE person SET name = 'while it waits' WHERE id < 9")
+    town.sot.execute("UPDATE thing SET note = 'the other table' WHERE id < 9")
+    town.wait_caught_up("reports", THING)
+    restart(town)
+    wait_until(lambda: "a migration" in str(status(town, PERSON)["held"]), "status to say that it waits")
+    (run,) = town.validate("--table", PERSON)
+    assert (run["outcome"], run["reason"]) == ("incomplete", "held: a migration")
+    assert town.workers[0].metric("holdtrue_held", table=PERSON) == 1
+    town.sot.execute("UPDATE thing SET note = 'the other table again' WHERE id < 9")
+    town.wait_caught_up("reports", THING)
+    assert len(town.difference("reports")[PERSON]) == 8
+    town.done("release", "--table", PERSON, "--replica", "reports", "--reason", "it is over", "--by", "bob")
+    town.wait_equal("reports")
+    wait_until(lambda: status(town, PERSON)["held"] is None, "the hold to be over")
+    assert [each["outcome"] for each in town.validate("--table", PERSON)] == ["correct"]
+    said = [(each["what"], each["who"], each["why"]) for each in trail(town)]
+    assert ("hold", "ada", "a migration") in said
+    assert ("release", "bob", "it is over") in said
+
+
+def trail(bank: Bank) -> list[dict[str, Any]]:
+    """The newest entries of the audit trail."""
+    entries: list[dict[str, Any]] = json.loads(bank.done("--format", "json", "audit", "list"))["entries"]
+    return entries
+
+
+def test_an_order_is_about_something_and_has_a_reason(town: Bank) -> None:
+    """One word forgotten must not stop every replica."""
+    for words in (
+        ["--reason", "a migration"],
+        ["--table", PERSON, "--reason", " "],
+        ["--table", "a.b", "--reason", "c"],
+    ):
+        assert town.run("hold", *words).returncode == 2
+
+
 def wait_behind(bank: Bank, records: int) -> None:
     """Until everybody says that so many records are not applied."""
     wait_until(lambda: lags(bank) == {records}, lambda: f"{records} records to be behind, not {lags(bank)}", 90)

@@ -72,6 +72,27 @@ def test_a_topic_made_anew_under_a_worker(town: Bank) -> None:
     wait_until(lambda: town.open_drift("reports") == 0, "continuity drift to be closed")
 
 
+def test_a_table_that_the_plan_holds_after_a_loss_waits_until_it_is_released(town: Bank) -> None:
+    """Decision 12: nothing behind the loss is applied, whoever starts the worker again; the other table runs on."""
+    town.document["replicas"]["reports"]["tables"][PERSON]["on_continuity"] = "hold"
+    town.write_plan()
+    assert stop_all(town.workers[-1:]) == [0]
+    lose(town)
+    town.sot.execute("UPDATE person SET name = 'in the fourth one' WHERE id < 40")
+    town.sot.execute("UPDATE thing SET note = 'beside it' WHERE id < 40")
+    for _ in range(2):
+        worker = town.worker("reports")
+        town.wait_caught_up("reports", THING)
+        worker.wait_said(f"{PERSON} waits in reports, ordered by worker: {town.topic(PERSON)}")
+        assert not any("in the fourth one" in str(row) for row in town.actual("reports", PERSON).values())
+        assert worker.stop() == 0
+    town.worker("reports")
+    town.done("release", "--table", PERSON, "--reason", "the topic was made anew on purpose")
+    town.wait_equal("reports")
+    assert [each["outcome"] for each in town.validate("--table", PERSON)] == ["correct"]
+    wait_until(lambda: town.open_drift("reports") == 0, "continuity drift to be closed")
+
+
 def test_partitions_that_were_added_hold_the_table(town: Bank) -> None:
     """Keys have moved away from what is known of them: nothing is guessed, and the hold says what to do."""
     admin = AdminClient({"bootstrap.servers": town.env["HOLDTRUE_KAFKA"], "log_level": 0})

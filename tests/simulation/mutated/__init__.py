@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tests.simulation.mutated.guard import THE_GUARD
+from tests.simulation.mutated.holds import HOLDS
 from tests.simulation.mutated.ordering import ORDERING
 from tests.simulation.mutated.proof import PROOF
 from tests.simulation.mutated.rebuild import REBUILD
 from tests.simulation.mutated.state import KEPT
 from tests.simulation.mutated.truncate import TRUNCATE
 
-MUTANTS = (*TRUNCATE, *ORDERING, *THE_GUARD, *KEPT, *REBUILD, *PROOF)
+MUTANTS = (*TRUNCATE, *HOLDS, *ORDERING, *THE_GUARD, *KEPT, *REBUILD, *PROOF)

@@ -120,8 +120,8 @@ PROOF: tuple[Mutant, ...] = (
         "unfenced",
         "an owner compares before it has passed the fence",
         "agents.checks",
-        "        if owner.work.held is not None or not await self._reached(owner, request):\n",
-        "        if owner.work.held is not None:\n",
+        "        if owner.held is not None or not await self._reached(owner, request):\n",
+        "        if owner.held is not None:\n",
         killer="tests/unit/agents/test_checks.py::"
         "test_a_partition_that_is_behind_says_so_before_the_run_gives_up[checksums]",
     ),

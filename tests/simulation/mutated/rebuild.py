@@ -56,8 +56,8 @@ REBUILD: tuple[Mutant, ...] = (
         "takeover-forgotten",
         "the changelog does not tell that a rebuild was begun (14)",
         "versions.state",
-        "            records.append((_TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover)))\n",
-        "            pass\n",
+        "        records += self._befallen()\n",
+        "        records += [(mark, value) for mark, value in self._befallen() if mark != _TAKEOVER]\n",
         killer=MARKS + "a_takeover_survives_a_restart_and_the_loss_of_the_folder",
     ),
     mutant(

@@ -12,6 +12,7 @@ from faust.types import TP
 
 from streams.agents import checks
 from streams.agents.checks import Checks, Seen
+from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.checks.compare import Content
 from streams.checks.request import Depth, request
 from streams.kafka.registry import UnknownSchema
@@ -27,10 +28,10 @@ class _Behind:
     def __init__(self) -> None:
         self.waits = 0
         self.log: tuple[int, int] | None = None
+        self.held: Held | None = None
+        self.ordered: list[tuple[str, str, str]] = []
         self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False), takeover=Takeover())
-        self.work = SimpleNamespace(
-            unprepared="", held=None, digester=SimpleNamespace(version="1"), labels=("public.t", "cache")
-        )
+        self.work = SimpleNamespace(unprepared="", digester=SimpleNamespace(version="1"), labels=("public.t", "cache"))
 
     async def passed(self, offset: int) -> bool:
         """Not in this life."""
@@ -41,6 +42,14 @@ class _Behind:
     async def order_log(self, epoch: int, floor: int) -> None:
         """Taken in."""
         self.log = (epoch, floor)
+
+    async def order_hold(self, by: str, reason: str) -> None:
+        """Taken in."""
+        self.ordered.append(("hold", by, reason))
+
+    async def release(self, by: str, reason: str) -> None:
+        """Taken in."""
+        self.ordered.append(("release", by, reason))
 
 
 def asked(depth: Depth, run: str = "run-1") -> dict[str, Any]:
@@ -65,7 +74,8 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Checks:
 async def test_what_may_have_been_an_order_is_drift_of_its_table() -> None:
     """A TRUNCATE that nobody heard of leaves rows behind; a full run finds them, and closes it."""
     nothing, said = SimpleNamespace(), []
-    owner = SimpleNamespace(work=SimpleNamespace(replica="cache", table="public.t"))
+    mapping = SimpleNamespace(on_continuity="continue")
+    owner = SimpleNamespace(work=SimpleNamespace(replica="cache", table="public.t", mapping=mapping))
     events = SimpleNamespace(send=lambda *event: said.append(event), flush=AsyncMock())
     agent = Checks(lambda tp: owner, nothing, nothing, nothing, nothing, events, {"asked": "changes"}, nothing)
     await agent.not_read(TP("asked", 2), 7, UnknownSchema("not known"))
@@ -103,6 +113,23 @@ async def test_what_was_written_since_it_was_compared_and_did_not_come_through_i
     # Only with the source's row beside it is it known what the unsettled one is.
     assert answer["undecided"] == [b"refused", b"stranger", b"unsettled"]
     assert [(each["key"], each["kind"]) for each in answer["suspected"]] == [(b"gone", "orphan")]
+
+
+async def test_who_has_a_partition_wait_and_why_reach_its_owner(agent: Checks) -> None:
+    """Also where it does not fit, or is behind: such an order is answered by what the owner says."""
+    owner: Any = _Behind()
+    owner.work.unprepared = "no such table"
+    for depth in (Depth.hold, Depth.resume):
+        assert await agent.answer(owner, {**asked(depth), "by": "ada", "reason": "a migration"}) == []
+    assert owner.ordered == [("hold", "ada", "a migration"), ("release", "ada", "a migration")]
+
+
+async def test_a_partition_that_waits_is_not_compared(agent: Checks) -> None:
+    """What is not applied cannot be checked: the run is incomplete and says why."""
+    owner: Any = _Behind()
+    owner.held = Held(BEFORE_THE_NEXT, "a migration")
+    ((_, _, _, answer),) = await agent.answer(owner, asked(Depth.checksums))
+    assert (answer["incomplete"], owner.waits) == ("held: a migration", 0)
 
 
 @pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])

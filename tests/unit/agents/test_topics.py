@@ -36,11 +36,13 @@ class Town:
         self.end = 100
         self.away: Exception | None = None
         self.said: list[dict[str, Any]] = []
+        self.asked: list[dict[str, Any]] = []
         self.noted: list[tuple[int, int, str]] = []
         self.committed: list[int] = []
         self.work: Any = SimpleNamespace(
             replica="r", table="public.t", labels=("public.t", "r"), partitions=1, held=None, unprepared="",
-            versions=SimpleNamespace(state=lambda partition: self.state), lag_bound_seconds=60,
+            versions=SimpleNamespace(state=lambda partition: self.state), lag_bound_seconds=60, hold_ordered=False,
+            mapping=SimpleNamespace(on_continuity="continue"),
         )  # fmt: skip
         app: Any = SimpleNamespace(consumer=self)
         appliers: Any = {CHANGES.topic: self}
@@ -69,6 +71,11 @@ class Town:
     def send(self, topic: str, key: str, schema: str, record: dict[str, Any]) -> None:
         """An event."""
         self.said.append(record)
+
+    def order(self, topic: str, partition: int, request: dict[str, Any]) -> None:
+        """An order to an owner."""
+        assert topic == "checks.r.public.t"
+        self.asked.append({**request, "partition": partition})
 
     async def flush(self) -> None:
         """They are there."""
@@ -137,6 +144,42 @@ async def test_a_loss_is_said_once_and_known_from_then_on(town: Town) -> None:
     assert len(town.said) == 1
     # No record will bring the group's offset there: it is behind for whoever asks Kafka.
     assert town.committed == [59]
+    await town.worker.stop()
+
+
+async def test_where_the_plan_says_so_a_table_waits_before_what_follows_a_loss(town: Town) -> None:
+    """Its own partition at once, the others by order, once for all of them (decision 12)."""
+    town.work.mapping.on_continuity, town.work.partitions = "hold", 3
+    owner = town.worker.owner(CHANGES)
+    await town.worker.lives.pass_gap(CHANGES, 41, 60)
+    assert (owner.state.hold.pending, owner.state.input_offset) == (True, 40)
+    assert "offsets 41 to 59" in owner.state.hold.reason
+    assert [(each["depth"], each["partition"], each["by"]) for each in town.asked] == [
+        ("hold", number, "worker") for number in range(3)
+    ]
+    assert town.worker.ready() == "public.t is held"
+    town.worker.measure()
+    assert REGISTRY.get_sample_value("holdtrue_held", {"table": "public.t", "replica": "r"}) == 1
+    town.asked.clear()
+    await town.worker.lives.pass_gap(CHANGES, 41, 70)
+    assert town.asked == []
+    await owner.release("ada", "seen")
+    async with asyncio.timeout(10):
+        assert await owner.passed(69)
+    town.worker.measure()
+    assert REGISTRY.get_sample_value("holdtrue_held", {"table": "public.t", "replica": "r"}) == 0
+    await town.worker.lives.pass_gap(CHANGES, 70, 80)
+    assert len(town.asked) == 3
+    await town.worker.stop()
+
+
+async def test_where_the_plan_says_so_a_topic_made_anew_waits_before_its_first_record(town: Town) -> None:
+    """Durable with the epoch that begins: the worker starts again, and a restart is no release."""
+    town.work.mapping.on_continuity, town.life = "hold", Life("new", 1)
+    await town.worker.lives.recognise([CHANGES])
+    assert (town.state.epoch, town.state.hold.pending) == (2, True)
+    assert town.noted == [(2, -1, "new")]
+    assert "was made anew" in town.state.hold.reason
     await town.worker.stop()
 
 

@@ -138,11 +138,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
     [
         (("mode: replicate", "mode: verify"), "defaults.mode", "verify is not built yet"),
         (("trigger: realtime", "trigger: scheduled"), "defaults.trigger", "scheduled is not built yet"),
-        (
-            ("on_failure: dead-letter", "on_failure: dead-letter\n      on_continuity: hold"),
-            "defaults.on_continuity",
-            "hold is not built yet; use continue",
-        ),
         (("{kind: eventual, lag: 2s}", "{kind: strong}"), "defaults.consistency.kind", "strong"),
         (("source_wins", "{last_write_wins: mtime}"), "defaults.conflict", "last_write_wins"),
         (("[counts, checksums]", "[counts, sample]"), "defaults.validation.depths[1]", "depth sample"),

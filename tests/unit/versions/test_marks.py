@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 
 from streams.versions.entry import Entry, Epochs, Position, Token
-from streams.versions.marks import Input, Log, Sweep, Takeover
-from streams.versions.state import Move, PartitionState
+from streams.versions.marks import Hold, Input, Log, Sweep, Takeover
+from streams.versions.state import MARK, Move, PartitionState
 
 
 def entry(offset: int, digest: bytes | None) -> Entry:
@@ -213,3 +213,28 @@ def test_a_floor_counts_in_its_own_life_of_the_topic(tmp_path: Path) -> None:
     assert not new.is_due(2, 1)
     assert new.is_due(2, 2)
     assert new.merged(old) == old.merged(new) == new
+
+
+def test_a_hold_outlives_the_loss_of_the_folder_and_no_zombie_takes_it_or_its_end_back(tmp_path: Path) -> None:
+    """Whoever recovers from the changelog waits, or goes on, as the last order said; a zombie's marks are older."""
+    first = Hold().with_order("ada", "a migration")
+    marks = [first, first.ended(), first.ended().with_order("bob", "another\none")]
+    for newest in range(3):
+        for zombie in range(newest + 1):
+            state = PartitionState(tmp_path / f"{newest}.{zombie}", 0)
+            state.recover([(MARK + b"hold", marks[each].encode()) for each in (newest, zombie)], 1)
+            assert state.hold == marks[newest]
+            state.close()
+
+
+def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
+    """In the folder and in the changelog."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert MARK + b"hold" not in dict(state.changelog([], 3))
+    state.hold = state.hold.with_order("ada", "a migration")
+    records = state.changelog([], 3)
+    state.commit([], 3, 0, records=records)
+    state.close()
+    opened = PartitionState(tmp_path / "0", 0)
+    assert opened.hold == Hold(1, 0, "ada", "a migration") == Hold.decode(dict(records)[MARK + b"hold"] or b"")
+    opened.close()

@@ -1,0 +1,123 @@
+"""`holdtrue hold` and `holdtrue release`: have tables wait, and go on, by order of a person."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from streams.checks.request import Depth
+from streams.cli.context import Context, context
+from streams.errors import NotReady, UsageError
+
+if TYPE_CHECKING:
+    from streams.control.offsets import Place
+    from streams.plan.model import Plan
+    from streams.validation.open import Pair
+
+# How long owners are waited for; an order waits for its owner much longer.
+TAKEN_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 0.2
+COLUMNS: Final = ("replica", "table", "partitions", "taken")
+
+Table = Annotated[str | None, typer.Option("--table", help="Only this table.")]
+Replica = Annotated[str | None, typer.Option("--replica", help="Only this replica.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")]
+By = Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who orders it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add both verbs."""
+    app.command("hold")(hold)
+    app.command("release")(release)
+
+
+def hold(ctx: typer.Context, reason: Reason, table: Table = None, replica: Replica = None, by: By = "") -> None:
+    """Have a table, or all of a replica, wait: nothing more is applied, across restarts, until it is released.
+
+    Exit 3 where not every owner has taken the order yet: it waits for them.
+    """
+    _order(context(ctx), Depth.hold, table, replica, by, reason)
+
+
+def release(ctx: typer.Context, reason: Reason, table: Table = None, replica: Replica = None, by: By = "") -> None:
+    """Have what was held by `hold`, or under `on_continuity: hold`, go on. What a record holds stays held.
+
+    Exit 3 where not every owner has taken the order yet: it waits for them.
+    """
+    _order(context(ctx), Depth.resume, table, replica, by, reason)
+
+
+def _order(
+    call: Context,
+    depth: Literal[Depth.hold, Depth.resume],
+    table: str | None,
+    replica: str | None,
+    by: str,
+    reason: str,
+) -> None:
+    from streams.plan.check import load_plan
+    from streams.validation.open import pairs
+
+    plan = load_plan(call.plan_path)
+    if not (table or replica):
+        raise UsageError("This is about a table or a replica.", "Name it: --table, --replica, or both.")
+    if not reason.strip():
+        raise UsageError("A reason is missing.", "Say why, for the audit trail: --reason.")
+    found = pairs(plan, table, replica)
+    _send(plan, depth, found, by or getpass.getuser(), reason.strip())
+    rows = _taken(plan, found)
+    call.out.rows("orders", rows, COLUMNS)
+    if late := sum(row["partitions"] - row["taken"] for row in rows):
+        raise NotReady(
+            f"{late} partitions have not taken the order within {TAKEN_SECONDS:.0f} s.",
+            "It waits for their owners: see that the workers run. holdtrue status shows what is held.",
+        )
+
+
+def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[Pair], by: str, reason: str) -> None:
+    from streams.control.orders import REASON_MAX, Orders
+    from streams.kafka.events import EventWriter
+    from streams.kafka.registry import Registry
+
+    if len(by) + len(reason) > REASON_MAX or "\n" in by:
+        raise UsageError(f"Who and why are kept with every partition: up to {REASON_MAX} characters.", "Say less.")
+    registry = Registry(plan.kafka.registry.resolve())
+    writer = EventWriter(plan.kafka.bootstrap.resolve(), registry, client_id="holdtrue-cli")
+    orders = Orders(plan, writer, f"/holdtrue/{plan.name}/cli")
+    for pair in found:
+        orders.tell(depth, pair.replica, pair.table, by=by, reason=reason)
+    writer.flush()
+
+
+def _taken(plan: Plan, found: Sequence[Pair]) -> list[dict[str, Any]]:
+    """How many partitions of each have taken what was sent by now, waiting for them."""
+    from streams.control.offsets import Offsets
+    from streams.kafka.registry import Registry
+
+    offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve()))
+    try:
+        ends = {pair: offsets.ends(_places(plan, pair)) for pair in found}
+        until = time.monotonic() + TAKEN_SECONDS
+        while True:
+            rows = [_row(pair, ends[pair], offsets.committed(plan.group(pair.replica), ends[pair])) for pair in found]
+            if all(row["taken"] == row["partitions"] for row in rows) or time.monotonic() > until:
+                return rows
+            time.sleep(AGAIN_SECONDS)
+    finally:
+        offsets.close()
+
+
+def _places(plan: Plan, pair: Pair) -> list[Place]:
+    from streams.kafka.topics import checks_topic
+
+    topic = checks_topic(plan, pair.replica, pair.table)
+    return [(topic, number) for number in range(plan.tables[pair.table].partitions)]
+
+
+def _row(pair: Pair, ends: dict[Place, int], committed: dict[Place, int]) -> dict[str, Any]:
+    taken = sum(committed.get(place, 0) >= end for place, end in ends.items())
+    return {"replica": pair.replica, "table": pair.table, "partitions": len(ends), "taken": taken}
