@@ -1,4 +1,4 @@
-"""Mutants of holds: what was ordered to wait does so, through crashes and zombies, until it is released (decision 12)."""
+"""Mutants of holds: what was ordered to wait does so, across crashes and zombies, until it is released."""
 
 from __future__ import annotations
 
