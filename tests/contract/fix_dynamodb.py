@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
@@ -15,15 +16,17 @@ from streams.replicas.dynamodb import DynamoTable
 from streams.replicas.dynamodb_client import Connection, connect
 from streams.rows.canonical import Row
 from streams.versions.entry import NO_TOKEN
+from tests.contract.harness import RETENTION
 from tests.support.dynamodb_server import REGION, dynamodb_endpoint
 
 _numbers = count(1)
-RETENTION = timedelta(hours=1)
 PATIENT_SECONDS = 120.0
 
 
 class DynamoHarness:
     """Each table gets a name of its own and is dropped in the end."""
+
+    forgets = True
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -51,6 +54,20 @@ class DynamoHarness:
         if names.token in held:
             item[names.token] = held[names.token]
         self.client.put_item(TableName=table.table, Item=item)
+
+    def later(self, table: ReplicaTable, time: timedelta) -> None:
+        """DynamoDB removes, some time after it, what has an expiry that is over."""
+        assert isinstance(table, DynamoTable)
+        expires = table.form.names.expires
+        for item in self.client.scan(TableName=table.table, ConsistentRead=True)["Items"]:
+            if expires not in item:
+                continue
+            left = int(item[expires]["N"]) - int(time.total_seconds())
+            if left < clock.time():
+                key = {name: item[name] for name in table.form.key_types}
+                self.client.delete_item(TableName=table.table, Key=key)
+            else:
+                self.client.put_item(TableName=table.table, Item={**item, expires: {"N": str(left)}})
 
     def close(self) -> None:
         for name in {table.table for table in self.made}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from streams.plan.mapping import Shape
@@ -11,6 +13,8 @@ from streams.rows.canonical import Row
 
 
 class MemoryHarness:
+    forgets = False
+
     def make_table(self, shape: Shape) -> ReplicaTable:
         table = MemoryTable(shape)
         table.prepare()
@@ -22,6 +26,10 @@ class MemoryHarness:
     def plant(self, table: ReplicaTable, key: bytes, row: Row | None) -> None:
         assert isinstance(table, MemoryTable)
         table.plant(key, row)
+
+    def later(self, table: ReplicaTable, time: timedelta) -> None:
+        """Whatever happens to time, nothing is forgotten."""
+        assert table.forget_tombstones(timedelta(0)) == 0
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count
 
 import psycopg
@@ -15,6 +16,7 @@ from streams.replicas.base import ReplicaTable
 from streams.replicas.postgres import PostgresTable
 from streams.replicas.postgres_session import Sessions
 from streams.rows.canonical import Row, decode
+from tests.contract.harness import RETENTION
 from tests.support.postgres_server import postgres_server as private_server
 
 _numbers = count(1)
@@ -23,6 +25,8 @@ _EXTENT = "contract"
 
 class PostgresHarness:
     """Each table lies in a schema of this suite, under a name of its own."""
+
+    forgets = True
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -55,6 +59,15 @@ class PostgresHarness:
         if row is not None:
             values = SQL(", ").join([SQL("%s")] * len(row))
             self.admin.execute(SQL("INSERT INTO {} VALUES ({})").format(target, values), row)
+
+    def later(self, table: ReplicaTable, time: timedelta) -> None:
+        """The worker asks for it from time to time."""
+        assert isinstance(table, PostgresTable)
+        versions = Identifier(table._sql.token_schema, table._sql.version_name)
+        ages = SQL("UPDATE {} SET {dead} = {dead} - %s").format(versions, dead=Identifier(table._sql.dead_column))
+        self.admin.execute(ages, [time])
+        while table.forget_tombstones(RETENTION):
+            pass
 
     def close(self) -> None:
         for table in self.made:

@@ -15,15 +15,17 @@ from streams.replicas.base import ReplicaTable
 from streams.replicas.redis import RedisTable
 from streams.replicas.redis_client import Client, connect
 from streams.rows.canonical import Row
+from tests.contract.harness import RETENTION
 from tests.support.redis_cluster import private_cluster
 from tests.support.redis_server import redis_url
 
 _numbers = count(1)
-RETENTION = timedelta(hours=1)
 
 
 class RedisHarness:
     """Each table lies under a name of its own, so that a server given from outside keeps its other keys."""
+
+    forgets = True
 
     def __init__(self, url: str, raw: redis.Redis | redis.RedisCluster) -> None:
         self.url = url
@@ -46,9 +48,17 @@ class RedisHarness:
         else:
             self.raw.set(name, table.json.encode(row))
 
+    def later(self, table: ReplicaTable, time: timedelta) -> None:
+        """Redis expires what has a time to live."""
+        for name in _names(self.raw, table.shape.table):
+            left = self.raw.pttl(name)
+            if left >= 0:
+                self.raw.pexpire(name, timedelta(milliseconds=left) - time)  # of less than nothing: gone at once
+
     def close(self) -> None:
         for table in self.made:
-            _forget(self.raw, table.shape.table)
+            for name in _names(self.raw, table.shape.table):
+                self.raw.unlink(name)
             table.close()
         self.client.close()
         self.raw.close()
@@ -60,10 +70,9 @@ class RedisHarness:
         return table
 
 
-def _forget(client: redis.Redis | redis.RedisCluster, table: str) -> None:
+def _names(client: redis.Redis | redis.RedisCluster, table: str) -> Iterator[Any]:
     for pattern in (f"{table}:*", f"holdtrue:{table}:*"):
-        for name in client.scan_iter(match=pattern, count=1000):
-            client.unlink(name)
+        yield from client.scan_iter(match=pattern, count=1000)
 
 
 @pytest.fixture(scope="session")

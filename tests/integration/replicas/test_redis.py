@@ -157,6 +157,14 @@ def test_keys_of_another_type_are_content_and_give_way(table: RedisTable, raw: r
     assert raw.exists(VALUE) == 0
 
 
+def test_a_replayed_delete_over_a_key_of_another_type_is_a_conflict(table: RedisTable, raw: redis.Redis) -> None:
+    """Something is there, which a tombstone says is not: taken for a duplicate, it would stay."""
+    table.apply([bury(b"1", token(3))])
+    assert table.apply([bury(b"1", token(3))])[0].outcome is Outcome.duplicate
+    raw.rpush(VALUE, "x")
+    assert table.apply([bury(b"1", token(3))])[0].outcome is Outcome.conflict
+
+
 def test_rogue_content_reads_as_foreign(table: RedisTable, raw: redis.Redis) -> None:
     """It is drift to be found, not an error."""
     raw.set(VALUE, "rubbish")

@@ -8,6 +8,7 @@ from tests.simulation.mutated.ordering import ORDERING
 from tests.simulation.mutated.proof import PROOF
 from tests.simulation.mutated.rebuild import REBUILD
 from tests.simulation.mutated.state import KEPT
+from tests.simulation.mutated.stores import STORES
 from tests.simulation.mutated.truncate import TRUNCATE
 
-MUTANTS = (*TRUNCATE, *HOLDS, *ORDERING, *THE_GUARD, *KEPT, *REBUILD, *PROOF)
+MUTANTS = (*TRUNCATE, *HOLDS, *ORDERING, *THE_GUARD, *STORES, *KEPT, *REBUILD, *PROOF)

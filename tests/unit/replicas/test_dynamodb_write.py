@@ -41,12 +41,14 @@ class Scripted:
         self.transactions = transactions
         self.singles = singles or []
         self.sizes: list[int] = []
+        self.last: dict[str, Any] = {}
 
     def transact_write_items(self, TransactItems: list[Any]) -> None:  # noqa: N803 - the API's name
         self.sizes.append(len(TransactItems))
         self._next(self.transactions)
 
-    def put_item(self, **_: Any) -> None:
+    def put_item(self, **request: Any) -> None:
+        self.last = request
         self.sizes.append(1)
         self._next(self.singles)
 
@@ -138,10 +140,27 @@ def test_a_store_that_cannot_serve_now_says_so(pool: ThreadPoolExecutor, error: 
 def test_a_token_that_is_none_of_ours_is_replaced_if_still_there(pool: ThreadPoolExecutor) -> None:
     """It counts as none, so any write wins over it."""
     alien = {**put(1).item, "holdtrue_token": {"S": "zzz"}}
-    assert written(pool, Scripted([cancelled(lost(alien))], [None]), [put(1)]) == {1: APPLIED}
+    client = Scripted([cancelled(lost(alien))], [None])
+    assert written(pool, client, [put(1)]) == {1: APPLIED}
+    condition = client.last["ConditionExpression"], client.last["ExpressionAttributeValues"]
+    assert condition == ("#t = :t", {":t": {"S": "zzz"}}), "somebody's newer write must not be replaced"
     moved = Scripted([cancelled(lost(alien))], [failed("ConditionalCheckFailedException")])
     with pytest.raises(StoreUnavailable):
         written(pool, moved, [put(1)])
+
+
+@pytest.mark.parametrize("expected", [OLD, None])
+def test_a_token_that_is_none_of_ours_is_no_token_that_is_expected(
+    pool: ThreadPoolExecutor, expected: Token | None
+) -> None:
+    """A repair that has seen a token of ours does not replace one that came since; one that has seen none does."""
+    alien = {**put(1).item, "holdtrue_token": {"S": "zzz"}}
+    client = Scripted([], [failed("ConditionalCheckFailedException", Item=alien), None])
+    answer = Writer(client, "t", FORM, pool, "table t").one(put(1), expected)
+    if expected is None:
+        assert (answer, client.sizes) == (APPLIED, [1, 1])
+    else:
+        assert (answer, client.sizes) == (Result(Outcome.stale, None), [1])
 
 
 def test_transactions_keep_the_limits_on_items_and_bytes(pool: ThreadPoolExecutor) -> None:
