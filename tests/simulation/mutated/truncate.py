@@ -24,6 +24,17 @@ TRUNCATE: tuple[Mutant, ...] = (
         quick=True,
     ),
     mutant(
+        "swept-on-the-way",
+        "an order that comes during a sweep counts as done by it (decision 4)",
+        "agents.owner",
+        "        ordered = self.state.sweep.ordered\n",
+        "",
+        "_replace(done=ordered)",
+        "_replace(done=self.state.sweep.ordered)",
+        killer="tests/unit/agents/test_owner.py::test_an_order_that_comes_during_a_sweep_is_swept_for",
+        quick=True,
+    ),
+    mutant(
         "truncate-passed-first",
         "an owner goes on behind a TRUNCATE before the others are told (decision 4)",
         "agents.owner",

@@ -132,6 +132,15 @@ async def test_a_partition_that_waits_is_not_compared(agent: Checks) -> None:
     assert (answer["incomplete"], owner.waits) == ("held: a migration", 0)
 
 
+@pytest.mark.parametrize(("planned", "filled"), [("2", "1"), ("1", "2"), ("2", "")])
+async def test_digests_of_two_mappings_are_not_compared(agent: Checks, planned: str, filled: str) -> None:
+    """Neither where the plan has changed under the worker, nor where the replica was filled by another one."""
+    owner: Any = _Behind()
+    owner.state.mapping = filled
+    ((_, _, _, answer),) = await agent.answer(owner, {**asked(Depth.checksums), "mapping": planned})
+    assert (answer["incomplete"], owner.waits) == (checks.OTHER_MAPPING, 0)
+
+
 @pytest.mark.parametrize("depth", [Depth.counts, Depth.checksums, Depth.sweep])
 async def test_a_partition_that_is_behind_says_so_before_the_run_gives_up(agent: Checks, depth: Depth) -> None:
     """The run is incomplete, and knows why."""

@@ -88,6 +88,7 @@ class Consumer:
 
     pauses = 0
     end = 1_000_000
+    is_ours = True
 
     def __init__(self) -> None:
         self.commits = [-1]
@@ -113,9 +114,10 @@ class Consumer:
         return self.end
 
     async def commit(self, tp: TP, last_offset: int) -> bool:
-        """Always ours."""
-        self.commits.append(last_offset)
-        return True
+        """Taken from whose the partition is."""
+        if self.is_ours:
+            self.commits.append(last_offset)
+        return self.is_ours
 
 
 def table() -> Any:
@@ -200,6 +202,39 @@ async def test_the_same_floor_twice_is_swept_twice(tmp_path: Path) -> None:
             await owner.order_sweep(1)
             assert await owner.swept()
         assert said.done == [("handled", 0), ("swept", [KEY]), ("swept", [KEY])]
+
+
+@pytest.mark.asyncio
+async def test_an_order_that_comes_during_a_sweep_is_swept_for(tmp_path: Path) -> None:
+    """The keys that are behind the sweep by then were looked up before that TRUNCATE."""
+    said, orders = Said(), []
+
+    class Meanwhile(Said):
+        async def sweep(self, state: PartitionState, keys: Sequence[bytes]) -> None:
+            await said.sweep(state, keys)
+            if not orders:
+                orders.append(asyncio.create_task(owner.order_sweep(1)))
+                while not owner.lock._waiters:  # type: ignore[attr-defined]  # noqa: ASYNC110 - a lock tells nobody
+                    await asyncio.sleep(0)
+
+    async with running(tmp_path, Meanwhile()) as owner, asyncio.timeout(10):
+        owner.offer(batch(0))
+        await owner.order_sweep(1)
+        assert await owner.swept()
+        assert said.done == [("swept", [KEY])] * 2
+
+
+@pytest.mark.asyncio
+async def test_only_a_commit_that_is_taken_proves_that_a_partition_is_ours(tmp_path: Path) -> None:
+    """A zombie's is refused, and with it whatever it was to overrule or to answer (Ordering 12)."""
+    consumer = Consumer()
+    async with running(tmp_path, Said(), consumer) as owner, asyncio.timeout(10):
+        owner.offer(batch(0, 1))
+        assert await owner.passed(1)
+        assert await owner.prove_ownership()
+        assert consumer.committed == 1
+        consumer.is_ours = False
+        assert not await owner.prove_ownership()
 
 
 @pytest.mark.asyncio
@@ -334,6 +369,8 @@ async def test_a_hold_without_a_record_stops_before_the_next_one(tmp_path: Path)
         said.refuses = Held(BEFORE_THE_NEXT, "odd")
         owner.offer(batch(3))
         await asyncio.wait_for(said.is_held.wait(), 10)
+        assert await owner.passed(2)
+        assert not await owner.passed(3)
     assert said.done[-1] == ("held", 0, 3)
 
 

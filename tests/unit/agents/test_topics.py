@@ -147,6 +147,49 @@ async def test_a_loss_is_said_once_and_known_from_then_on(town: Town) -> None:
     await town.worker.stop()
 
 
+async def test_a_loss_is_said_before_it_is_passed(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in between would leave a gap that nobody was told of, and that is known to be passed."""
+    passed: list[int] = []
+
+    async def flush() -> None:
+        for _ in range(100):  # the owner may do by then whatever it can
+            await asyncio.sleep(0)
+        passed.append(town.state.input_offset)
+
+    monkeypatch.setattr(town, "flush", flush)
+    owner = town.worker.owner(CHANGES)
+    async with asyncio.timeout(10):
+        await town.worker.lives.pass_gap(CHANGES, 41, 60)
+        assert await owner.passed(59)
+    assert passed == [40]
+    await town.worker.stop()
+
+
+@pytest.mark.parametrize("found", [1, 3])
+async def test_a_topic_with_another_number_of_partitions_holds_its_table(town: Town, found: int) -> None:
+    """Keys have moved away from what is known of them; it is said once."""
+    town.work.partitions, town.life = 2, Life("old", found)
+    owner = town.worker.owner(CHANGES)
+    for _ in range(2):
+        assert await town.worker.lives.watch() is None
+    assert owner.held is not None
+    assert f"has {found} partitions instead of 2" in owner.held.reason
+    assert [each["type"] for each in town.said] == ["table-held"]
+    await town.worker.stop()
+
+
+async def test_a_topic_made_anew_under_a_worker_ends_it(town: Town) -> None:
+    """One that is not there at the moment says nothing, nor does one whose id was never noted."""
+    town.worker.owner(CHANGES)
+    for known, life in (("old", Life("old", 1)), ("old", None), ("", Life("new", 1))):
+        town.state.topic, town.life = known, life
+        assert await town.worker.lives.watch() is None
+    town.state.topic = "old"
+    assert "made anew" in str(await town.worker.lives.watch())
+    assert town.said == []
+    await town.worker.stop()
+
+
 async def test_where_the_plan_says_so_a_table_waits_before_what_follows_a_loss(town: Town) -> None:
     """Its own partition at once, the others by order, once for all of them (decision 12)."""
     town.work.mapping.on_continuity, town.work.partitions = "hold", 3

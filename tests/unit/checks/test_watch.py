@@ -25,6 +25,7 @@ def test_the_digests_between_the_fences_are_seen() -> None:
     for offset, digest in [(3, B), (5, C), (7, None), (9, A)]:
         watched.note(KEY, offset, digest)
     assert set(watched.seen("run", KEY, 4, 8)) == {B, C, None}
+    assert set(watched.seen("run", KEY, 5, 8)) == {B, C, None}
     assert set(watched.seen("run", KEY, 0, 3)) == {A}
     assert set(watched.seen("run", KEY, 10, 20)) == {A}
 

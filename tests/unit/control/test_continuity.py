@@ -44,6 +44,15 @@ def test_a_slot_that_is_gone_is_a_break_once() -> None:
     assert broken(gone, gone) is broken(gone, BEFORE) is None
 
 
+def test_a_slot_that_is_gone_is_told_of_all_tables_whatever_else_has_happened() -> None:
+    """A table that left the publication in the same look is one of many of which changes may be missing."""
+    parts = {"public.b": {"12": ATTACHED}}
+    found = broken(DIVIDED, DIVIDED._replace(slot=False, published={"public.b": 2}, parts=parts))
+    assert found is not None
+    assert found.tables is None
+    assert "slot" in found.reason
+
+
 @pytest.mark.parametrize(
     ("published", "lost"),
     [

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.control import offsets as module
-from streams.control.offsets import Clients, Offsets, TopicMissing
+from streams.control.offsets import Clients, Offsets, TopicLost, TopicMissing
 from streams.kafka.admin import KafkaUnavailable
 
 PLACE = ("bank.public.t", 0)
@@ -129,6 +129,15 @@ def test_a_topic_that_is_missing_is_told_as_that() -> None:
     """With what to do."""
     with pytest.raises(TopicMissing):
         offsets(Broker(failed(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown"))).ends([PLACE])
+
+
+def test_a_topic_that_ends_before_what_was_taken_from_it_is_refused() -> None:
+    """It was made anew: what comes under offsets that are known would pass for a replay."""
+    asked = offsets(Broker(None))  # ends at 7, the offset of what comes next
+    asked.refuse_lost({})
+    asked.refuse_lost({PLACE: 7})
+    with pytest.raises(TopicLost, match=r"ends at offset 7 in partition 0; .* taken it in up to 8"):
+        asked.refuse_lost({PLACE: 8})
 
 
 def test_closing_twice_is_closing_once() -> None:

@@ -35,7 +35,7 @@ def test_a_stored_token_within_the_fence_is_followed() -> None:
 
 def test_an_overrule_outbids_whatever_the_fence_has_passed() -> None:
     """Else an entry that a zombie left in the changelog would win at the next recovery."""
-    for stored in (Token(1, 9, 0), Token(2, 0, 0)):
+    for stored in (Token(1, 8, 0), Token(1, 9, 0), Token(2, 0, 0)):
         fix = repaired(None, stored, ROW, DIGEST, fenced_end=8, epoch=1)
         assert (fix.entry.token, fix.overrule) == (Token(1, 7, 1), stored)
 
