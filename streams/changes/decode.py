@@ -95,8 +95,9 @@ class Decoder:
             row = _converted(self._columns, after)
             if self._shape.terms:
                 return self._filtered(offset, row, read, committed_ms, txid, lsn)
-            key, op, line = encode(self._shape.key_of(row)), _READ if read else _UPSERT, _possible(encode(row))
-            return Keyed(key, Record(offset, op, row, line, lsn, txid, _is_partial(row)), committed_ms)
+            key, op, stored = encode(self._shape.key_of(row)), _READ if read else _UPSERT, self._shape.stored(row)
+            line = _possible(encode(stored))
+            return Keyed(key, Record(offset, op, stored, line, lsn, txid, _is_partial(row)), committed_ms)
         if before is None:
             return TableLevel(offset, committed_ms, txid)
         key_texts = _converted(self._key_columns, before)
@@ -124,14 +125,16 @@ class Decoder:
 
     def _said(self, offsets: Sequence[int], columns: Sequence[Sequence[str | None]], found: Envelopes) -> list[Said]:
         _, _, read, committed_ms, txid, lsn = found
-        rows = zip(*columns, strict=True)
         if self._shape.terms:
+            rows = zip(*columns, strict=True)
             return [*map(self._filtered, offsets, rows, read, committed_ms, txid, lsn)]
         keys = encode_columns([columns[index] for index in self._shape.key_index])
         ops = [_READ if each else _UPSERT for each in read]
         incomplete = _are_partial(columns)
-        lines = encode_columns(columns)
+        stored = self._shape.stored_columns(columns)
+        lines = encode_columns(stored)
         _possible(b"".join(lines))
+        rows = zip(*stored, strict=True)
         records = map(_new_record, zip(offsets, ops, rows, lines, lsn, txid, incomplete, strict=True))
         return [*map(_new_keyed, zip(keys, records, committed_ms, strict=True))]
 

@@ -33,7 +33,7 @@ class ColumnInfo:
     @property
     def column(self) -> Column:
         """The column as mappings see it."""
-        return Column(self.name, self.type, self.nullable)
+        return Column(self.name, self.type, self.nullable, self.typmod)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from streams.plan.catalog import Catalog, ColumnInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.load import Path_
+from streams.plan.losses import Loss
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
+from streams.plan.modifiers import takes
 from streams.plan.text import listed, quoted
-from streams.plan.types import KeyAttribute, key_attribute, stored
+from streams.plan.types import KeyAttribute, key_attribute
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -116,7 +118,7 @@ def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, 
     for column, name in zip(shape.source_columns, shape.target_columns, strict=True):
         expected = source.column(column.name)
         assert expected is not None
-        for message in _column(target, name, expected, in_key=column.name in shape.key_columns):
+        for message in _column(target, name, expected, shape.loss_of(column), in_key=column.name in shape.key_columns):
             yield draft.finding("contradictory", (*path, "columns"), f"{target.name} in the replica {message}")
     for message in (*_foreign_columns(target, shape), *_target_key(target, shape)):
         yield draft.finding("contradictory", path, f"{target.name} in the replica {message}")
@@ -138,23 +140,16 @@ def _literal(label: str) -> str:
     return "'" + label.replace("'", "''") + "'"
 
 
-def _column(target: TableInfo, name: str, expected: ColumnInfo, *, in_key: bool) -> Iterator[str]:
-    found = target.column(name)
+def _column(target: TableInfo, name: str, expected: ColumnInfo, less: Loss | None, *, in_key: bool) -> Iterator[str]:
+    found, kept = target.column(name), f" ({less})" if less is not None else ""
     if found is None:
         yield f"has no column {quoted(name)}; expected is {expected.shown}"
     elif found.generated:
         yield f"computes the column {quoted(name)} itself, so it cannot be written"
-    elif not _takes(found, expected):
-        yield f"has the column {quoted(name)} as {found.shown}; expected is {expected.shown}"
+    elif not takes(found.column, expected.column, less):
+        yield f"has the column {quoted(name)} as {found.shown}; expected is {expected.shown}{kept}"
     elif expected.nullable and not found.nullable and not in_key:
         yield f"has the column {quoted(name)} NOT NULL, but in the source of truth it may be NULL"
-
-
-def _takes(found: ColumnInfo, expected: ColumnInfo) -> bool:
-    """Whether every value of one column comes back from the other unchanged."""
-    if found.type == "text" == stored(expected.type):
-        return True
-    return found.type == expected.type and found.typmod in (expected.typmod, -1)
 
 
 def _foreign_columns(target: TableInfo, shape: Shape) -> Iterator[str]:

@@ -9,11 +9,14 @@ from pydantic import Field, model_validator
 
 from streams.plan.base import Part, Whole
 from streams.plan.conditions import Condition
+from streams.plan.losses import CHARACTERS_MAX, DIGITS_MAX
 from streams.plan.names import ColumnName, Text
 from streams.plan.policy import Policies
 
 PARTITIONS_MAX: Final = 1000
 Partitions = Annotated[Whole, Field(le=PARTITIONS_MAX)]
+Digits = Annotated[int, Field(strict=True, ge=0, le=DIGITS_MAX)]
+Characters = Annotated[Whole, Field(le=CHARACTERS_MAX)]
 
 
 class SourceTable(Part):
@@ -30,14 +33,17 @@ class SourceTable(Part):
 
 
 class Columns(Part):
-    """What happens to columns on the way: renamed, left out, asked, computed. Every other column is copied as it is.
+    """What happens to columns on the way; every other column is copied as it is.
 
     `ask` names columns that do not arrive exactly: their values are read from the SOT at every change of their row.
+    `round` and `cut` say how much of a column's values is kept: digits behind the point, characters.
     """
 
     rename: Mapping[ColumnName, ColumnName] = Field(default_factory=dict)
     omit: tuple[ColumnName, ...] = ()
     ask: tuple[ColumnName, ...] = ()
+    round: Mapping[ColumnName, Digits] = Field(default_factory=dict)
+    cut: Mapping[ColumnName, Characters] = Field(default_factory=dict)
     compute: Mapping[ColumnName, str] = Field(default_factory=dict)
 
 

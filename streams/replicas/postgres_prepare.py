@@ -7,7 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
+from streams.plan.losses import Loss
 from streams.plan.mapping import Column, Shape
+from streams.plan.modifiers import takes
 from streams.plan.types import stored
 from streams.replicas.base import Refused
 from streams.replicas.postgres_sql import Statements
@@ -25,7 +27,8 @@ SELECT c.oid, c.relkind::text,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 _COLUMNS: Final = (
-    "SELECT a.attname, b.typname, a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' "
+    "SELECT a.attname, b.typname, r.typmod, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+    "a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' "
     "FROM pg_attribute a" + BASE_TYPE + "WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped"
 )
 _MORE = "Change the table or its mapping in the plan; `holdtrue plan check --live` lists every difference."
@@ -34,10 +37,12 @@ Cursor = psycopg.Cursor[Any]
 
 
 class Found(NamedTuple):
-    """A column of a table that is there."""
+    """A column of a table that is there; shown: its type as SQL writes it."""
 
     name: str
     type: str
+    modifier: int
+    shown: str
     required: bool
     filled: bool
     generated: bool
@@ -57,10 +62,8 @@ def _target(cursor: Cursor, shape: Shape, statements: Statements) -> None:
     if columns is None:
         _run(cursor, statements.creations())
         return
-    expected = [
-        column._replace(name=target) for column, target in zip(shape.source_columns, shape.target_columns, strict=True)
-    ]
-    pairs = zip(shape.source_columns, shape.target_columns, strict=True)
+    pairs = list(zip(shape.source_columns, shape.target_columns, strict=True))
+    expected = [(column._replace(name=target), shape.loss_of(column)) for column, target in pairs]
     missing = [column.name for column, target in pairs if target not in columns]
     _refuse(name, _differences(columns, expected), _without(missing) if missing else _MORE)
     _refuse(name, _unfilled(columns, shape.target_columns))
@@ -75,7 +78,7 @@ def _versions(cursor: Cursor, shape: Shape, statements: Statements) -> None:
     keys = [shape.source_columns[index] for index in shape.key_index]
     expected = [column._replace(name=key) for column, key in zip(keys, shape.target_key, strict=True)]
     own = [Column(statements.token_column, "bytea"), Column(statements.dead_column, "timestamptz")]
-    _refuse(name, _differences(columns, [*expected, *own]))
+    _refuse(name, _differences(columns, [(column, None) for column in (*expected, *own)]))
 
 
 def _run(cursor: Cursor, statements: Iterable[psycopg.sql.Composed]) -> None:
@@ -99,13 +102,16 @@ def _lookup(cursor: Cursor, schema: str, name: str, key: tuple[str, ...]) -> dic
     return {row[0]: Found(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall()}
 
 
-def _differences(found: dict[str, Found], expected: Iterable[Column]) -> Iterator[str]:
-    for column in expected:
+def _differences(found: dict[str, Found], expected: Iterable[tuple[Column, Loss | None]]) -> Iterator[str]:
+    """`expected`: each column with what the mapping takes from its values."""
+    for column, less in expected:
         there = found.get(column.name)
         if there is None:
             yield f"column {column.name}: expected {column.type}, found no such column"
-        elif there.type not in (column.type, stored(column.type)):
-            yield f"column {column.name}: expected {column.type}, found {there.type}"
+        elif not takes(Column(there.name, there.type, modifier=there.modifier), column, less):
+            other = there.type not in (column.type, stored(column.type))
+            wanted = column.type if other else f"{column.type} that holds every value the mapping gives"
+            yield f"column {column.name}: expected {wanted}, found {there.type if other else there.shown}"
         elif there.generated:
             yield f"column {column.name}: expected one that can be written, found a generated one"
 

@@ -120,10 +120,10 @@ class SotReader:
 
     def _rows(self, lines: Iterator[bytes]) -> Iterator[SotRow]:
         shape = self._shape
-        all_kept = len(shape.source_columns) == len(shape.read_columns)
+        as_read = shape.is_stored_as_read
         for line in lines:
             row = decode(line)
-            yield SotRow(encode(shape.key_of(row)), line if all_kept else encode(shape.stored(row)))
+            yield SotRow(encode(shape.key_of(row)), line if as_read else encode(shape.stored(row)))
 
     def count(self) -> int:
         """How many rows belong in this replica."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from streams.plan.mapping import Column, Shape
+from streams.plan.tables import Columns, Layout
 from streams.replicas.base import Held, Outcome, Refused, Result
 from streams.replicas.postgres import PostgresTable
 from streams.replicas.postgres_session import Sessions
@@ -87,6 +90,38 @@ def test_another_shape_is_refused_by_name(postgres_harness: PostgresHarness, def
     assert said in raised.value.what
     assert "contract.given" in raised.value.what
     assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ("price numeric(12, 2), made timestamp(0), note varchar(200)", ""),
+        ("price numeric(20, 4), made timestamp, note text", ""),
+        (
+            "price numeric(12, 1), made timestamp(0), note varchar(200)",
+            "price: expected numeric that holds every value",
+        ),
+        ("price numeric, made timestamp, note varchar(199)", "note: expected text, found varchar"),
+    ],
+)
+def test_a_narrower_column_is_taken_where_the_mapping_declares_it(
+    postgres_harness: PostgresHarness, definition: str, said: str
+) -> None:
+    """Undeclared, the store would round what the checks compare."""
+    columns = [
+        Column("id", "int4", False),
+        Column("price", "numeric"),
+        Column("made", "timestamp"),
+        Column("note", "text"),
+    ]
+    declared = Columns(round={"price": 2, "made": 0}, cut={"note": 200})
+    target = make_target(postgres_harness, f"id int4 PRIMARY KEY, {definition}")
+    with pytest.raises(Refused) if said else nullcontext() as raised:
+        postgres_harness.open(Shape.build("public.t", ["id"], columns, Layout(columns=declared)), target)
+    assert raised is None or said in raised.value.what
+    if "(" in definition:
+        with pytest.raises(Refused, match="expected"):
+            postgres_harness.open(Shape.build("public.t", ["id"], columns, Layout()), target)
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,25 @@ from __future__ import annotations
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from streams.plan.mapping import Column, Shape
+from streams.plan.tables import Columns, Layout
 from streams.replicas.base import Held, Outcome, Result
 from streams.replicas.postgres import PostgresTable
 from tests.contract.fix_postgres import PostgresHarness
 from tests.support.shapes import make_shape
 from tests.support.writes import bury, put, token
 
-SHAPE = make_shape({"id": "int4", "small": "numeric", "mood": "text", "word": "text"}, ["id"])
+COLUMNS = {"id": "int4", "small": "numeric", "mood": "text", "word": "text"}
+SHAPE = Shape.build(
+    "public.contract", ["id"], [Column(name, kind) for name, kind in COLUMNS.items()],
+    Layout(columns=Columns(round={"small": 1})),
+)  # fmt: skip
 GOOD = ("5", "happy", "hello")
 
 
 @pytest.fixture
 def table(postgres_harness: PostgresHarness) -> PostgresTable:
-    """A target made by somebody else, narrower than the source: same types, with constraints of its own."""
+    """A target made by somebody else, narrower than the source, as the mapping has it, with constraints of its own."""
     target = postgres_harness.make_table(SHAPE).target
     name = Identifier(*target.split("."))
     alter = "ALTER TABLE {} ALTER word SET NOT NULL, ADD CONSTRAINT friendly CHECK (mood <> 'angry'), ADD UNIQUE (mood)"

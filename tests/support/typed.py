@@ -17,11 +17,15 @@ import redis
 
 
 class Typed(NamedTuple):
-    """A column: its type as SQL writes it, the name of the type it is in the end, and values as SQL constants."""
+    """A column: its type as SQL writes it, the name of the type it is in the end, and values as SQL constants.
+
+    less: what its mapping takes from it, `round` or `cut`, and how much is kept; empty for nothing.
+    """
 
     shown: str
     type: str
     values: Sequence[str]
+    less: tuple[str, int] | tuple[()] = ()
 
 
 Families = Mapping[str, Mapping[str, Typed]]
@@ -134,6 +138,27 @@ FAMILIES: Families = {
         "h": Typed("d_inet", "inet", ["'10.0.0.1'"]),
         "r": Typed("d_range", "int4range", ["'[1,5]'"]),
     },
+    # Halves on both sides of 0 and of 2000, carries into the next second, day and era; 38 digits, once rounded.
+    "lossy": {
+        "price": Typed(
+            "numeric", "numeric",
+            ["0.005", "-1.995", "-0.001", "2.4999", "1e-20", "100", "repeat('7', 36)::numeric + 0.125"], ("round", 2),
+        ),
+        "fee": Typed("numeric(12, 4)", "numeric", ["0.5", "-0.5", "99999999.5", "1.4999"], ("round", 0)),
+        "stamp": Typed(
+            "timestamp", "timestamp",
+            ["'1999-12-31 23:59:59.5'", "'2024-02-28 23:59:59.5'", "'0001-12-31 23:59:59.6 BC'", "'infinity'"],
+            ("round", 0),
+        ),
+        "moment": Typed(
+            "timestamptz", "timestamptz",
+            ["'2000-01-01 00:00:00.0005+00'", "'1999-12-31 23:59:59.9995+00'", "'2024-02-29 01:02:03.000499-08'"],
+            ("round", 3),
+        ),
+        "clock": Typed("time", "time", ["'23:59:59.95'", "'01:02:03.049999'"], ("round", 1)),
+        "words": Typed("text", "text", ["'üñ€😀é'", "e'\\t\\n\\\\x'", "'ab   '", "''", _WORDS], ("cut", 4)),
+        "short": Typed("varchar(20)", "varchar", ["'trailing  '", "'😀'"], ("cut", 9)),
+    },
     # Only the value shows that DynamoDB cannot hold it.
     "wide": {
         "number": Typed("numeric", "numeric", ["'NaN'", "'Infinity'", "'-Infinity'", "repeat('7', 45)::numeric", "1"]),
@@ -168,6 +193,7 @@ ASKED: Mapping[str, Typed] = {
     "couple": Typed("pair", "pair", ["ROW(1, 'a,\"b')", "ROW(NULL, NULL)"]),
     "ranges": Typed("int4multirange", "int4multirange", ["'{[1,5),[7,9)}'", "'{}'"]),
     "born": Typed("date", "date", ["'2024-01-01 BC'", "'4713-01-01 BC'", "'2024-01-01'"]),
+    "made": Typed("timestamp", "timestamp", ["'2024-01-01 10:00:00.0005'", "'1999-12-31 23:00:00.0005'"], ("round", 3)),
     "double": Typed("int8 GENERATED ALWAYS AS (id * 2) STORED", "int8", []),
     "triple": Typed("int8 GENERATED ALWAYS AS (id * 3) VIRTUAL", "int8", []),
 }  # fmt: skip
@@ -177,6 +203,12 @@ NOT_NULL = {"nn"}
 def rows_of(family: Mapping[str, Typed]) -> int:
     """How many rows show every value, and one of NULLs."""
     return max(len(column.values) for column in family.values()) + 1
+
+
+def losses(family: Mapping[str, Typed]) -> dict[str, dict[str, int]]:
+    """What the plan says of it, under `columns`."""
+    less = [(column, *typed.less) for column, typed in family.items() if typed.less]
+    return {word: {column: limit for column, by, limit in less if by == word} for word in ("round", "cut")}
 
 
 def definition(name: str, family: Mapping[str, Typed]) -> str:
@@ -211,16 +243,28 @@ def _value(column: str, typed: Typed, number: int) -> str:
     return "0" if column in NOT_NULL else "NULL"
 
 
-def postgres_texts(dsn: str, table: str, family: Mapping[str, Typed]) -> Texts:
-    """What a Postgres database holds."""
+def postgres_texts(dsn: str, table: str, family: Mapping[str, Typed], *, less: bool = False) -> Texts:
+    """What a Postgres database holds. less: of it, what the mapping keeps, by Postgres's own casts."""
     cells = ", ".join(
-        f"CASE WHEN {c} IS DISTINCT FROM NULL THEN format('%s', {f'trim_scale({c})' if t.type == 'numeric' else c}) END"
+        f"CASE WHEN {c} IS DISTINCT FROM NULL THEN format('%s', {_printed(_kept(c, t) if less else c, t)}) END"
         for c, t in family.items()
     )
     options = "-c TimeZone=UTC -c IntervalStyle=postgres -c bytea_output=hex"
     with psycopg.connect(dsn, options=options) as connection:
         rows = connection.execute(f"SELECT id, {cells} FROM {table}".encode()).fetchall()
     return {(row[0], column): text for row in rows for column, text in zip(family, row[1:], strict=True)}
+
+
+def _kept(column: str, typed: Typed) -> str:
+    if not typed.less:
+        return column
+    word, limit = typed.less
+    kind = "varchar" if word == "cut" else typed.type
+    return f"{column}::{kind}({f'100, {limit}' if kind == 'numeric' else limit})"
+
+
+def _printed(cell: str, typed: Typed) -> str:
+    return f"trim_scale({cell})" if typed.type == "numeric" else cell
 
 
 def redis_texts(url: str, prefix: str) -> Texts:
@@ -241,10 +285,7 @@ def _of_json(value: Any) -> str | None:
 
 def dynamodb_texts(env: Mapping[str, str], table: str) -> Texts:
     """What DynamoDB holds."""
-    client = boto3.client(
-        "dynamodb", endpoint_url=env["HOLDTRUE_DYNAMODB"], region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+    client = _dynamodb(env)
     found: Texts = {}
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
@@ -253,6 +294,23 @@ def dynamodb_texts(env: Mapping[str, str], table: str) -> Texts:
                 found |= {(key, c): _of_attribute(v) for c, v in item.items() if not c.startswith("holdtrue_")}
     client.close()
     return found
+
+
+def dynamodb_change(env: Mapping[str, str], table: str, key: int, column: str, number: str) -> None:
+    """A number that somebody else writes into a row."""
+    client = _dynamodb(env)
+    client.update_item(
+        TableName=table, Key={"id": {"N": str(key)}}, UpdateExpression="SET #c = :n",
+        ExpressionAttributeNames={"#c": column}, ExpressionAttributeValues={":n": {"N": number}},
+    )  # fmt: skip
+    client.close()
+
+
+def _dynamodb(env: Mapping[str, str]) -> Any:
+    return boto3.client(
+        "dynamodb", endpoint_url=env["HOLDTRUE_DYNAMODB"], region_name=env["AWS_REGION"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
 
 
 def _of_attribute(value: Mapping[str, Any]) -> str | None:

@@ -41,9 +41,9 @@ def table() -> Iterator[str]:
 
 
 @contextmanager
-def reader(table: str) -> Iterator[SotReader]:
+def reader(table: str, **layout: Any) -> Iterator[SotReader]:
     columns = [Column("mood", f"{table}_mood", False), Column("n", "int4", False), Column("v", "text")]
-    shape = Shape.build(f"public.{table}", ["mood", "n"], columns, Layout.model_validate({}))
+    shape = Shape.build(f"public.{table}", ["mood", "n"], columns, Layout.model_validate(layout))
     made = SotReader(os.environ["HOLDTRUE_SOT_DSN"], shape, application=table)
     try:
         yield made
@@ -107,6 +107,18 @@ def test_a_value_that_is_no_key_still_says_that_the_source_changed(table: str) -
         source._where = lambda: "v::int4 > 0"  # type: ignore[method-assign]
         with pytest.raises(SotChanged, match="InvalidTextRepresentation"), source.scanning() as rows:
             list(rows)
+
+
+def test_what_is_read_is_what_the_replica_stores(table: str) -> None:
+    """By key and in a scan, less what the mapping takes; the filter has looked at the whole value, here and there."""
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+        sot.execute(f"UPDATE {table} SET v = 'abc' WHERE n = 1".encode())
+    where = [{"column": "v", "op": "=", "value": "abc"}]
+    with reader(table, columns={"cut": {"v": 2}}, where=where) as source, source.scanning() as rows:
+        assert list(rows) == [(KEYS[0], b"good\t1\tab")]
+    with reader(table, columns={"cut": {"v": 2}}, where=where) as source:
+        assert source.read(KEYS).rows == {KEYS[0]: ("good", "1", "ab")}
+        assert source.count() == 1
 
 
 @pytest.mark.timeout(60)

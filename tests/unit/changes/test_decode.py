@@ -105,6 +105,27 @@ def test_a_column_left_out_is_not_in_the_row() -> None:
     assert said.record.row == ("1", "1.25")
 
 
+@pytest.mark.parametrize("where", [[], [{"column": "total", "op": "<", "value": 2}]])
+def test_a_row_is_stored_less_what_the_mapping_takes(where: list[Any]) -> None:
+    """Rounded, cut; the filter has looked at the whole value."""
+    said = decoder(columns={"round": {"total": 0}, "cut": {"name": 2}}, where=where).decode(
+        7, record(None, row(1, "a\tbc", b"\x00\xc7"))
+    )
+    assert isinstance(said, Keyed)
+    assert (said.record.row, said.record.line) == (("1", "a\t", "2"), b"1\ta\\t\t2")
+
+
+def test_what_was_not_sent_is_still_not_sent_when_it_is_cut() -> None:
+    """The placeholder is recognised before the mapping takes anything; what merely is as long as it is whole."""
+    cut = decoder(columns={"cut": {"name": 28}})
+    said = [cut.decode(7, record(None, row(1, name))) for name in (UNAVAILABLE, f"{UNAVAILABLE} and more", "")]
+    assert [isinstance(each, Keyed) and each.record.partial for each in said] == [True, False, False]
+    assert len(UNAVAILABLE) == 28
+    short = decoder(columns={"cut": {"name": 3}}).decode(7, record(None, row(1, UNAVAILABLE)))
+    assert isinstance(short, Keyed)
+    assert short.record.partial
+
+
 def test_a_row_outside_a_filter_on_the_key_is_passed_over() -> None:
     """It can never have been in the replica."""
     keys = decoder(where=[{"column": "id", "op": "<=", "value": 10}])

@@ -20,11 +20,14 @@ from tests.unit.changes.envelopes import ROWS, SCHEMA, SOURCES, record, row
 COLUMNS = (Column("id", "int8", False), Column("name", "text"), Column("total", "numeric"))
 NAMES = st.none() | st.sampled_from(["a\tb", "line\nbreak", "\\N", "é", "", UNAVAILABLE, "\v", "plain"])
 RECORDS = st.tuples(st.none() | ROWS, st.none() | ROWS | st.builds(row, st.integers(0, 9), NAMES), SOURCES)
+LOSSY: dict[str, Any] = {"columns": {"round": {"total": 1}, "cut": {"name": 2}}}
 LAYOUTS: list[dict[str, Any]] = [
     {},
     {"columns": {"omit": ["name"]}},
     {"columns": {"omit": ["total"]}, "where": [{"column": "total", "op": "<", "value": 1}]},
     {"where": [{"column": "id", "op": "<=", "value": 10}]},
+    LOSSY,
+    {**LOSSY, "where": [{"column": "total", "op": "<", "value": 1}]},
 ]
 
 
@@ -38,7 +41,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MANY", 1)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=["all", "omit", "filter", "filter on the key"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["all", "omit", "filter", "filter on the key", "less", "less, filter"])
 @settings(max_examples=60)
 @given(records=st.lists(RECORDS, min_size=1, max_size=7))
 def test_together_as_alone(layout: dict[str, Any], records: list[Any]) -> None:

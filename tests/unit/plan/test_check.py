@@ -103,6 +103,18 @@ def test_everything_is_named_at_once() -> None:
             (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{rename: {{bid: aid}}}}}}"),
             f"{REPORTS}.{ACCOUNTS}.columns.rename.bid",
         ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{round: {{aid: 2}}}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.round.aid",
+        ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{cut: {{filler: 5}}, omit: [filler]}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.cut.filler",
+        ),
+        (
+            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{cut: {{filler: 5}}, round: {{filler: 5}}}}}}"),
+            f"{REPORTS}.{ACCOUNTS}.columns.cut.filler",
+        ),
         ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{to: accounts}}"), f"{REPORTS}.{ACCOUNTS}.to"),
         ((f"{ACCOUNTS}: {{}}", f'{ACCOUNTS}: {{key: "a:{{aid}}"}}'), f"{REPORTS}.{ACCOUNTS}.key"),
         (('key: "branch:{bid}"', 'key: "branches"'), "replicas.cache.tables.public.pgbench_branches.key"),
@@ -121,6 +133,25 @@ def test_everything_is_named_at_once() -> None:
 def test_contradictions_are_named(edit: tuple[str, str], path: str) -> None:
     """What cannot be true together is found, at the place to change."""
     assert ("contradictory", path) in found(edit)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "message"),
+    [
+        ("round: {abalance: -1}", "round.abalance", "must be at least 0"),
+        ("round: {abalance: 16384}", "round.abalance", "must be at most 16383"),
+        ("round: {abalance: '2'}", "round.abalance", "must be a whole number"),
+        ("cut: {filler: 0}", "cut.filler", "must be at least 1"),
+        ("cut: {filler: 10485761}", "cut.filler", "must be at most 10485760"),
+        ("cut: [filler]", "cut", "must be a mapping (key: value)"),
+    ],
+)
+def test_how_much_is_kept_is_bounded(words: str, path: str, message: str) -> None:
+    """By what Postgres's own types can have."""
+    result = findings((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{{words}}}}}"))
+    assert [(f.severity, f.path, f.message) for f in result] == [
+        ("invalid", f"{REPORTS}.{ACCOUNTS}.columns.{path}", message)
+    ]
 
 
 def test_two_replicas_may_not_write_to_the_same_table() -> None:

@@ -210,6 +210,32 @@ def test_what_does_not_arrive_can_be_asked(extra: ColumnInfo, refused: bool) -> 
     assert ["columns.ask" in message for message in mine] == ([False] if refused else [])
 
 
+@pytest.mark.parametrize(
+    ("extra", "words", "said"),
+    [
+        (
+            column("ratio", "float8"),
+            "round: {ratio: 2}",
+            "rounds ratio, of type float8: its digits are binary",
+        ),
+        (column("made", "timestamp"), "round: {made: 7}", "of type timestamp: it has at most 6 digits of a second"),
+        (column("word", "text"), "round: {word: 2}", "only numeric, timestamp, timestamptz and time can be rounded"),
+        (column("price", "numeric"), "cut: {price: 2}", "only text and varchar can be cut"),
+        (column("price", "numeric"), "cut: {nope: 2}", "names the column nope, which the table does not have"),
+        (column("price", "numeric"), "round: {price: 7}", ""),
+        (column("made", "timestamptz"), "round: {made: 0}, ask: [made]", ""),
+        (column("word", "varchar", typmod=24), "cut: {word: 5}", ""),
+    ],
+)
+def test_what_can_be_rounded_and_cut(extra: ColumnInfo, words: str, said: str) -> None:
+    """By the column's type, with the reason, at the word's place."""
+    catalog = _with(columns=(*TABLES[ACCOUNTS].columns, extra))
+    found = _source(catalog, (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{{words}}}}}"))
+    name = words.partition("{")[2].partition(":")[0]
+    path = f"replicas.reports.tables.{ACCOUNTS}.columns.{words.partition(':')[0]}.{name}"
+    assert [(f.severity, f.path, said in f.message) for f in found] == [("contradictory", path, True)] * bool(said)
+
+
 def test_a_column_that_only_a_filter_looks_at_must_arrive() -> None:
     """Left out of the replica, it decides all the same."""
     catalog = _with(columns=(*TABLES[ACCOUNTS].columns, column("called", "name")))
@@ -379,6 +405,20 @@ def test_replica_tables_of_another_shape(changes: dict[str, Any], words: str) ->
     catalog = replace(STORE, tables={**TABLES, ACCOUNTS: replace(TABLES[ACCOUNTS], **changes)})
     [finding] = _replica(catalog)
     assert (finding.severity, words in finding.message) == ("contradictory", True), finding.message
+
+
+def test_a_narrower_column_is_taken_where_the_mapping_declares_it() -> None:
+    """Undeclared, the store would round what the check compares."""
+    known, kept = TABLES[ACCOUNTS], TABLES[ACCOUNTS].columns
+    source = _with(columns=(*kept, column("note", "text")))
+    short = column("note", "varchar", typmod=204, shown="character varying(200)")
+    found = replace(STORE, tables={**TABLES, ACCOUNTS: replace(known, columns=(*kept, short))})
+    declared = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{cut: {{note: 200}}}}}}")
+    assert _replica(found, declared, source=source) == []
+    [finding] = _replica(found, source=source)
+    assert "has the column note as character varying(200); expected is text" in finding.message
+    [finding] = _replica(found, (declared[0], declared[1].replace("200", "201")), source=source)
+    assert "has the column note as character varying(200); expected is text (cut: 201)" in finding.message
 
 
 def test_replica_permissions() -> None:

@@ -138,12 +138,48 @@ def test_numbers_beyond_reason_are_refused(value: str) -> None:
         {"columns": {"rename": {"note": "kind"}}},
         {"columns": {"omit": ["id"]}},
         {"where": [{"column": "nope", "op": "=", "value": 1}]},
+        {"columns": {"round": {"nope": 2}}},
+        {"columns": {"cut": {"nope": 2}}},
+        {"columns": {"round": {"id": 2}}},
+        {"columns": {"cut": {"note": 2}, "omit": ["note"]}},
+        {"columns": {"cut": {"note": 2}, "round": {"note": 2}}},
+        {"columns": {"cut": {"kind": 2}}},
+        {"columns": {"round": {"note": 2}}},
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(fields: dict[str, object]) -> None:
-    """Unknown columns, colliding names and a key that is left out."""
+    """Unknown columns, colliding names, a key that is left out, values that cannot be rounded or cut."""
     with pytest.raises(MappingError, match=r"public\.t"):
         Shape.build("public.t", ["id"], COLUMNS, mapping(**fields))
+
+
+def test_what_is_stored_is_rounded_and_cut() -> None:
+    """Each column by its own word, NULL stays; of many rows by columns the same."""
+    less = shape(COLUMNS, ["id"], columns={"round": {"amount": 1}, "cut": {"note": 3}, "rename": {"note": "n"}})
+    rows: list[Row] = [("1", "a ", "2.25", "four"), ("2", None, None, None), ("3", "b", "-0.04", "one")]
+    stored: list[Row] = [("1", "a ", "2.3", "fou"), ("2", None, None, None), ("3", "b", "0", "one")]
+    assert [less.stored(row) for row in rows] == stored
+    assert list(zip(*less.stored_columns([*zip(*rows, strict=True)]), strict=True)) == stored
+    assert not less.is_stored_as_read
+    assert [str(less.loss_of(column)) for column in COLUMNS] == ["None", "None", "round: 1", "cut: 3"]
+
+
+def test_rows_that_lose_nothing_are_not_touched() -> None:
+    """They cost nothing: the very row, the very columns."""
+    whole = shape(COLUMNS, ["id"])
+    row, columns = ("1", "a", "2", None), [["1"], ["a"], ["2"], [None]]
+    assert whole.is_stored_as_read
+    assert whole.stored(row) is row
+    assert whole.stored_columns(columns) is columns
+
+
+def test_a_filter_looks_at_the_whole_value() -> None:
+    """What the replica gets of it comes after the decision."""
+    where = [{"column": "amount", "op": "<", "value": Decimal(2)}]
+    less = shape(COLUMNS, ["id"], columns={"round": {"amount": 0}}, where=where)
+    rows: list[Row] = [("1", "a", "1.9", None), ("2", "a", "2", None)]
+    assert [less.keeps(row) for row in rows] == [True, False]
+    assert less.stored(rows[0]) == ("1", "a", "2", None)
 
 
 def test_names_may_be_swapped() -> None:
@@ -165,8 +201,11 @@ def test_the_mapping_version_is_what_the_mapping_does() -> None:
         shape(COLUMNS, ["id"], where=where, columns={"omit": ["note"]}),
         shape(COLUMNS, ["id"], where=where, columns={"rename": {"note": "n"}}),
         shape([*COLUMNS, Column("more", "text")], ["id"], where=where),
+        shape(COLUMNS, ["id"], where=where, columns={"round": {"amount": 2}}),
+        shape(COLUMNS, ["id"], where=where, columns={"round": {"amount": 3}}),
+        shape(COLUMNS, ["id"], where=where, columns={"cut": {"note": 2}}),
     ]
-    assert len({base.mapping_version, *(other.mapping_version for other in others)}) == 7
+    assert len({base.mapping_version, *(other.mapping_version for other in others)}) == len(others) + 1
 
 
 def test_identifiers_in_sql_are_quoted() -> None:
