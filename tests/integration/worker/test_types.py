@@ -52,6 +52,7 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     made = make_bank(ddl=";".join(statements), tables=tables, replicas=replicas, partitions=1)
     with psycopg.connect(made.env["HOLDTRUE_REPLICA_DSN"]) as replica:
         replica.execute(NARROW)
+    made.done("plan", "check", "--live")
     made.start()
     made.wait_published()
     for name, family in FAMILIES.items():
