@@ -14,7 +14,7 @@ from faust.types import TP
 
 from streams.agents.announce import tell_lost
 from streams.agents.events import Event
-from streams.agents.owner import Owner
+from streams.agents.owner import REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
@@ -42,10 +42,6 @@ REACH_AGAIN_SECONDS = 0.1
 OTHER_MAPPING = (
     "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
     "new columns out (columns.omit), or undo the change, and restart the worker"
-)
-REBUILT = (
-    "a partition is being rebuilt from the source of truth, because what was known of it was lost or never was there "
-    "(holdtrue_rebuilding): validate again when that is 0"
 )
 
 

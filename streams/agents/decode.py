@@ -123,7 +123,8 @@ async def _key_schema(table: TableWork, records: Sequence[KafkaRecord], known: i
             return known, Held(
                 offset,
                 f"keys arrive under schema id {found} instead of {known}, which moves them to other partitions; "
-                "reviews of key changes are not built yet",
+                "a key column has another type or default, or its enum another label (docs/operations.md, Keys under "
+                "another schema)",
             )
         known = found
     return known, None

@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 SWEEP_KEYS = 1_000
 # A topic that ends before what it has lost is looked at again after so long.
 END_AGAIN_SECONDS = 1.0
+REBUILT = (
+    "a partition is being rebuilt from the source of truth, because what was known of it was lost or never was there "
+    "(holdtrue_rebuilding): try again when that is 0"
+)
 
 
 class Flow(Fetching, Protocol):
@@ -170,6 +174,15 @@ class Owner:
         self._inbox.wake()
 
     @property
+    def is_known(self) -> bool:
+        """Whether entries tell what keys are: not while they are looked up, nor while it may come to that."""
+        return not self.state.takeover.pending and self._lost <= (self.state.epoch, self.state.input_offset)
+
+    async def is_unread(self) -> bool:
+        """Whether there are records and none is applied: it may not be known yet that those before them are gone."""
+        return self.state.is_blank and await self.newest_end_offset() > 0
+
+    @property
     def held(self) -> Held | None:
         """Why nothing is applied; None where it is."""
         hold = self.state.hold
@@ -284,8 +297,8 @@ class Owner:
         # Two looks, so that whatever has a place in the log up to the first was in progress at the second, or over.
         first, second = await self.work.snapshot(), await self.work.snapshot()
         async with self.lock:
-            if self.state.hold.pending:
-                return
+            if self.state.hold.pending or not self.state.is_blank:
+                return  # a repair has come in between: it was a loss like any other
             await self._note_takeover(end, first.lsn, second.ceiling)
         self._taken_over.set()
         reached(Step.partition_taken_over)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from streams.agents.events import Event
-from streams.agents.owner import Owner
+from streams.agents.owner import REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
@@ -178,9 +178,14 @@ class Repairs(Requests):
     async def _fence(self, owner: Owner, keys: Sequence[bytes]) -> Fence:
         """Where a store holds a token that is not ours, pass all that is in the log first, and prove ownership.
 
-        Raises NotReady where that is not possible, or the table is held because it does not fit.
+        Raises NotReady where that is not possible, the table is held because it does not fit, or it is or may have to
+        be rebuilt: a repair would write above the rebuild, which may have read its row later.
         """
         work = owner.work
+        if not owner.is_known:
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {REBUILT}.")
+        if await owner.is_unread():
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: nothing of a partition is read yet.")
         if work.unprepared:
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {work.unprepared}")
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
@@ -226,6 +231,8 @@ class Repairs(Requests):
         their transactions yet. asked: the looks at each so far.
         """
         work = owner.work
+        if not owner.is_known:  # since the lock was waited for
+            return {}
         entries = {key: owner.state.known(key) for key in keys}
         for key, entry in entries.items():
             if key not in asked or asked[key].entry != entry:

@@ -33,9 +33,9 @@ def _run() -> None:
     if sys.stdout is None:
         raise HoldtrueError("There is no stdout to answer on.", "Send it to a file, or to /dev/null.")
     try:
-        from streams.cli.program import app, hoisted
+        from streams.cli.program import app, hoisted, once
 
-        app(hoisted(sys.argv[1:]))
+        app(hoisted(once(sys.argv[1:])))
     finally:
         sys.stdout.flush()
 

@@ -85,14 +85,14 @@ def together(away: Sequence[HoldtrueError]) -> HoldtrueError:
 
 def _live(plan: Plan, draft: Draft) -> tuple[list[Finding], list[HoldtrueError]]:
     """What the databases say against the plan; and why some could not be asked, which keeps no other from it."""
-    from streams.plan.live import CONTROL_TABLE, control_findings, source_findings
+    from streams.plan.live import control_findings, source_findings
 
     away: list[HoldtrueError] = []
     tables = [*plan.tables, plan.source.signal_table]
     source = _asked(away, lambda: _catalog(plan.source.dsn, "the source of truth", tables))
-    control = _asked(away, lambda: _catalog(plan.control.dsn, "the control database", [CONTROL_TABLE]))
+    control = _asked(away, lambda: _control(plan))
     compared = [_asked(away, partial(_ask, plan, draft, name, spec)) for name, spec in plan.replicas.items()]
-    found = [*control_findings(draft, control)] if control else []
+    found = [*control_findings(plan, draft, *control)] if control else []
     if source:
         found += source_findings(plan, draft, source)
         found += [finding for compare in compared if compare for finding in compare(source)]
@@ -122,6 +122,17 @@ def _ask(plan: Plan, draft: Draft, name: str, replica: Replica) -> Compare:
         return lambda source: postgres_findings(plan, draft, name, replica, source, found)
     keys = keys_of(replica)
     return lambda source: dynamo_findings(plan, draft, name, replica, source, keys)
+
+
+def _control(plan: Plan) -> tuple[Catalog, str | None]:
+    """The catalog of the control database, and whose it is by now."""
+    from streams.control.database import kept_by
+    from streams.plan.live import CONTROL_TABLE
+    from streams.sot.catalog import connected, read_catalog
+
+    with connected(plan.control.dsn.resolve(), "the control database") as connection:
+        catalog = read_catalog(connection, [CONTROL_TABLE])
+        return catalog, kept_by(connection) if CONTROL_TABLE in catalog.tables else None
 
 
 def _catalog(dsn: SecretRef, what: str, tables: Iterable[str]) -> Catalog:

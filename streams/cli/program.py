@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 from streams.cli.context import Context
 from streams.cli.group import Verbs
 from streams.cli.output import Format, Output
+from streams.errors import UsageError
 
 # Each module has `register(app)`, which adds its verb or group. Modules import drivers inside their commands, so that
 # `holdtrue --help` and `holdtrue plan check` start quickly.
@@ -32,6 +35,9 @@ VERBS = (
     "dlq",
     "audit",
 )
+
+# Options that may be given more than once.
+REPEATABLE = frozenset(("--state",))
 
 # Global options that take a value.
 WITH_VALUE = frozenset(("--plan", "--format"))
@@ -75,6 +81,15 @@ def options(
 
 for _verb in VERBS:
     importlib.import_module(f"streams.cli.{_verb}").register(app)
+
+
+def once(words: list[str]) -> list[str]:
+    """The command's words. Raises UsageError for an option that is there twice: the last one alone would count."""
+    named = (word.partition("=")[0] for word in takewhile(lambda word: word != "--", words) if word.startswith("--"))
+    for name, times in Counter(named).items():
+        if times > 1 and name not in REPEATABLE:
+            raise UsageError(f"{name} is given {times} times.", "Give it once, or run the command once for each.")
+    return words
 
 
 def hoisted(words: list[str]) -> list[str]:

@@ -122,7 +122,7 @@ def _known(plan: Plan, *, running: bool) -> tuple[Remembered | None, NotReady | 
 def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict[str, Any]]:
     reach, lags, working = measured
     at_source = {} if reach is None else _at_source(plan, lags)
-    stores = {replica: _store_problem(replica, spec) for replica, spec in plan.replicas.items()}
+    stores = {replica: _store_problems(replica, spec) for replica, spec in plan.replicas.items()}
     return [
         row(
             table,
@@ -133,7 +133,7 @@ def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict
             working=working.get(replica, False),
             reach=reach,
             at_source=at_source.get(table, ()),
-            store=stores[replica],
+            store=stores[replica].get(table),
         )
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
@@ -183,15 +183,14 @@ def _at_source(plan: Plan, lags: Mapping[str, Mapping[str, Lag]]) -> Mapping[str
     return found
 
 
-def _store_problem(name: str, replica: Replica) -> str | None:
-    """Why a replica's store does not answer. While no change comes, its worker has not noticed either."""
+def _store_problems(name: str, replica: Replica) -> Mapping[str, str]:
+    """What is wrong with tables in a replica's store. While no change comes, its worker has not noticed either."""
     from streams.cli.stores import ask
 
     try:
-        ask(name, replica)
+        return ask(name, replica)
     except HoldtrueError as error:
-        return f"{AWAY}{error}"
-    return None
+        return dict.fromkeys(replica.tables, f"{AWAY}{error}")
 
 
 def _reach(plan: Plan, offsets: Offsets) -> float | None:
@@ -222,9 +221,9 @@ def row(
     """One line of the answer, fields as in the interface document, and `problems` as sentences.
 
     reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
-    at_source: what is wrong with the table there, as sentences. store: why the replica's does not answer. known: None
-    where control has never started, or its database is away. lag: None where Kafka cannot be asked, and who works is
-    not known then.
+    at_source: what is wrong with the table there, as sentences. store: what is wrong with it in the replica's.
+    known: None where control has never started, or its database is away. lag: None where Kafka cannot be asked, and who
+    works is not known then.
     """
     lag = lag and lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)

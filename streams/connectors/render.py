@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from streams.plan.model import Plan, SecretRef
+from streams.rows.canonical import PRINTED
 
 # The prefix of the logical messages that fences put into the log; the connector passes on no other.
 FENCE_PREFIX: Final = "holdtrue"
@@ -83,6 +84,8 @@ def _database(endpoints: Endpoints) -> dict[str, str]:
         PASSWORD: endpoints.password,
         "database.dbname": endpoints.database,
     }
+    # A database's or a role's own settings would have floats rounded, and bytea in a form that the connector misreads.
+    config["driver.options"] = " ".join(f"-c {name}={value}" for name, value in PRINTED.items())
     return config | ({"database.sslmode": endpoints.sslmode} if endpoints.sslmode else {})
 
 

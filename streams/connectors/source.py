@@ -107,7 +107,7 @@ def connect(dsn: str) -> psycopg.Connection[dict[str, Any]]:
             row_factory=dict_row,
             connect_timeout=CONNECT_SECONDS,
             application_name="holdtrue-connectors",
-            options=f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS}",
+            options=f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS} -c quote_all_identifiers=off",
         )
     except psycopg.Error as error:
         raise SourceUnavailable(

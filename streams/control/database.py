@@ -138,6 +138,15 @@ class Database:
         )
 
 
+def kept_by(connection: Connection) -> str | None:
+    """The plan whose control database this is, where its table is there; None if this role may not read it."""
+    try:
+        found = connection.execute(query("schema_version")).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    return None if found is None else str(found["plan"])
+
+
 def _reason(error: psycopg.Error) -> str:
     # A server's primary message names objects, never values. Without a server there is only a text that may repeat
     # the DSN, so that known phrases are looked for instead.

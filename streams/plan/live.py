@@ -46,10 +46,15 @@ def source_findings(plan: Plan, draft: Draft, catalog: Catalog) -> Iterator[Find
         yield from _mappings(plan, draft, name, declared, table)
 
 
-def control_findings(draft: Draft, catalog: Catalog) -> Iterator[Finding]:
-    """What keeps the role of `control.dsn` from making its schema, or from bringing one that is there up to date."""
+def control_findings(plan: Plan, draft: Draft, catalog: Catalog, kept: str | None) -> Iterator[Finding]:
+    """What keeps the role of `control.dsn` from making its schema, or from bringing one that is there up to date.
+
+    kept: the plan whose control the database is already; None where it is nobody's, or this role may not read that.
+    """
     database, schema, path = catalog.database, CONTROL_TABLE.partition(".")[0], ("control", "dsn")
     table, role = catalog.tables.get(CONTROL_TABLE), database.role
+    if kept not in (None, plan.name):
+        yield draft.finding("contradictory", path, f"the database is that of the plan {kept}: give each plan its own")
     # Postgres wants this for CREATE SCHEMA IF NOT EXISTS also where the schema is there.
     if not database.may_create:
         fix = f'run GRANT CREATE ON DATABASE "{database.name}" TO "{role}"'

@@ -86,11 +86,15 @@ def connect(url: str) -> Client:
     return Client(url)
 
 
-def ping(url: str) -> None:
-    """Ask for a sign of life, in a cluster of every primary. Raises Refused and StoreUnavailable, without the URL."""
+def ping(url: str) -> bool:
+    """Ask for a sign of life, in a cluster of every primary: whether all of them take writes.
+
+    Raises Refused and StoreUnavailable, without the URL.
+    """
     client = connect(url)
     try:
         client.servers.check(())
+        return not client.servers.full()
     finally:
         client.close()
 

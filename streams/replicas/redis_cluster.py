@@ -6,9 +6,9 @@ a few times; every other failure is the caller's, who sends the whole batch agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import redis
 from redis.cluster import ClusterNode
@@ -18,13 +18,14 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptErr
 from streams.errors import StoreUnavailable
 from streams.replicas.redis_errors import translated, unavailable
 from streams.replicas.redis_script import Call, Script, portions, whole
-from streams.replicas.redis_single import history, scanned, send
+from streams.replicas.redis_single import history, is_full, scanned, send
 
 # How often a call is sent that no node has carried out: to a slot's owner and to the node that takes it over, each of
 # which may have to be told the script, and once more where the slot has moved meanwhile.
 SENDS_MAX: Final = 6
 _NOT_DONE: Final = (AskError, NoScriptError)  # a MovedError is an AskError
 Layout = dict[str, Any]
+T = TypeVar("T")
 
 
 class Cluster:
@@ -90,13 +91,21 @@ class Cluster:
 
     def histories(self) -> frozenset[str]:
         """Those of all primaries."""
+        return frozenset(self._of_each(history))
+
+    def full(self) -> bool:
+        """Whether a primary is."""
+        return any(self._of_each(is_full))
+
+    def _of_each(self, look: Callable[[redis.Redis], T]) -> list[T]:
+        """What each primary of now answers."""
         self._lost = True
         self._find_lost()
-        found = set()
+        found = []
         for node in self._primaries():
             with self._at(node) as client:
-                found.add(history(client))
-        return frozenset(found)
+                found.append(look(client))
+        return found
 
     def close(self) -> None:
         """Close the connections to all nodes."""

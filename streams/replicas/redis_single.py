@@ -32,6 +32,9 @@ class Servers(Protocol):
     def histories(self) -> frozenset[str]:
         """The history of writes that each of them has: a server that takes over, or is restarted, begins another."""
 
+    def full(self) -> bool:
+        """Whether one of them takes no write because its memory is at its limit, and it may evict nothing."""
+
     def close(self) -> None:
         """Give back the connections."""
 
@@ -75,9 +78,21 @@ class Single:
         with translated(self.where):
             return frozenset([history(self._client)])
 
+    def full(self) -> bool:
+        """Whether it is the server itself."""
+        with translated(self.where):
+            return is_full(self._client)
+
     def close(self) -> None:
         """Close its connections."""
         self._client.connection_pool.disconnect()
+
+
+def is_full(client: redis.Redis) -> bool:
+    """Whether a server that evicts nothing has reached its limit: it answers, and refuses writes."""
+    memory = client.info("memory")
+    limit, used = int(memory["maxmemory"]), int(memory["used_memory"])
+    return bool(memory["maxmemory_policy"] == "noeviction" and 0 < limit <= used)
 
 
 def send(client: redis.Redis, script: Script, calls: Sequence[Call], *before: str) -> list[Any]:

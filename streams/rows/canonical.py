@@ -15,15 +15,15 @@ Row = tuple[str | None, ...]
 
 NULL = "\\N"
 
-# The session every connection uses whose text output is taken as canonical.
-SESSION: Mapping[str, str] = {
-    "DateStyle": "ISO, YMD",
-    "TimeZone": "UTC",
+# How values are printed, whatever database and role are set to.
+PRINTED: Mapping[str, str] = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    "client_encoding": "UTF8",
+    "quote_all_identifiers": "off",
 }
+# The session every connection uses whose text output is taken as canonical.
+SESSION: Mapping[str, str] = {"DateStyle": "ISO, YMD", "TimeZone": "UTC", "client_encoding": "UTF8", **PRINTED}
 
 _SPECIAL = re.compile(r"[\\\t\n\r\b\f\v]")
 # What COPY escapes, backslash first: each must be escaped before those whose escapes hold it.

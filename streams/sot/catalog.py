@@ -108,6 +108,12 @@ ORDER BY 1
 """
 
 
+_EXISTING: LiteralString = """
+SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname || '.' || c.relname = ANY(%s)
+"""
+
+
 @contextmanager
 def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
     """A read-only session on `dsn`; `what` names the database in errors. Raises StoreUnavailable without the DSN."""
@@ -121,6 +127,8 @@ def connected(dsn: str, what: str) -> Iterator[psycopg.Connection[DictRow]]:
         # The session's default: psycopg's own read_only acts only on transactions it begins itself.
         connection.execute("SET default_transaction_read_only = on")
         connection.execute("SELECT set_config('statement_timeout', %s, false)", (STATEMENT_TIMEOUT,))
+        # Types are known by their names as they are, whatever the database is set to.
+        connection.execute("SET quote_all_identifiers = off")
         try:
             yield connection
         except psycopg.OperationalError as error:
@@ -152,6 +160,11 @@ def _by_table(
     for row in connection.execute(query, (oids,)):
         rows[row.pop("table_oid")].append(row)
     return rows
+
+
+def existing(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> set[str]:
+    """Those of `tables` that are there, whoever may read them."""
+    return {row["name"] for row in connection.execute(_EXISTING, [list(tables)])}
 
 
 def not_empty(connection: psycopg.Connection[DictRow], tables: Iterable[str]) -> set[str]:

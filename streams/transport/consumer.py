@@ -203,6 +203,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """
         await self._thread.call_thread(self._thread.seek, partition, offset)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing. Faust looks every few seconds whether streams that acknowledge to it are slow; ours do not.
+
+        Whether work goes on is told by `streams.health`. And the look failed, and ended the worker, where it met a
+        partition whose position aiokafka was just finding anew, as after records were deleted.
+        """
+
     async def commit_done(self, done: Mapping[TP, int]) -> bool:
         """Commit that every record up to these offsets is in store, changelog and local state.
 

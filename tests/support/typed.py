@@ -31,6 +31,17 @@ class Typed(NamedTuple):
 Families = Mapping[str, Mapping[str, Typed]]
 Texts = dict[tuple[int, str], str | None]
 
+# How a database may be set up that values are printed in, none of which may reach a replica.
+PRINTED = """
+DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET bytea_output = escape', current_database());
+  EXECUTE format('ALTER DATABASE %I SET extra_float_digits = -15', current_database());
+  EXECUTE format('ALTER DATABASE %I SET DateStyle = "SQL, DMY"', current_database());
+  EXECUTE format('ALTER DATABASE %I SET IntervalStyle = iso_8601', current_database());
+  EXECUTE format('ALTER DATABASE %I SET TimeZone = "Asia/Kathmandu"', current_database());
+  EXECUTE format('ALTER DATABASE %I SET quote_all_identifiers = on', current_database());
+END $$
+"""
 _WORDS = "(SELECT string_agg(md5(n::text), ' ') FROM generate_series(1, 400) n)"
 SETUP = """
 CREATE TYPE mood AS ENUM ('good', 'b"ad, \\x', '');
@@ -249,7 +260,7 @@ def postgres_texts(dsn: str, table: str, family: Mapping[str, Typed], *, less: b
         f"CASE WHEN {c} IS DISTINCT FROM NULL THEN format('%s', {_printed(_kept(c, t) if less else c, t)}) END"
         for c, t in family.items()
     )
-    options = "-c TimeZone=UTC -c IntervalStyle=postgres -c bytea_output=hex"
+    options = "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1"
     with psycopg.connect(dsn, options=options) as connection:
         rows = connection.execute(f"SELECT id, {cells} FROM {table}".encode()).fetchall()
     return {(row[0], column): text for row in rows for column, text in zip(family, row[1:], strict=True)}

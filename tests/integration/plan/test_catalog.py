@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from streams.connectors import source as prepare
-from streams.control.database import ControlRefused, Database
+from streams.control.database import ControlRefused, Database, kept_by
 from streams.errors import StoreUnavailable
 from streams.plan.catalog import PartInfo, PublicationInfo
 from streams.plan.check import load_plan
@@ -23,6 +23,7 @@ from streams.plan.draft import Draft
 from streams.plan.finding import Finding
 from streams.plan.live import CONTROL_TABLE, control_findings
 from streams.plan.load import parse_document
+from streams.plan.model import Plan
 from streams.sot import catalog
 from streams.sot.catalog import connected, not_empty, read_catalog
 from tests.support.postgres_server import _free_port as free_port
@@ -314,7 +315,9 @@ def _control(dsn: str) -> list[Finding]:
     """What the check says of a control database."""
     with connected(dsn, "the control database") as connection:
         found = read_catalog(connection, [CONTROL_TABLE])
-    return list(control_findings(Draft(parse_document(PLAN, "p")), found))
+        kept = kept_by(connection) if CONTROL_TABLE in found.tables else None
+    document = parse_document(PLAN, "p")
+    return list(control_findings(Plan.model_validate(document.data), Draft(document), found, kept))
 
 
 def _refused(dsn: str) -> str:

@@ -90,6 +90,15 @@ def found(bank: Bank, store: str) -> dict[str, Any]:
     return result
 
 
+def problems(bank: Bank, store: str) -> list[str]:
+    """What `holdtrue status` says is wrong with people in a replica; it says so by its exit code, too."""
+    shown = bank.run("--format", "json", "status")
+    assert shown.returncode == 3
+    tables = json.loads(shown.stdout)["tables"]
+    (line,) = (line for line in tables if (line["table"], line["replica"]) == (PERSON, store))
+    return list(line["problems"])
+
+
 def drift(bank: Bank, store: str, count: int) -> list[dict[str, Any]]:
     """What control knows of drift in this replica: so many keys."""
     wait_until(
@@ -165,6 +174,7 @@ def test_redis_that_is_full_is_waited_for(town: Bank, servers: Servers) -> None:
         with retried(town, "cache", "is out of memory"):
             town.sot.execute("UPDATE person SET name = 'no room'")
             town.sot.execute("DELETE FROM person WHERE id BETWEEN 240 AND 249")
+        assert any("out of memory" in problem for problem in problems(town, "cache"))
         assert any(town.committed("cache").get(tp, 0) < end for tp, end in town.ends(PERSON).items())
     finally:
         servers.redis.config_set("maxmemory", 0)
@@ -263,6 +273,7 @@ def test_a_dynamodb_table_that_is_deleted_is_made_again_by_a_start_and_filled_by
                           aws_access_key_id="local", aws_secret_access_key="local")  # fmt: skip
     with retried(town, "lookup", "does not have the table"):
         client.delete_table(TableName=f"{town.name}_person")
+        assert any("does not have the table" in problem for problem in problems(town, "lookup"))
         town.sot.execute("UPDATE person SET name = 'no table' WHERE id <= 20")
     client.close()
     worker = next(worker for worker in town.workers if worker.log.name.startswith("lookup"))

@@ -40,9 +40,12 @@ LONG_COLUMNS = {
 
 @pytest.fixture(scope="module")
 def bank(make_bank: MakeBank) -> Iterator[Bank]:
-    """One table a family; its rows are there before the snapshot, then twice more come through the log."""
+    """One table a family; its rows are there before the snapshot, then twice more come through the log.
+
+    The database is set to print values in its own ways.
+    """
     names = [f"public.{family}" for family in FAMILIES]
-    statements = [typed.SETUP, LONG]
+    statements = [typed.PRINTED, typed.SETUP, LONG]
     for name, family in FAMILIES.items():
         statements += [typed.definition(name, family), *typed.inserts(name, family, SNAPSHOT)]
     tables = {name: ["id"] for name in [*names, "public.long_values"]}

@@ -54,7 +54,8 @@ class _Owner:
         self.store = MemoryTable(SHAPE)
         self.source = [OLD]
         self.meanwhile: Callable[[], object] = lambda: None
-        self.proven = True
+        self.proven = self.is_known = True
+        self.unread = False
         self.work = work_of(self.store, self._run, self._read, _Changelog())
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -69,6 +70,9 @@ class _Owner:
 
     async def newest_end_offset(self) -> int:
         return 6
+
+    async def is_unread(self) -> bool:
+        return self.unread
 
     async def passed(self, offset: int) -> bool:
         return True
@@ -123,6 +127,20 @@ async def test_a_token_that_came_between_two_tries_is_overruled_behind_a_fence_o
     assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "repaired"  # type: ignore[arg-type]
     held = owner.store.read([b"1"])[b"1"]
     assert (held.row, held.token and held.token.epoch) == (OLD, 1)
+
+
+async def test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition(owner: _Owner, repairs: Repairs) -> None:
+    """Its token would be above the rebuild's, which may read the row later and write it first (seed 3001241)."""
+    owner.is_known = False
+    with pytest.raises(NotReady, match="is being rebuilt"):
+        await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
+    owner.is_known, owner.unread = True, True
+    with pytest.raises(NotReady, match="nothing of a partition is read yet"):
+        await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
+    owner.is_known = False
+    # Nor where the partition was taken over while the lock was waited for.
+    assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "failed"  # type: ignore[arg-type]
+    assert owner.store.read([b"1"]) == {b"1": Held(TOKEN, OLD)}
 
 
 async def test_nothing_is_repaired_of_a_table_that_does_not_fit(owner: _Owner, repairs: Repairs) -> None:

@@ -442,6 +442,32 @@ async def test_nothing_of_a_blank_partition_is_applied_before_it_is_taken_over(t
 
 
 @pytest.mark.asyncio
+async def test_a_partition_of_which_a_repair_has_come_to_know_a_key_is_not_taken_over(tmp_path: Path) -> None:
+    """It came while the place in the log was asked for: what the topic still had was applied over it (3001448)."""
+    work, said, asked, asks = table(), Said(), asyncio.Event(), asyncio.Event()
+    look = work.snapshot
+
+    async def slow() -> Snapshot:
+        asked.set()
+        await asks.wait()
+        return await look()
+
+    work.snapshot = slow
+    async with running(tmp_path, said, work=work) as owner, asyncio.timeout(10):
+        owner.lose(9)
+        await asked.wait()
+        assert not owner.is_known
+        assert await owner.is_unread()
+        owner.state.commit([Move(KEY, None, Entry(Token(0, 0, 1), None, 0, (), b"d" * 16))], -1, 0)
+        asks.set()
+        assert await owner.passed(9)
+        assert not owner.state.takeover.end
+        assert owner.is_known
+        assert not await owner.is_unread()
+        assert said.done == [("passed", 9)]
+
+
+@pytest.mark.asyncio
 async def test_the_committed_offset_does_not_go_back_to_what_lies_before_a_takeover(tmp_path: Path) -> None:
     """It would be lag that there is not."""
     said, consumer = Said(), Consumer()

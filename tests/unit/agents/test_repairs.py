@@ -48,6 +48,8 @@ class Refusing(MemoryTable):
 class Owning:
     """The owner of a partition whose store was filled by somebody else, under tokens 0, 1, 2, …"""
 
+    is_known = True
+
     def __init__(self, folder: Path) -> None:
         self.tp = "changes[0]"
         self.state = PartitionState(folder / "0", 0)
@@ -73,6 +75,10 @@ class Owning:
         """To the changelog."""
         self.calls["changelog"] += 1
         return self.calls["changelog"]
+
+    async def is_unread(self) -> bool:
+        """It has read all that came."""
+        return False
 
     async def newest_end_offset(self) -> int:
         """Of the change topic's partition."""

@@ -156,9 +156,10 @@ def test_each_kind_of_store_is_asked(monkeypatch: pytest.MonkeyPatch, replica: s
         monkeypatch.setenv("HOLDTRUE_REPLICA_DSN", f"postgresql://me:geheim@{where}/d")
         monkeypatch.setenv("HOLDTRUE_REDIS_URL", f"redis://:geheim@{where}/0")
         monkeypatch.setenv("HOLDTRUE_DYNAMODB", f"http://me:geheim@{where}")
-        told = verb._store_problem(replica, example().replicas[replica])
-    assert told is not None
-    assert (where in told, "geheim" in told) == (True, False), told
+        spec = example().replicas[replica]
+        told = verb._store_problems(replica, spec)
+    assert {*told} == {*spec.tables}
+    assert all((where in each, "geheim" in each) == (True, False) for each in told.values()), told
 
 
 def test_a_registry_that_is_away_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -441,12 +441,22 @@ def test_row_security_of_a_replica_that_hides_rows() -> None:
     assert 'run ALTER ROLE "app" BYPASSRLS, or ALTER TABLE public.pgbench_accounts DISABLE' in finding.message
 
 
-def _control(tables: Mapping[str, TableInfo], **database: Any) -> list[Finding]:
+def _control(tables: Mapping[str, TableInfo], kept: str | None = None, **database: Any) -> list[Finding]:
     known = replace(DATABASE, **{"name": "control", "wal_level": "replica", "may_replicate": False, **database})
-    return list(control_findings(Draft(parse_document(edited(), "p")), Catalog(known, tables)))
+    document = parse_document(edited(), "p")
+    plan = Plan.model_validate(document.data)
+    return list(control_findings(plan, Draft(document), Catalog(known, tables), kept))
 
 
 META = table(CONTROL_TABLE, ("version",))
+
+
+def test_the_control_database_of_another_plan() -> None:
+    """Topics, connector and slot would be made, and only then would control refuse to start."""
+    assert _control({CONTROL_TABLE: META}, "bank") == []
+    (finding,) = _control({CONTROL_TABLE: META}, "shop")
+    assert (finding.severity, finding.path) == ("contradictory", "control.dsn")
+    assert "is that of the plan shop" in finding.message
 
 
 @pytest.mark.parametrize("tables", [{}, {CONTROL_TABLE: META}])

@@ -142,3 +142,16 @@ async def test_every_partition_is_moved_also_one_of_which_nothing_is_committed(
     consumer.earliest_offsets, consumer.seek = earliest, seek
     await consumer.perform_seek()
     assert moved == {CHANGES: 2, REQUESTS: 3}
+
+
+async def test_nobody_looks_whether_streams_that_acknowledge_nothing_are_slow() -> None:
+    """That look asked a partition for the position that aiokafka was just finding anew, and ended the worker."""
+
+    class _Moving:
+        def verify_event_path(self, now: float, tp: TP) -> None:
+            raise AssertionError("it has no position")
+
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer._thread, consumer.assignment, consumer.sleep = _Moving(), lambda: {CHANGES}, asyncio.sleep
+    consumer._stopped = consumer._shutdown = consumer._crashed = asyncio.Event()
+    await consumer.verify_all_partitions_active()
