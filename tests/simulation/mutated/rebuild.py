@@ -61,6 +61,36 @@ REBUILD: tuple[Mutant, ...] = (
         killer=MARKS + "a_takeover_survives_a_restart_and_the_loss_of_the_folder",
     ),
     mutant(
+        "taken-over-known",
+        "a partition is taken over although a repair has come to know a key meanwhile (decision 11)",
+        "agents.owner",
+        "            if self.state.hold.pending or not self.state.is_blank:\n",
+        "            if self.state.hold.pending:\n",
+        killer="tests/unit/agents/test_owner.py"
+        "::test_a_partition_of_which_a_repair_has_come_to_know_a_key_is_not_taken_over",
+        quick=True,
+    ),
+    mutant(
+        "repaired-while-rebuilt",
+        "a repair goes on beside the rebuild of its partition (decision 11)",
+        "agents.repairs",
+        "        if not owner.is_known:  # since the lock was waited for\n            return {}\n",
+        "",
+        killer="tests/unit/agents/test_interleavings.py"
+        "::test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition",
+        quick=True,
+    ),
+    mutant(
+        "repaired-unread",
+        "a partition is repaired before its first record, whose forerunners may be gone (decision 11)",
+        "agents.repairs",
+        "        if await owner.is_unread():\n",
+        "        if False:\n",
+        killer="tests/unit/agents/test_interleavings.py"
+        "::test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition",
+        quick=True,
+    ),
+    mutant(
         "takeover-taken-back",
         "the last mark of a takeover wins, a zombie's too (14)",
         "versions.state",
