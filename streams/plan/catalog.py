@@ -13,7 +13,8 @@ class ColumnInfo:
     """A column: `type` is the type's own name (`int4`), `shown` as SQL writes it (`character varying(20)`).
 
     A domain goes by its base type's name and modifier. sort: `enum`, `domain over enum`, `array`, `composite`,
-    `multirange`, or empty for every other type.
+    `multirange`, or empty for every other type. numbered: the database numbers it itself, and takes no other value.
+    held: the types of what it holds in the end, in arrays, composites and ranges too; enums left out.
     """
 
     name: str
@@ -24,6 +25,8 @@ class ColumnInfo:
     nullable: bool
     generated: bool
     has_default: bool
+    numbered: bool = False
+    held: tuple[str, ...] = ()
 
     @property
     def is_enum(self) -> bool:

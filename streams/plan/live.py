@@ -16,7 +16,7 @@ from streams.plan.load import Path_
 from streams.plan.mapping import shape_problems
 from streams.plan.model import Plan, SourceTable, TableMapping
 from streams.plan.text import listed, quoted
-from streams.plan.types import KEY_TYPES, askable, refusal
+from streams.plan.types import KEY_TYPES, askable, refusal, strange
 
 # Other names Debezium writes with `_` in place of what Avro does not take (`schema.name.adjustment.mode`).
 _AVRO_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII).fullmatch
@@ -242,15 +242,23 @@ def _types(draft: Draft, path: Path_, mapping: TableMapping, table: TableInfo) -
                 f"digit first), which is not built yet: {leave_out}, or rename it in the source of truth"
             )
             yield draft.finding("not_built", (*path, "columns"), message)
-        elif column.name in mapping.columns.ask and askable(column.type, column.sort):
+        elif column.name in mapping.columns.ask and askable(column.type, column.sort, column.held):
             continue
         elif (reason := refusal(column.type, column.sort)) is not None:
             or_else = "or keep its value in a column of another type"
-            if askable(column.type, column.sort):
+            if column.sort and (others := strange(column.held)):
+                reason += f", and it holds {listed(others)}, which no column can have"
+            if askable(column.type, column.sort, column.held):
                 or_else = f"or have it read from the source at every change (columns.ask: [{column.name}])"
             message = (
                 f"column {quoted(column.name)} has the type {column.shown}, which is not carried by itself, because "
                 f"{reason}: {leave_out}, {or_else}; see docs/types.md"
+            )
+            yield draft.finding("not_built", (*path, "columns"), message)
+        elif column.generated and column.name in table.primary_key:
+            message = (
+                f"column {quoted(column.name)} is generated, so Postgres does not put it into the log, and a key that "
+                "is not there tells no rows apart: give the table a primary key of other columns, or leave it out"
             )
             yield draft.finding("not_built", (*path, "columns"), message)
         elif column.generated:

@@ -6,7 +6,7 @@ connector was seen on Debezium 3.6.3, in a snapshot and in the log alike (docs/t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -102,11 +102,20 @@ def refusal(type_name: str, sort: str) -> str | None:
     return REFUSED_SORTS.get(sort) or REFUSED.get(type_name, _UNKNOWN)
 
 
-def askable(type_name: str, sort: str) -> bool:
-    """Whether a column of this type is carried when its values are asked of the source."""
+def askable(type_name: str, sort: str, held: Iterable[str]) -> bool:
+    """Whether a column of this type is carried when its values are asked of the source.
+
+    held: the types of what an array, a composite or a multirange holds in the end, enums left out. The text of all of
+    it is no better than theirs: money's depends on a setting, a regclass's on the names that tables have now.
+    """
     if sort in _ASKABLE_SORTS:
-        return type_name.removeprefix("_") not in REFUSED or type_name.removeprefix("_") in ASKABLE
+        return not strange(held)
     return refusal(type_name, sort) is None or (type_name in ASKABLE and not sort)
+
+
+def strange(held: Iterable[str]) -> list[str]:
+    """Those of the types that are carried in no way."""
+    return [name for name in held if name not in SUPPORTED | ASKABLE]
 
 
 def key_attribute(type_name: str) -> str | None:

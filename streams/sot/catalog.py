@@ -92,10 +92,27 @@ SELECT a.attrelid AS table_oid, a.attname AS name, b.typname AS type, r.typmod, 
        a.atthasdef OR a.attidentity <> '' AS has_default,
        CASE WHEN b.typtype = 'e' THEN CASE a.atttypid WHEN b.oid THEN 'enum' ELSE 'domain over enum' END
             WHEN b.typcategory = 'A' THEN 'array' WHEN b.typtype = 'c' THEN 'composite'
-            WHEN b.typtype = 'm' THEN 'multirange' ELSE '' END AS sort
+            WHEN b.typtype = 'm' THEN 'multirange' ELSE '' END AS sort,
+       a.attidentity = 'a' AS numbered, held.types AS held
 FROM pg_attribute a"""
     + BASE_TYPE
     + """
+CROSS JOIN LATERAL (
+    WITH RECURSIVE part AS (
+        SELECT b.oid
+        UNION
+        SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.oid CROSS JOIN LATERAL (
+            SELECT t.typelem WHERE t.typcategory = 'A'
+            UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+            UNION ALL SELECT f.atttypid FROM pg_attribute f
+                      WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped
+            UNION ALL SELECT g.rngsubtype FROM pg_range g WHERE t.oid IN (g.rngtypid, g.rngmultitypid)
+        ) AS inner_type (oid)
+    )
+    SELECT coalesce(array_agg(t.typname::text ORDER BY t.typname), '{}') AS types
+    FROM part JOIN pg_type t ON t.oid = part.oid
+    WHERE t.typtype = 'b' AND t.typcategory <> 'A'
+) AS held
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
@@ -188,7 +205,7 @@ def _table(row: dict[str, Any], columns: list[dict[str, Any]], parts: list[dict[
         known[name] = tuple(row[name])
     for part in parts:
         part["identity_columns"] = tuple(part["identity_columns"])
-    known["columns"] = tuple(ColumnInfo(**column) for column in columns)
+    known["columns"] = tuple(ColumnInfo(**{**column, "held": tuple(column["held"])}) for column in columns)
     return TableInfo(**known, parts=tuple(PartInfo(**part) for part in parts))
 
 

@@ -63,7 +63,7 @@ def _shape(table: str, key: Sequence[str], found: TableInfo | None, mapping: Tab
 def _refuse(shape: Shape, table: TableInfo) -> None:
     read = {column.name for column in shape.read_columns}
     for column in table.columns:
-        if column.name not in read or (column.name in shape.asked and askable(column.type, column.sort)):
+        if column.name not in read or (column.name in shape.asked and askable(column.type, column.sort, column.held)):
             continue
         if (reason := refusal(column.type, column.sort)) is not None:
             raise NotCarried(

@@ -66,6 +66,28 @@ def test_what_is_not_carried_is_refused_with_a_reason(catalog: Catalog) -> None:
     }  # fmt: skip
 
 
+def test_what_arrays_and_composites_hold_is_seen_in_the_end(dsn: str) -> None:
+    """Through domains, composites of composites, arrays of them, and ranges."""
+    with psycopg.connect(dsn, autocommit=True) as server:
+        server.execute("""
+            CREATE SCHEMA held; SET search_path = held;
+            CREATE DOMAIN amount AS money; CREATE TYPE inner_one AS (a amount[], b text);
+            CREATE TYPE outer_one AS (i inner_one[], r numrange);
+            CREATE TABLE tree (id int4 PRIMARY KEY, classes regclass[], deep outer_one, many amount[],
+              spans int4multirange, plain text, moods text[]);
+        """)
+        try:
+            with connected(dsn, "the database") as connection:
+                tree = read_catalog(connection, ["held.tree"]).tables["held.tree"]
+        finally:
+            server.execute("DROP SCHEMA held CASCADE")
+    held = {column.name: column.held for column in tree.columns}
+    assert held == {
+        "id": ("int4",), "classes": ("regclass",), "deep": ("money", "numeric", "text"), "many": ("money",),
+        "spans": ("int4",), "plain": ("text",), "moods": ("text",),
+    }  # fmt: skip
+
+
 def test_enums_that_stop_the_connector_are_seen(catalog: Catalog) -> None:
     """Wherever they are, and whether a table has one or not."""
     assert catalog.database.unreadable_enums == ("typed.d_mood", "typed.nothing")

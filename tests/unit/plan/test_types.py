@@ -67,18 +67,19 @@ def test_every_other_type_has_its_row_and_its_reason() -> None:
     assert set(refused) == set(REFUSED) - ASKABLE
     for name, reason in {**asked, **refused}.items():
         assert refusal(name, "") == reason
-        assert askable(name, "") == (name in asked)
+        assert askable(name, "", [name]) == (name in asked)
     for place, found in enumerate(sorts):
         for sort, reason in found.items():
             assert REFUSED_SORTS[sort] == reason
-            assert askable("x", sort) == (place == 0)
+            assert askable("x", sort, ["int4", "interval"]) == (place == 0)
     assert {**sorts[0], **sorts[1]}.keys() == REFUSED_SORTS.keys()
 
 
 def test_what_is_not_known_is_refused() -> None:
     """Only what was shown to arrive is carried; an enum whatever it is called, an array of anything not."""
     assert refusal("of_an_extension", "") is not None
-    assert not askable("of_an_extension", "")
+    assert not askable("of_an_extension", "", ["of_an_extension"])
+    assert not any(askable("x", sort, ["int4", "money"]) for sort in ("array", "composite", "multirange"))
     assert refusal("mood", "enum") is None
     assert refusal("_int4", "array") is not None
     assert refusal("mood", "domain over enum") is not None
