@@ -208,11 +208,15 @@ class ReplicaWorker:
         """Bring the lag gauges up to date."""
         seconds: dict[tuple[str, str], float] = {work.labels: 0.0 for work in self._tables.values()}
         events = dict.fromkeys(seconds, 0)
+        self._behind = False
         for owner in self.owners:
             labels = owner.work.labels
             seconds[labels] = max(seconds[labels], owner.lag_seconds)
             end = max(owner.end_offset, self._paused_ends.get(owner.tp, 0))
-            events[labels] += max(0, end - 1 - owner.state.input_offset)
+            left = max(0, end - 1 - owner.state.input_offset)
+            events[labels] += left
+            # What is to wait is no work that does not move.
+            self._behind |= left > 0 and owner.held is None
         for labels, value in seconds.items():
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
@@ -222,7 +226,6 @@ class ReplicaWorker:
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
             REBUILDING.labels(*work.labels).set(rebuilt[work.table])
             SUSPICIONS.labels(*work.labels).set(suspected[work.table])
-        self._behind = any(events.values())
         if not self._behind:
             self._progressed()
 

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from streams import health
 from streams.agents import worker
 from streams.agents.checks import Checks
+from streams.agents.table import Held
 from streams.agents.worker import FINISH_SECONDS, ReplicaWorker
 from streams.errors import HoldtrueError
 from streams.health import STALLED_SECONDS
@@ -298,6 +299,13 @@ async def test_a_worker_that_has_lag_and_does_not_move_is_not_live(town: Town, m
     town.worker.measure()
     assert str(town.worker.live()).startswith("stalled: there is lag")
     assert REGISTRY.get_sample_value(PROGRESS) == begun
+    town.work.held = Held(41, "odd")
+    town.worker.measure()
+    assert town.worker.live() is None, "a table that is to wait is no reason to start the worker again"
+    town.work.held = None
+    begun, now[0] = now[0], now[0] + STALLED_SECONDS + 1
+    town.worker.measure()
+    assert town.worker.live() is not None
     await town.worker.commit(CHANGES, 41)
     assert town.worker.live() is None
     assert REGISTRY.get_sample_value(PROGRESS) == now[0]
