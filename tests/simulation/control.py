@@ -23,13 +23,20 @@ class Control:
         self._world = world
         self._rng = Random(world.history.seed)
         self._epoch = 1
+        # Breaks that it has not noticed yet, and will have the table wait for.
+        self.noticing = 0
 
     def broken(self) -> None:
         """The source is not what it was."""
         if self._world.history.holds:
-            self._world.loop.call_later(self._rng.uniform(0.0, 2.0), self.tell, Depth.hold)
+            self.noticing += 1
+            self._world.loop.call_later(self._rng.uniform(0.0, 2.0), self._notice)
         self._epoch += self._rng.randint(1, 5)
         self._world.loop.call_later(self._rng.uniform(0.0, 2.0), self._fence, self._epoch)
+
+    def _notice(self) -> None:
+        self.noticing -= 1
+        self.tell(Depth.hold)
 
     def tell(self, depth: Depth) -> None:
         """Every partition is to wait, or to go on."""

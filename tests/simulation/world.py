@@ -210,6 +210,8 @@ class World:
             return "the group is rebalancing"
         if any(self._is_on_its_way(process) for process in self.lives):
             return "a worker that woke up has not come back into the group"
+        if self.control.noticing:
+            return "control will have the table wait"
         owners = self.owners()
         for partition in range(len(self.changelogs)):
             owner = owners.get(partition)
