@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import boto3
@@ -90,22 +91,29 @@ def _text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _dynamodb(env: Mapping[str, str], table: str) -> Iterator[Row]:
+@contextmanager
+def dynamodb(env: Mapping[str, str]) -> Iterator[Any]:
+    """A client of the driver."""
     client = boto3.client(
         "dynamodb", endpoint_url=env["HOLDTRUE_DYNAMODB"], region_name=env["AWS_REGION"],
         aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
     )  # fmt: skip
-    try:
+    with closing(client):
+        yield client
+
+
+def _dynamodb(env: Mapping[str, str], table: str) -> Iterator[Row]:
+    with dynamodb(env) as client:
         if table not in client.list_tables()["TableNames"]:
             return
         for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             for item in page["Items"]:
                 if "holdtrue_dead" not in item:
                     yield {name: _attribute(value) for name, value in item.items() if name not in OURS}
-    finally:
-        client.close()
 
 
 def _attribute(value: Mapping[str, Any]) -> str | None:
     ((kind, content),) = value.items()
+    if kind == "B":
+        return "\\x" + bytes(content).hex()
     return None if kind == "NULL" else _text(content)

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import boto3
 import psycopg
 import redis
+
+from tests.support.looks import dynamodb
 
 
 class Typed(NamedTuple):
@@ -296,32 +297,23 @@ def _of_json(value: Any) -> str | None:
 
 def dynamodb_texts(env: Mapping[str, str], table: str) -> Texts:
     """What DynamoDB holds."""
-    client = _dynamodb(env)
     found: Texts = {}
-    for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-        for item in page["Items"]:
-            if "holdtrue_dead" not in item:
-                key = int(item.pop("id")["N"])
-                found |= {(key, c): _of_attribute(v) for c, v in item.items() if not c.startswith("holdtrue_")}
-    client.close()
+    with dynamodb(env) as client:
+        for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+            for item in page["Items"]:
+                if "holdtrue_dead" not in item:
+                    key = int(item.pop("id")["N"])
+                    found |= {(key, c): _of_attribute(v) for c, v in item.items() if not c.startswith("holdtrue_")}
     return found
 
 
 def dynamodb_change(env: Mapping[str, str], table: str, key: int, column: str, number: str) -> None:
     """A number that somebody else writes into a row."""
-    client = _dynamodb(env)
-    client.update_item(
-        TableName=table, Key={"id": {"N": str(key)}}, UpdateExpression="SET #c = :n",
-        ExpressionAttributeNames={"#c": column}, ExpressionAttributeValues={":n": {"N": number}},
-    )  # fmt: skip
-    client.close()
-
-
-def _dynamodb(env: Mapping[str, str]) -> Any:
-    return boto3.client(
-        "dynamodb", endpoint_url=env["HOLDTRUE_DYNAMODB"], region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+    with dynamodb(env) as client:
+        client.update_item(
+            TableName=table, Key={"id": {"N": str(key)}}, UpdateExpression="SET #c = :n",
+            ExpressionAttributeNames={"#c": column}, ExpressionAttributeValues={":n": {"N": number}},
+        )  # fmt: skip
 
 
 def _of_attribute(value: Mapping[str, Any]) -> str | None:

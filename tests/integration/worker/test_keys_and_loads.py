@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
+from tests.support import key_types
 from tests.support.bank import Bank
 from tests.support.wait import wait_until
 
@@ -44,6 +46,7 @@ TABLES = {
     "public.ticket": ["id"],
     "public.page": ["url"],
     "public.visit": ["city", "id"],
+    **key_types.TABLES,
 }
 LOADED = 5_000
 
@@ -57,8 +60,11 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     # No empty string is a key in DynamoDB.
     not_empty = {"columns": {"omit": ["twice", "size"]}, "where": [{"column": "word", "op": "!=", "value": ""}]}
     lookup = {**whole, "public.word": not_empty}
-    del lookup["public.page"]  # nor one of more than 2,048 bytes
-    made = make_bank(ddl=DDL, tables=TABLES, replicas={"reports": whole, "cache": left_out, "lookup": lookup})
+    lookup["public.felt"] = {"where": [{"column": "n", "op": ">", "value": 0}]}
+    del lookup["public.page"], lookup["public.every"]  # nor one of more than 2,048 bytes, or of nine columns
+    made = make_bank(
+        ddl=DDL + key_types.DDL, tables=TABLES, replicas={"reports": whole, "cache": left_out, "lookup": lookup}
+    )
     made.start()
     made.control()
     yield made
@@ -70,6 +76,7 @@ def test_the_snapshot_arrives_under_every_key(bank: Bank) -> None:
     bank.check_equal()
     assert len(bank.actual("reports", "public.line")) == 100
     assert len(bank.actual("cache", "public.word")) == len(bank.actual("lookup", "public.word")) + 1 == 9
+    assert [len(bank.actual("cache", table)) for table in key_types.TABLES] == [27, 242]
 
 
 def test_keys_of_several_columns_move_and_are_swapped(bank: Bank) -> None:
@@ -102,6 +109,15 @@ def test_keys_of_text_and_uuid_change_and_come_back(bank: Bank) -> None:
         )
     bank.check_equal()
     assert {("a:b",), ("A:B",), ("a:b ",), ("a:b:c",)} <= bank.actual("lookup", "public.word").keys()
+
+
+def test_keys_of_every_type_change_and_come_back(bank: Bank) -> None:
+    """bytea, bool, enums, int2, varchar, and domains over them and others: by the snapshot and by the log."""
+    bank.change(*key_types.CHANGES)
+    bank.check_equal()
+    assert len(bank.actual("lookup", "public.felt")) == 4 * 3 + 5
+    moved = [key for key, row in bank.actual("cache", "public.every").items() if row["n"] == "9000"]
+    assert [key[:5] for key in moved] == [(r"\x6e657701", "false", "", "nib", "0")]
 
 
 def test_rows_of_partitions_arrive_under_their_root(bank: Bank) -> None:
@@ -219,7 +235,26 @@ def test_a_load_by_copy_arrives(bank: Bank) -> None:
 def test_every_row_is_validated(bank: Bank) -> None:
     """To the content, in every store."""
     results = bank.validate("--depth", "checksums")
-    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 14, results
+    assert [(each["outcome"], each["drift_found"]) for each in results] == [("correct", 0)] * 19, results
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("table", key_types.TABLES)
+def test_rows_under_keys_of_every_type_are_found_and_repaired(bank: Bank, table: str) -> None:
+    """One that somebody changed, one that is gone, and one under a key that no row has, in every store."""
+    bank.check_equal()
+    stores = [replica for replica in key_types.PLANT if table in bank.document["replicas"][replica]["tables"]]
+    for replica in stores:
+        key_types.PLANT[replica](bank, table)
+    found = bank.validate("--depth", "checksums", "--table", table)
+    assert [(each["outcome"], each["drift_found"]) for each in found] == [("drifted", 3)] * len(stores)
+    planned = json.loads(bank.done("--format", "json", "repair", "plan", "--table", table))
+    kinds = Counter(item["kind"] for item in planned["items"])
+    assert kinds == dict.fromkeys(("mismatch", "missing", "orphan"), len(stores))
+    bank.done("repair", "apply", "repair.json", "--reason", "test")
+    again = bank.validate("--depth", "checksums", "--table", table)
+    assert [(each["outcome"], each["drift_found"]) for each in again] == [("correct", 0)] * len(stores)
+    bank.check_equal()
 
 
 def test_rows_of_long_keys_are_found_and_repaired(bank: Bank) -> None:
