@@ -11,14 +11,18 @@ import pytest
 
 from streams.plan.types import ASKABLE, ELSEWHERE, SUPPORTED
 from tests.integration.worker.conftest import MakeBank
-from tests.support import typed
+from tests.support import typed, typed_forms
 from tests.support.bank import Bank
 from tests.support.topic import values
-from tests.support.typed import ASKED, Texts
+from tests.support.typed import Texts
 
 pytestmark = pytest.mark.stack
 STORES = ("reports", "cache", "lookup")
-FAMILIES = {**typed.FAMILIES, "asked": ASKED}
+ASKED = {**typed.ASKED, **typed_forms.ASKED_FORMS}
+DOMAINS = {**typed.FAMILIES["domains"], **typed_forms.DOMAINS}
+FAMILIES = {**typed.FAMILIES, "domains": DOMAINS, "asked": ASKED}
+MULTIRANGES = {f"{name}multirange" for name in ("int4", "int8", "num", "ts", "tstz", "date")}
+OWN = {"mood", "pair", "everything", "d_int"}
 SNAPSHOT, INSERTED, UPDATED = 1, 101, 201
 LONG = """
 CREATE TABLE long_values (id int4 PRIMARY KEY, n int4, number numeric NOT NULL, words text, doc jsonb, raw bytea,
@@ -45,7 +49,7 @@ def bank(make_bank: MakeBank) -> Iterator[Bank]:
     The database is set to print values in its own ways.
     """
     names = [f"public.{family}" for family in FAMILIES]
-    statements = [typed.PRINTED, typed.SETUP, LONG]
+    statements = [typed.PRINTED, typed.SETUP, typed_forms.SETUP, LONG]
     for name, family in FAMILIES.items():
         statements += [typed.definition(name, family), *typed.inserts(name, family, SNAPSHOT)]
     tables = {name: ["id"] for name in [*names, "public.long_values"]}
@@ -85,7 +89,17 @@ def expected(bank: Bank, name: str) -> Texts:
 def test_every_supported_type_is_here() -> None:
     """A type that is added must be shown to arrive; those of other servers are in tests/long/test_xml_and_hstore.py."""
     assert {column.type for family in typed.FAMILIES.values() for column in family.values()} == SUPPORTED | {"mood"}
-    assert {column.type for column in ASKED.values()} >= ASKABLE - {*ELSEWHERE}
+    assert {column.type for column in typed.ASKED.values()} >= ASKABLE - {*ELSEWHERE} | MULTIRANGES
+
+
+def test_every_form_of_every_type_is_here() -> None:
+    """Under a domain, and in an array; the composite type has a field of each."""
+    alone = SUPPORTED | ASKABLE - {*ELSEWHERE} | MULTIRANGES
+    assert {column.type for column in typed_forms.DOMAINS.values()} == SUPPORTED
+    over = {column.type for column in ASKED.values() if column.shown.startswith("d_over_")}
+    assert over == alone - SUPPORTED | {"pair"}
+    assert {column.type for column in ASKED.values()} >= {f"_{name}" for name in alone | {"mood", "pair"}}
+    assert {*typed_forms.TYPES} == alone | {"mood", "pair"}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -107,6 +121,18 @@ def test_every_value_arrives_by_snapshot_and_by_log(bank: Bank, name: str, store
     }
     found = held(bank, store, name)
     assert {key: (want.get(key), found.get(key)) for key in want | found if want.get(key) != found.get(key)} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "lossy"])
+def test_a_table_that_holdtrue_creates_has_the_types_of_the_source(bank: Bank, name: str) -> None:
+    """Base types for domains; text for what only the source has made, and for arrays of that."""
+    query = """SELECT attname, typname FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
+               WHERE attrelid = %s::regclass AND attnum > 0 AND attname <> 'id' AND attname !~ '^holdtrue_'"""
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"]) as replica:
+        found = dict(replica.execute(query, [name]).fetchall())
+    assert found == {
+        name: "text" if column.type.removeprefix("_") in OWN else column.type for name, column in FAMILIES[name].items()
+    }
 
 
 @pytest.mark.parametrize("store", ["reports", "cache"])
