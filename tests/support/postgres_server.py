@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "unix_socket_directories": "",
 }
+# Of a server that is a source of truth; there may be several.
+_SOURCE = {"wal_level": "logical", "shared_buffers": "64MB"}
 
 
 @contextmanager
@@ -119,6 +121,45 @@ class Cluster:
     def _run(self, program: str, *words: str) -> None:
         command = [str(self.binaries / program), *words]
         subprocess.run(command, user=self.user, check=True, capture_output=True, cwd="/")
+
+
+class Servers:
+    """The source's own servers: a shared one can not be broken. One runs at a time, always on the same port."""
+
+    def __init__(self, made: ExitStack) -> None:
+        self._made = made
+        self.now = made.enter_context(cluster(**_SOURCE))
+        self.now.initialise()
+        self.now.start()
+
+    def copy(self, *options: str) -> Cluster:
+        """A base backup of the one that runs."""
+        made = self._made.enter_context(cluster(self.now.port, **_SOURCE))
+        made.copy_of(self.now, *options)
+        return made
+
+    def image(self) -> Cluster:
+        """The files of the one that runs, stopped for it, and with its slots, which no base backup has."""
+        made = self._made.enter_context(cluster(self.now.port, **_SOURCE))
+        self.now.stop()
+        made.image_of(self.now)
+        self.now.start()
+        return made
+
+    def empty(self) -> Cluster:
+        """Another cluster, in which nothing is."""
+        made = self._made.enter_context(cluster(self.now.port, **_SOURCE))
+        made.initialise()
+        return made
+
+    def lose(self) -> None:
+        """The one that runs is no more."""
+        self.now.stop(signal.SIGQUIT)
+
+    def take_over(self, by: Cluster) -> None:
+        """Another one in its place."""
+        by.start()
+        self.now = by
 
 
 def _wait_until_it_answers(dsn: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -131,10 +131,9 @@ def test_a_worker_that_freezes_and_wakes_up_loses_nothing(town: Bank) -> None:
         workers = {name: town.worker("reports", instance=name) for name in ("a", "b")}
         for name in ("a", "b", "a"):
             wait_until(lambda: has_partitions(town) == {"a", "b"}, "both to have partitions", 120)
-            workers[name].process.send_signal(signal.SIGSTOP)
             other = {"a", "b"} - {name}
-            wait_until(lambda o=other: has_partitions(town) == o, "the other to have it all", 120)  # type: ignore[misc]
-            workers[name].process.send_signal(signal.SIGCONT)
+            with workers[name].paused():
+                wait_until(lambda o=other: has_partitions(town) == o, "the other to have it all", 120)  # type: ignore[misc]
         wait_until(lambda: has_partitions(town) == {"a", "b"}, "both to have partitions", 120)
     assert_right(town)
     assert stop_all(list(workers.values())) == [0, 0]

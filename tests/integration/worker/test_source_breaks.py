@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,52 +14,12 @@ import requests
 from streams.local.stack import Stack
 from tests.integration.worker.conftest import TOWN
 from tests.support.bank import Bank
-from tests.support.postgres_server import Cluster, cluster
+from tests.support.postgres_server import Servers
 from tests.support.processes import Worker, stop_all
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
 PERSON = "public.person"
-SERVER = {"wal_level": "logical", "shared_buffers": "64MB"}
-
-
-class Servers:
-    """The source's own servers: a shared one can not be broken. One runs at a time, always on the same port."""
-
-    def __init__(self, made: ExitStack) -> None:
-        self._made = made
-        self.now = made.enter_context(cluster(**SERVER))
-        self.now.initialise()
-        self.now.start()
-
-    def copy(self, *options: str) -> Cluster:
-        """A base backup of the one that runs."""
-        made = self._made.enter_context(cluster(self.now.port, **SERVER))
-        made.copy_of(self.now, *options)
-        return made
-
-    def image(self) -> Cluster:
-        """The files of the one that runs, stopped for it, and with its slots, which no base backup has."""
-        made = self._made.enter_context(cluster(self.now.port, **SERVER))
-        self.now.stop()
-        made.image_of(self.now)
-        self.now.start()
-        return made
-
-    def empty(self) -> Cluster:
-        """Another cluster, in which nothing is."""
-        made = self._made.enter_context(cluster(self.now.port, **SERVER))
-        made.initialise()
-        return made
-
-    def lose(self) -> None:
-        """The one that runs is no more."""
-        self.now.stop(signal.SIGQUIT)
-
-    def take_over(self, by: Cluster) -> None:
-        """Another one in its place."""
-        by.start()
-        self.now = by
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +69,9 @@ def seen_by_control(bank: Bank) -> None:
         wait_until(lambda: control.execute(query, [row[0]]).fetchone() is not None, "control to look")
 
 
-def sot_reads(worker: Worker) -> int:
+def sot_reads(worker: Worker) -> float:
     """How often a change was asked about, as the worker counts it."""
-    found = re.search(r"metrics on (\S+)", worker.said)
-    assert found is not None
-    text = requests.get(found[1], timeout=10).text
-    return int(sum(float(n) for n in re.findall(r'holdtrue_sot_reads_total\{[^}]*reason="order"[^}]*\} (\S+)', text)))
+    return worker.metric("holdtrue_sot_reads_total", reason="order")
 
 
 def begun_again(bank: Bank) -> None:
@@ -157,20 +112,63 @@ def continuity(bank: Bank, words: str) -> None:
     wait_until(told, f"continuity drift: {words}")
 
 
+def tell_the_connector(bank: Bank, word: str) -> None:
+    """Stop it or let it run again, as a person does."""
+    connector = f"{bank.env['HOLDTRUE_CONNECT']}/connectors/holdtrue-{bank.name}"
+    assert requests.put(f"{connector}/{word}", timeout=20).ok
+
+
+def stop_the_connector(bank: Bank) -> None:
+    """Until nobody reads the slot any more."""
+    tell_the_connector(bank, "stop")
+    free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+    wait_until(lambda: bank.sot.execute(free, [bank.slot]).fetchone() is not None, "the slot to be left")
+
+
+def lose_the_slot(bank: Bank) -> None:
+    """Drop it, and change and delete rows that no log has."""
+    bank.sot.execute("SELECT pg_drop_replication_slot(%s)", [bank.slot])
+    ids = bank.sot.execute("SELECT id FROM person WHERE id BETWEEN 250 AND 300 ORDER BY id DESC LIMIT 2").fetchall()
+    bank.sot.execute("DELETE FROM person WHERE id = %s", ids[0])
+    bank.sot.execute("UPDATE person SET name = 'in no log' WHERE id = %s", ids[1])
+
+
 @pytest.mark.long
 def test_a_slot_that_was_dropped(town: Bank) -> None:
     """Noticed while the connector is away; the snapshot does not tell what was deleted meanwhile: the run does."""
     seen_by_control(town)
-    connector = f"{town.env['HOLDTRUE_CONNECT']}/connectors/holdtrue-{town.name}"
-    assert requests.put(f"{connector}/stop", timeout=20).ok
-    free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
-    wait_until(lambda: town.sot.execute(free, [town.slot]).fetchone() is not None, "the slot to be left")
-    town.sot.execute("SELECT pg_drop_replication_slot(%s)", [town.slot])
-    town.sot.execute("DELETE FROM person WHERE id = 300")
-    town.sot.execute("UPDATE person SET name = 'in no log' WHERE id = 299")
+    stop_the_connector(town)
+    lose_the_slot(town)
     continuity(town, "slot was dropped")
     new_snapshot(town)
     right_again(town)
+
+
+@pytest.mark.long
+def test_a_slot_that_was_dropped_and_made_anew_between_two_looks(town: Bank) -> None:
+    """At every look of control a slot is there, and the connector was told to run all the time: it is what says it."""
+    seen_by_control(town)
+    known = len(broken(town))
+    with town.workers[0].paused():
+        wait_until(lambda: taken_away(town), "the slot to be dropped")
+        town.sot.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [town.slot])
+    town.sot.execute("UPDATE person SET name = 'in the log of the new slot' WHERE id = 260")
+    wait_status(town, "Its slot was dropped or made anew")
+    wait_until(lambda: len(broken(town)) > known, "control to say that the slot is another one")
+    new_snapshot(town)
+    right_again(town)
+
+
+def taken_away(bank: Bank) -> bool:
+    """Whether its reader was cut off and the slot is dropped, before that one is back."""
+    bank.sot.execute(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", [bank.slot]
+    )
+    try:
+        lose_the_slot(bank)
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
 
 
 @pytest.mark.long
@@ -178,10 +176,7 @@ def test_a_slot_that_has_lost_its_log(town: Bank) -> None:
     """The server has removed WAL that the connector still needed: by `max_slot_wal_keep_size`, while it was away."""
     seen_by_control(town)
     known = len(broken(town))
-    connector = f"{town.env['HOLDTRUE_CONNECT']}/connectors/holdtrue-{town.name}"
-    assert requests.put(f"{connector}/stop", timeout=20).ok
-    free = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
-    wait_until(lambda: town.sot.execute(free, [town.slot]).fetchone() is not None, "the slot to be left")
+    stop_the_connector(town)
     town.change("DELETE FROM person WHERE id = 298", "UPDATE person SET name = 'in removed WAL' WHERE id = 297")
     keep(town, "1MB")
     lost = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND wal_status = 'lost'"
@@ -193,7 +188,7 @@ def test_a_slot_that_has_lost_its_log(town: Bank) -> None:
     wait_until(written_and_lost, "the slot to be lost")
     wait_until(lambda: len(broken(town)) > known, "control to say that the slot has lost what it must give")
     keep(town, "-1")
-    assert requests.put(f"{connector}/resume", timeout=20).ok
+    tell_the_connector(town, "resume")
     # The connector runs, and would wait for the slot for half an hour.
     wait_status(town, "has removed log")
     town.done("connectors", "delete", "--forget", "--yes")
