@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +17,17 @@ from tests.support.topic import values
 from tests.support.typed import Texts, Typed
 
 PAPER = "public.paper"
-COLUMNS = {name: Typed(name, name, []) for name in ("doc", "tags", "docs", "more")}
+COLUMNS = {name: Typed(name, name, []) for name in ("doc", "tags", "docs", "more", "over_xml", "over_hstore", "fields")}
 STORES = ("reports", "cache", "lookup")
 DDL = """
 CREATE EXTENSION hstore;
-CREATE TABLE paper (id int PRIMARY KEY, doc xml, tags hstore, docs xml[], more hstore[]);
+CREATE DOMAIN d_xml AS xml; CREATE DOMAIN d_hstore AS hstore; CREATE TYPE both_of_them AS (doc xml, tags hstore);
+CREATE TABLE paper (
+  id int PRIMARY KEY, doc xml, tags hstore, docs xml[], more hstore[],
+  over_xml d_xml, over_hstore d_hstore, fields both_of_them
+);
 """
-# doc, tags, docs, more
+# doc, tags, docs, more; the last one all of the columns
 VALUES = (
     """'<a b="1"/>', 'a=>1', NULL, NULL""",
     """'<?xml version="1.0" encoding="UTF-8"?><p>ä &lt;&amp; <![CDATA[]]><!-- c --></p>',
@@ -32,22 +37,44 @@ VALUES = (
     """'', 'long=>1, b=>2, "a"=>"NULL", ü=>"😀"', '{<x/>}', '{a=>1}'""",
     """xmlelement(name l, repeat('long ', 5000)), hstore('l', repeat('long ', 5000)), NULL, NULL""",
     "NULL, NULL, NULL, NULL",
+    """NULL, NULL, NULL, NULL, '<a b="1"/>', 'b=>"{,}", a=>1', ROW('<a b="1"/>', 'a=>"x,y", "b c"=>NULL')""",
 )
-
-
-def server_with_both() -> Path | None:
-    """Where the programs of an installed server are that has the extension."""
-    installed = sorted(Path("/usr/share/postgresql").glob("*/extension/hstore.control"))
-    found = (Path("/usr/lib/postgresql") / each.parts[-3] / "bin" for each in reversed(installed))
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
-
-
-BINARIES = server_with_both()
+# Where the programs of a server with both are; WITHOUT to leave these tests out. Unset: whatever Debian has installed.
+GIVEN = "HOLDTRUE_TEST_POSTGRES_BIN"
+WITHOUT = "none"
+MISSING = (
+    f"xml and hstore are not tested: {{}}. Install a Postgres that has both (on Debian: apt-get install postgresql "
+    f"postgresql-contrib), or set {GIVEN} to the folder of its initdb; to leave these tests out, set {GIVEN}={WITHOUT}."
+)
 pytestmark = [
     pytest.mark.long,
     pytest.mark.stack,
-    pytest.mark.skipif(BINARIES is None, reason="no Postgres with hstore is under /usr/lib/postgresql"),
+    pytest.mark.skipif(os.environ.get(GIVEN) == WITHOUT, reason=f"left out by {GIVEN}={WITHOUT}: xml, hstore"),
 ]
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """Where the programs of a server with both are. The tests fail where there is none: they must not look passed."""
+    given = os.environ.get(GIVEN)
+    found = Path(given) if given else installed()
+    if found is None:
+        pytest.fail(MISSING.format("no Postgres with hstore is under /usr/lib/postgresql"), pytrace=False)
+    if not (found / "initdb").exists():
+        pytest.fail(MISSING.format(f"{found} has no initdb"), pytrace=False)
+    return found
+
+
+def installed() -> Path | None:
+    """The newest one where Debian has them."""
+    controls = sorted(Path("/usr/share/postgresql").glob("*/extension/hstore.control"), key=version)
+    folders = [Path("/usr/lib/postgresql") / control.parts[-3] / "bin" for control in reversed(controls)]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+def version(control: Path) -> int:
+    """The major version of the server whose file it is."""
+    return int(control.parts[-3])
 
 
 def differing(want: Texts, found: Texts) -> dict[tuple[int, str], tuple[str | None, str | None]]:
@@ -62,12 +89,11 @@ def insert(bank: Bank, first: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def bank(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+def bank(binaries: Path, shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
     """Rows before the snapshot, and a worker for each store; the plan fits."""
-    assert BINARIES is not None
     mapping = {PAPER: {"columns": {"ask": list(COLUMNS)}}}
     with ExitStack() as made:
-        server = made.enter_context(cluster(binaries=BINARIES, wal_level="logical"))
+        server = made.enter_context(cluster(binaries=binaries, wal_level="logical"))
         server.initialise()
         server.start()
         replicas = dict.fromkeys(STORES, mapping)
