@@ -14,7 +14,7 @@ from faust.types import TP
 
 from streams.agents.announce import tell_lost
 from streams.agents.events import Event
-from streams.agents.owner import REBUILT, Owner
+from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
@@ -39,10 +39,6 @@ LOOK_SECONDS = 0.05
 # How long a partition that is behind is waited for; less than whoever asked waits for any answer.
 REACH_SECONDS = 100.0
 REACH_AGAIN_SECONDS = 0.1
-OTHER_MAPPING = (
-    "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
-    "new columns out (columns.omit), or undo the change, and restart the worker"
-)
 
 
 class Seen(NamedTuple):

@@ -55,6 +55,19 @@ class TopicLives:
         self._threads = threads
         self._read_lives = lives
 
+    async def require(self, partners: Iterable[TP], assigned: Iterable[TP]) -> None:
+        """Raises HoldtrueError where a partition is not assigned that requests of ours are about.
+
+        Its topic was not there when the group shared out the partitions, and is deleted, or made anew by now: nobody
+        would read it, or say so, until the next rebalance. One with more partitions than planned is shared out apart.
+        """
+        missing = set(partners) - set(assigned)
+        lives = await self._lives({tp.topic for tp in missing})
+        for tp in sorted(missing):
+            life = lives.get(tp.topic)
+            if life is None or life.partitions == self._tables[tp.topic].partitions:
+                raise _replaced(tp.topic)
+
     async def recognise(self, assigned: Iterable[TP]) -> None:
         """Notice, before anything is applied, change topics that are not those the version tables tell of.
 

@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 SWEEP_KEYS = 1_000
 # A topic that ends before what it has lost is looked at again after so long.
 END_AGAIN_SECONDS = 1.0
+OTHER_MAPPING = (
+    "the mapped columns, or the digest key, are not those the worker began with, or the replica was filled with: leave "
+    "new columns out (columns.omit), or undo the change, and restart the worker"
+)
 REBUILT = (
     "a partition is being rebuilt from the source of truth, because what was known of it was lost or never was there "
     "(holdtrue_rebuilding): try again when that is 0"
@@ -175,8 +179,8 @@ class Owner:
 
     @property
     def is_known(self) -> bool:
-        """Whether entries tell what keys are: not while they are looked up, nor while it may come to that."""
-        return not self.state.takeover.pending and self._lost <= (self.state.epoch, self.state.input_offset)
+        """Whether entries tell what keys are: not while each is looked up."""
+        return not self.state.takeover.pending
 
     async def is_unread(self) -> bool:
         """Whether there are records and none is applied: it may not be known yet that those before them are gone."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from streams.agents.events import Event
-from streams.agents.owner import REBUILT, Owner
+from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
@@ -49,7 +49,7 @@ NOT_FENCED = Fence(-1, {})
 
 
 class Done(NamedTuple):
-    """What became of a key: `repaired`, `failed`, or `refused: ` with the reason; and its entry afterwards."""
+    """What became of a key: `repaired`, `failed` or `refused`, with `: ` and the reason; and its entry afterwards."""
 
     outcome: str
     entry: Entry | None
@@ -87,21 +87,21 @@ class Repairs(Requests):
     async def answer(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         """Repair the request's keys; each gets its own result."""
         reached(Step.repair_received)
-        try:
-            return await self._answers(owner, request)
-        except HoldtrueError as error:
-            # Whoever ordered it sees that no answer came, and can order it again.
-            log.warning("a repair of %s in %s was not carried out: %s", owner.work.table, owner.work.replica, error)
-            return []
-
-    async def _answers(self, owner: Owner, request: dict[str, Any]) -> list[Event]:
         items = {item["key"]: item for item in request["items"]}
-        fence = await self._fence(owner, [*items])
-        await owner.work.repairs.take(len(items))
-        done = await self._repair(owner, [*items], fence)
+        try:
+            done = await self._done(owner, [*items])
+        except HoldtrueError as error:
+            # Nothing of it was carried out, and it can be ordered again.
+            log.warning("a repair of %s in %s was not carried out: %s", owner.work.table, owner.work.replica, error)
+            done = dict.fromkeys(items, Done(f"{FAILED.outcome}: {error.what}", None))
         self._count(owner, done)
         results = [_result(request, items[key], *done[key]) for key in items]
         return [("repairs.results", request["repair"], "repair-result", result) for result in results]
+
+    async def _done(self, owner: Owner, keys: Sequence[bytes]) -> dict[bytes, Done]:
+        fence = await self._fence(owner, keys)
+        await owner.work.repairs.take(len(keys))
+        return await self._repair(owner, keys, fence)
 
     def published(self) -> None:
         """The results are with those who ordered."""
@@ -184,6 +184,8 @@ class Repairs(Requests):
         work = owner.work
         if not owner.is_known:
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {REBUILT}.")
+        if owner.state.mapping not in ("", work.digester.version):
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {OTHER_MAPPING}.")
         if await owner.is_unread():
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: nothing of a partition is read yet.")
         if work.unprepared:

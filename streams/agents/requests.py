@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,6 +70,10 @@ class Requests(ABC):
     def change_partition(self, tp: TP) -> TP:
         """The change topic's partition that a request topic's partition belongs to: they are co-partitioned."""
         return TP(self._changes[tp.topic], tp.partition)
+
+    def partners(self, assigned: Iterable[TP]) -> list[TP]:
+        """The change topics' partitions that must be ours beside the assigned ones of requests."""
+        return [self.change_partition(tp) for tp in assigned if tp.topic in self._changes]
 
     def offer(self, batch: Batch) -> None:
         """Queue a fetch of requests; never blocks. Who delivers it delivers changes, too, which a request may wait for.

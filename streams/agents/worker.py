@@ -133,6 +133,7 @@ class ReplicaWorker:
         await asyncio.gather(*ends)
         for work in self._tables.values():
             work.held = None  # found again by the owners that come next
+            work.hold_ordered = False
             HELD.labels(*work.labels).set(0)
 
     def keeps(self, topic: str) -> bool:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from streams.validation.open import Pair
 
 # How long owners are waited for; an order waits for its owner much longer.
-TAKEN_SECONDS: Final = 30.0
+TAKEN_SECONDS: Final = 120.0
+# Who and why are kept by every partition, and shown in a line of a table.
+SAID_MAX: Final = 500
 AGAIN_SECONDS: Final = 0.2
+QUIET_SECONDS: Final = 3.0
 COLUMNS: Final = ("replica", "table", "partitions", "taken")
 
 Table = Annotated[str | None, typer.Option("--table", help="Only this table.")]
@@ -69,22 +72,22 @@ def _order(
         raise UsageError("A reason is missing.", "Say why, for the audit trail: --reason.")
     found = pairs(plan, table, replica)
     _send(plan, depth, found, by or getpass.getuser(), reason.strip())
-    rows = _taken(plan, found)
+    rows = _taken(call, plan, found)
     call.out.rows("orders", rows, COLUMNS)
     if late := sum(row["partitions"] - row["taken"] for row in rows):
         raise NotReady(
-            f"{late} partitions have not taken the order within {TAKEN_SECONDS:.0f} s.",
-            "It waits for their owners: see that the workers run. holdtrue status shows what is held.",
+            f"The order is given, and not taken within {TAKEN_SECONDS:.0f} s by the owners of partitions: {late}.",
+            "It waits for them: see that the workers run. holdtrue status shows what is held.",
         )
 
 
 def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[Pair], by: str, reason: str) -> None:
-    from streams.control.orders import REASON_MAX, Orders
+    from streams.control.orders import Orders
     from streams.kafka.events import EventWriter
     from streams.kafka.registry import Registry
 
-    if len(by) + len(reason) > REASON_MAX or "\n" in by:
-        raise UsageError(f"Who and why are kept with every partition: up to {REASON_MAX} characters.", "Say less.")
+    if len(by) + len(reason) > SAID_MAX or not f"{by}{reason}".isprintable():
+        raise UsageError(f"Who and why must be a line of up to {SAID_MAX} characters.", "Say less, in one line.")
     registry = Registry(plan.kafka.registry.resolve())
     writer = EventWriter(plan.kafka.bootstrap.resolve(), registry, client_id="holdtrue-cli")
     orders = Orders(plan, writer, f"/holdtrue/{plan.name}/cli")
@@ -93,7 +96,7 @@ def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[
     writer.flush()
 
 
-def _taken(plan: Plan, found: Sequence[Pair]) -> list[dict[str, Any]]:
+def _taken(call: Context, plan: Plan, found: Sequence[Pair]) -> list[dict[str, Any]]:
     """How many partitions of each have taken what was sent by now, waiting for them."""
     from streams.control.offsets import Offsets
     from streams.kafka.registry import Registry
@@ -101,11 +104,17 @@ def _taken(plan: Plan, found: Sequence[Pair]) -> list[dict[str, Any]]:
     offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve()))
     try:
         ends = {pair: offsets.ends(_places(plan, pair)) for pair in found}
-        until = time.monotonic() + TAKEN_SECONDS
+        started = time.monotonic()
+        waits = False
         while True:
             rows = [_row(pair, ends[pair], offsets.committed(plan.group(pair.replica), ends[pair])) for pair in found]
-            if all(row["taken"] == row["partitions"] for row in rows) or time.monotonic() > until:
+            if all(row["taken"] == row["partitions"] for row in rows) or time.monotonic() > started + TAKEN_SECONDS:
                 return rows
+            if not waits and time.monotonic() > started + QUIET_SECONDS:
+                waits = True
+                call.out.note(
+                    f"waits for the owners, up to {TAKEN_SECONDS:.0f} s: each takes it after what it was asked before"
+                )
             time.sleep(AGAIN_SECONDS)
     finally:
         offsets.close()

@@ -38,6 +38,7 @@ VERBS = (
 
 # Options that may be given more than once.
 REPEATABLE = frozenset(("--state",))
+SHORT = {"-o": "--file"}
 
 # Global options that take a value.
 WITH_VALUE = frozenset(("--plan", "--format"))
@@ -85,7 +86,8 @@ for _verb in VERBS:
 
 def once(words: list[str]) -> list[str]:
     """The command's words. Raises UsageError for an option that is there twice: the last one alone would count."""
-    named = (word.partition("=")[0] for word in takewhile(lambda word: word != "--", words) if word.startswith("--"))
+    given = takewhile(lambda word: word != "--", words)
+    named = [SHORT.get(word, word).partition("=")[0] for word in given if word.startswith("--") or word in SHORT]
     for name, times in Counter(named).items():
         if times > 1 and name not in REPEATABLE:
             raise UsageError(f"{name} is given {times} times.", "Give it once, or run the command once for each.")

@@ -30,7 +30,7 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
         if record["type"] in runs.TYPES:
             facts.append(_run(connection, event))
         elif record["type"] == HELD:
-            facts.append(_held(connection, event))
+            facts += _held(connection, event)
         elif record["type"] == RELEASED:
             facts.append(_released(connection, event))
         elif record["type"] == unreadable.SIGNAL:
@@ -50,12 +50,16 @@ def _run(connection: Connection, event: Event) -> Fact:
     return _fact(event, "run", run.error or "", {**detail, "run": run.run, "verified_through": run.verified_through})
 
 
-def _held(connection: Connection, event: Event) -> Fact:
+def _held(connection: Connection, event: Event) -> list[Fact]:
+    """What each owner says again, after a restart or a rebalance, is nothing new."""
     detail = event.record["detail"]
     reason = detail.get("reason", "no reason given")
     values = {name: _number(detail, name) for name in ("partition", "offset", "held_by")} | {"reason": reason}
+    known = connection.execute(query("known_hold"), {**event.record, **values}).fetchone()
     connection.execute(query("put_hold"), {**event.record, **values})
-    return _fact(event, "hold", reason, {name: values[name] for name in ("partition", "offset")})
+    if known is not None and known["reason"] == reason:
+        return []
+    return [_fact(event, "hold", reason, {name: values[name] for name in ("partition", "offset")})]
 
 
 def _released(connection: Connection, event: Event) -> Fact:

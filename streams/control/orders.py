@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from streams.checks.request import ORDER_WITHIN, Depth, request
@@ -11,9 +11,6 @@ from streams.control import trail
 from streams.kafka.topics import checks_topic
 from streams.kafka.wire import cloud_event
 from streams.plan.model import Plan
-
-# What is said beside an order is kept by every partition, and goes into each record of its changelog.
-REASON_MAX: Final = 500
 
 
 class Orders:
@@ -35,4 +32,4 @@ class Orders:
         """Have every partition of a table wait, or go on."""
         run = f"{depth}-{uuid4()}"
         for partition in range(self._plan.tables[table].partitions):
-            self.send(run, depth, replica, table, partition, by=by, reason=reason[:REASON_MAX])
+            self.send(run, depth, replica, table, partition, by=by, reason=reason)

@@ -126,6 +126,10 @@ INSERT INTO holdtrue.signals (
     %(at)s
 )
 
+-- name: known_hold
+SELECT reason FROM holdtrue.holds
+ WHERE replica = %(replica)s AND table_name = %(table)s AND partition = %(partition)s AND "offset" = %(offset)s
+
 -- name: put_hold
 INSERT INTO holdtrue.holds (replica, table_name, partition, "offset", reason, since, held_by)
 VALUES (%(replica)s, %(table)s, %(partition)s, %(offset)s, %(reason)s, %(at)s, %(held_by)s)

@@ -89,10 +89,12 @@ class Single:
 
 
 def is_full(client: redis.Redis) -> bool:
-    """Whether a server that evicts nothing has reached its limit: it answers, and refuses writes."""
-    memory = client.info("memory")
+    """Whether a server has reached its limit and can evict nothing: it answers, and refuses writes."""
+    memory, keys = client.info("memory"), client.info("keyspace")
+    policy, expiring = memory["maxmemory_policy"], sum(database["expires"] for database in keys.values())
     limit, used = int(memory["maxmemory"]), int(memory["used_memory"])
-    return bool(memory["maxmemory_policy"] == "noeviction" and 0 < limit <= used)
+    kept = policy == "noeviction" or (policy.startswith("volatile-") and not expiring)
+    return bool(kept and 0 < limit <= used)
 
 
 def send(client: redis.Redis, script: Script, calls: Sequence[Call], *before: str) -> list[Any]:

@@ -17,6 +17,8 @@ _INPUT_NUMBERS = struct.Struct(">qq")
 _SWEEP_NUMBERS = struct.Struct(">4q")
 _HOLD_NUMBERS = struct.Struct(">qq")
 _FIRST_EPOCH = NUMBER.pack(1)
+# Why a partition waits is in every record of its changelog.
+REASON_MAX = 1_000
 _TXID = (1 << 32) - 1
 
 
@@ -76,8 +78,15 @@ class Hold(NamedTuple):
         return self.released < self.ordered
 
     def with_order(self, by: str, reason: str) -> Hold:
-        """After one was ordered; nothing changes where one is pending."""
-        return self if self.pending else Hold(self.ordered + 1, self.released, by, reason)
+        """After one was ordered. One that comes again, as orders do after a crash, changes nothing while it is pending.
+
+        Beside another one it names both, for a release ends both.
+        """
+        if not self.pending:
+            return Hold(self.ordered + 1, self.released, by, reason[:REASON_MAX])
+        if self.reason.startswith(reason[:REASON_MAX]):
+            return self
+        return Hold(self.ordered + 1, self.released, by, f"{reason}; and, by {self.by}: {self.reason}"[:REASON_MAX])
 
     def ended(self) -> Hold:
         """After all that were ordered are over."""

@@ -212,12 +212,16 @@ def could_not_look() -> dict[str, str]:
 def test_holds_last_until_they_are_released_or_passed(materialiser: Materialiser, database: Database) -> None:
     """By a signal, or by the group's committed offset moving past the record that held."""
     holds = [signal(n, "table-held", {"reason": "odd", "partition": str(n), "offset": "40"}) for n in range(3)]
-    materialiser.apply(SIGNALS, 0, [*holds, signal(3, "table-released", {"partition": "0"})])
+    # Said again by the next owner of a partition: it is no other hold.
+    again = signal(4, "table-held", {"reason": "odd", "partition": "2", "offset": "40"})
+    materialiser.apply(SIGNALS, 0, [*holds, signal(3, "table-released", {"partition": "0"}), again])
+    trail = database.rows("audit_range", {"after": 0, "limit": 100})
+    assert [entry["what"] for entry in trail] == ["hold", "hold", "hold", "release"]
     assert [hold["partition"] for hold in database.rows("holds")] == [1, 2]
     place = {"replica": "cache", "table": TABLE, "partition": 1}
     assert database.rows("end_passed_hold", {**place, "committed": 40}) == []
     assert database.rows("end_passed_hold", {**place, "committed": 41}) == [{"reason": "odd", "offset": 40}]
-    materialiser.apply(SIGNALS, 0, [signal(4, "table-released", {})])
+    materialiser.apply(SIGNALS, 0, [signal(5, "table-released", {})])
     assert database.rows("holds") == []
 
 

@@ -14,6 +14,7 @@ from streams.replicas.base import Held, Outcome, Refused
 from streams.replicas.foreign import is_foreign
 from streams.replicas.redis import RedisTable
 from streams.replicas.redis_client import connect
+from streams.replicas.redis_single import is_full
 from streams.versions.entry import Token
 from tests.support.redis_server import free_port, private_redis
 from tests.support.wait import wait_until
@@ -194,7 +195,13 @@ def test_a_full_server_is_unavailable_and_takes_the_batch_later(table: RedisTabl
     raw.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="out of memory"):
         table.apply([put(SHAPE, ("1", "new"), token(2)), bury(b"2", token(3))])
+    assert is_full(raw)
+    # Nothing expires, so that nothing may be evicted.
+    raw.config_set("maxmemory-policy", "volatile-lru")
+    assert is_full(raw)
+    raw.config_set("maxmemory-policy", "noeviction")
     raw.config_set("maxmemory", 0)
+    assert not is_full(raw)
     assert table.read([b"1", b"2"]) == {b"1": Held(token(1), ROW)}
     assert table.apply([put(SHAPE, ("1", "new"), token(2))])[0].outcome is Outcome.applied
 

@@ -72,6 +72,20 @@ def test_a_topic_made_anew_under_a_worker(town: Bank) -> None:
     wait_until(lambda: town.open_drift("reports") == 0, "continuity drift to be closed")
 
 
+def test_a_topic_that_is_away_for_a_while_ends_its_workers(town: Bank) -> None:
+    """The group shares out what is there: without this the topic that comes later was read by nobody for minutes."""
+    worker = town.workers[-1]
+    town.delete_topics(town.topic(PERSON))
+    assert worker.wait_end() == 1
+    assert "was deleted or made anew" in worker.said
+    town.done("topics", "apply")
+    town.sot.execute("UPDATE person SET name = 'after it was away'")
+    town.worker("reports")
+    town.wait_equal("reports")
+    assert [each["outcome"] for each in town.validate("--table", PERSON)] == ["correct"]
+    wait_until(lambda: town.open_drift("reports") == 0, "continuity drift to be closed")
+
+
 def test_a_table_that_the_plan_holds_after_a_loss_waits_until_it_is_released(town: Bank) -> None:
     """Decision 12: nothing behind the loss is applied, whoever starts the worker again; the other table runs on."""
     town.document["replicas"]["reports"]["tables"][PERSON]["on_continuity"] = "hold"

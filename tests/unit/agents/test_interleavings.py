@@ -134,7 +134,10 @@ async def test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition(owner: 
     owner.is_known = False
     with pytest.raises(NotReady, match="is being rebuilt"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
-    owner.is_known, owner.unread = True, True
+    owner.is_known, owner.state.mapping = True, "another"
+    with pytest.raises(NotReady, match="mapped columns, or the digest key, are not those"):
+        await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
+    owner.state.mapping, owner.unread = "", True
     with pytest.raises(NotReady, match="nothing of a partition is read yet"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
     owner.is_known = False

@@ -208,3 +208,14 @@ async def test_those_tried_before_are_tried_last(owner: Owning, repairs: Repairs
     owner.state.suspected = dict.fromkeys(KEYS[:3], b"token")
     await repairs.settle_suspicions(owner)  # type: ignore[arg-type]
     assert tried == [KEYS[0], KEYS[1], KEYS[2], KEYS[0], KEYS[1]]
+
+
+async def test_a_repair_that_cannot_be_carried_out_is_answered_with_the_reason(owner: Owning, repairs: Repairs) -> None:
+    """No answer was taken for no worker, two minutes later, and what was ordered for carried out."""
+    owner.is_known = False
+    items = [{"key": key, "drift": "d", "kind": "stale"} for key in KEYS[:3]]
+    request = {"repair": "r", "replica": "r", "table": "t", "partition": 0, "items": items}
+    answers = [record for _, _, _, record in await repairs.answer(owner, request)]  # type: ignore[arg-type]
+    assert [(each["key"], each["outcome"]) for each in answers] == [(key, "failed") for key in KEYS[:3]]
+    assert all("is being rebuilt" in each["reason"] for each in answers)
+    assert owner.calls["source"] == 0

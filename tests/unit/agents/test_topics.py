@@ -191,6 +191,20 @@ async def test_a_topic_made_anew_under_a_worker_ends_it(town: Town) -> None:
     await town.worker.stop()
 
 
+async def test_requests_for_a_partition_that_nobody_reads_end_the_worker(town: Town) -> None:
+    """Its topic was away while the group shared out the partitions: nobody read it for minutes, and all said ok."""
+    require = town.worker.lives.require
+    await require([CHANGES], [CHANGES, TP("asked", 0)])
+    with pytest.raises(HoldtrueError, match="was deleted or made anew"):
+        await require([CHANGES], [TP("asked", 0)])
+    town.life = None
+    with pytest.raises(HoldtrueError, match="was deleted or made anew"):
+        await require([CHANGES], [TP("asked", 0)])
+    # Partitions were added: shared out apart, and the table is held for it.
+    town.life = Life("old", 3)
+    await require([CHANGES], [TP("asked", 0)])
+
+
 async def test_where_the_plan_says_so_a_table_waits_before_what_follows_a_loss(town: Town) -> None:
     """Its own partition at once, the others by order, once for all of them (decision 12)."""
     town.work.mapping.on_continuity, town.work.partitions = "hold", 3

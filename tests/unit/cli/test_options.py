@@ -26,7 +26,11 @@ def test_global_options_are_understood_wherever_they_stand(typed: list[str], und
 
 def test_an_option_that_is_there_twice_is_refused() -> None:
     """Typer takes the last one, in silence: a replica that was named would not be validated."""
-    for words in (["validate", "--replica", "a", "--replica=b"], ["--format", "json", "status", "--format", "json"]):
+    for words in (
+        ["repair", "plan", "-o", "a", "--file", "b"],
+        ["validate", "--replica", "a", "--replica=b"],
+        ["--format", "json", "status", "--format", "json"],
+    ):
         with pytest.raises(UsageError, match="is given 2 times"):
             once(words)
     fine = ["drift", "list", "--state", "open", "--state", "resolved", "--limit", "3", "--", "--limit"]

@@ -227,6 +227,16 @@ def test_a_hold_outlives_the_loss_of_the_folder_and_no_zombie_takes_it_or_its_en
             state.close()
 
 
+def test_a_hold_beside_another_one_names_both_and_one_that_comes_again_nothing_new() -> None:
+    """A person's release would end what nobody has seen, such as the plan's own hold after a loss."""
+    first = Hold().with_order("ada", "a migration")
+    assert first.with_order("ada", "a migration") == first
+    both = first.with_order("worker", "records are gone")
+    assert both == Hold(2, 0, "worker", "records are gone; and, by ada: a migration")
+    assert not both.ended().pending
+    assert len(both.with_order("bob", "x" * 5_000).reason) == 1_000
+
+
 def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
     """In the folder and in the changelog."""
     state = PartitionState(tmp_path / "0", 0)
