@@ -54,6 +54,8 @@ class TopicLives:
         self._announcer = announcer
         self._threads = threads
         self._read_lives = lives
+        # Topics that were not there at the last look.
+        self._away: set[str] = set()
 
     async def require(self, partners: Iterable[TP], assigned: Iterable[TP]) -> None:
         """Raises HoldtrueError where a partition is not assigned that requests of ours are about.
@@ -88,9 +90,17 @@ class TopicLives:
             state.topic = life
 
     async def watch(self) -> HoldtrueError | None:
-        """Why this worker must begin again: a topic was made anew under it. Holds a table that got more partitions."""
+        """Why this worker must begin again: a topic was deleted or made anew under it.
+
+        Holds a table that got more partitions. A topic that is away at one look may only not be known yet to a broker
+        that was started again.
+        """
         owners = self._worker.owners
-        lives = await self._lives({owner.tp.topic for owner in owners})
+        topics = {owner.tp.topic for owner in owners}
+        lives = await self._lives(topics)
+        away, self._away = self._away, topics - lives.keys()
+        if gone := away & self._away:
+            return _replaced(min(gone))
         for owner in owners:
             life = lives.get(owner.tp.topic)
             if life is not None and owner.state.topic not in ("", life.id):

@@ -205,6 +205,19 @@ async def test_requests_for_a_partition_that_nobody_reads_end_the_worker(town: T
     await require([CHANGES], [TP("asked", 0)])
 
 
+async def test_a_topic_that_is_away_at_two_looks_ends_the_worker(town: Town) -> None:
+    """At one, a broker that was started again may not know it yet."""
+    town.worker.owner(CHANGES)
+    there, town.life = town.life, None
+    assert await town.worker.lives.watch() is None
+    town.life = there
+    assert await town.worker.lives.watch() is None
+    town.life = None
+    assert await town.worker.lives.watch() is None
+    assert "was deleted or made anew" in str(await town.worker.lives.watch())
+    await town.worker.stop()
+
+
 async def test_where_the_plan_says_so_a_table_waits_before_what_follows_a_loss(town: Town) -> None:
     """Its own partition at once, the others by order, once for all of them (decision 12)."""
     town.work.mapping.on_continuity, town.work.partitions = "hold", 3
