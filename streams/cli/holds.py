@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 TAKEN_SECONDS: Final = 120.0
 # Who and why are kept by every partition, and shown in a line of a table.
 SAID_MAX: Final = 500
-AGAIN_SECONDS: Final = 0.2
-QUIET_SECONDS: Final = 3.0
 COLUMNS: Final = ("replica", "table", "partitions", "taken")
 
 Table = Annotated[str | None, typer.Option("--table", help="Only this table.")]
@@ -74,7 +71,7 @@ def _order(
     _send(plan, depth, found, by or getpass.getuser(), reason.strip())
     rows = _taken(call, plan, found)
     call.out.rows("orders", rows, COLUMNS)
-    if late := sum(row["partitions"] - row["taken"] for row in rows):
+    if late := _left(rows):
         raise NotReady(
             f"The order is given, and not taken within {TAKEN_SECONDS:.0f} s by the owners of partitions: {late}.",
             "It waits for them: see that the workers run. holdtrue status shows what is held.",
@@ -98,26 +95,26 @@ def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[
 
 def _taken(call: Context, plan: Plan, found: Sequence[Pair]) -> list[dict[str, Any]]:
     """How many partitions of each have taken what was sent by now, waiting for them."""
+    from streams.control.intake import waited
     from streams.control.offsets import Offsets
     from streams.kafka.registry import Registry
 
     offsets = Offsets(plan.kafka.bootstrap.resolve(), Registry(plan.kafka.registry.resolve()))
     try:
         ends = {pair: offsets.ends(_places(plan, pair)) for pair in found}
-        started = time.monotonic()
-        waits = False
-        while True:
-            rows = [_row(pair, ends[pair], offsets.committed(plan.group(pair.replica), ends[pair])) for pair in found]
-            if all(row["taken"] == row["partitions"] for row in rows) or time.monotonic() > started + TAKEN_SECONDS:
-                return rows
-            if not waits and time.monotonic() > started + QUIET_SECONDS:
-                waits = True
-                call.out.note(
-                    f"waits for the owners, up to {TAKEN_SECONDS:.0f} s: each takes it after what it was asked before"
-                )
-            time.sleep(AGAIN_SECONDS)
+
+        def rows() -> list[dict[str, Any]]:
+            return [_row(pair, ends[pair], offsets.committed(plan.group(pair.replica), ends[pair])) for pair in found]
+
+        said = f"waits for the owners, up to {TAKEN_SECONDS:.0f} s: each takes it after what it was asked before"
+        waited(lambda: _left(rows()), TAKEN_SECONDS, lambda _: call.out.note(said))
+        return rows()
     finally:
         offsets.close()
+
+
+def _left(rows: list[dict[str, Any]]) -> int:
+    return sum(row["partitions"] - row["taken"] for row in rows)
 
 
 def _places(plan: Plan, pair: Pair) -> list[Place]:

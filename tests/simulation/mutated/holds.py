@@ -11,7 +11,7 @@ HOLDS: tuple[Mutant, ...] = (
         "agents.owner",
         "            if self.state.hold.pending:  # since the lock was waited for; so below\n                return\n",
         "",
-        killer="tests/unit/agents/test_owner.py::test_a_batch_that_waited_for_the_lock_waits_on_when_a_hold_came_first",
+        killer="tests/unit/agents/test_owner_waits.py::test_a_batch_that_waited_for_the_lock_waits_on_when_a_hold_came_first",
         quick=True,
     ),
     mutant(
@@ -20,7 +20,7 @@ HOLDS: tuple[Mutant, ...] = (
         "versions.state",
         "        if self.hold.ordered:\n            yield _HOLD, self.hold.encode()\n",
         "",
-        killer="tests/unit/agents/test_owner.py::test_an_order_to_wait_outlives_its_owner",
+        killer="tests/unit/agents/test_owner_waits.py::test_an_order_to_wait_outlives_its_owner",
         quick=True,
     ),
     mutant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.mutants import MARKS, ORDER, Mutant, mutant
 
-OWNER = "tests/unit/agents/test_owner.py::test_"
+OWNER = "tests/unit/agents/test_owner_takeover.py::test_"
 BUILT = "tests/unit/agents/test_rebuild.py::test_"
 
 REBUILD: tuple[Mutant, ...] = (
@@ -66,7 +66,7 @@ REBUILD: tuple[Mutant, ...] = (
         "agents.owner",
         "            if self.state.hold.pending or not self.state.is_blank:\n",
         "            if self.state.hold.pending:\n",
-        killer="tests/unit/agents/test_owner.py"
+        killer="tests/unit/agents/test_owner_takeover.py"
         "::test_a_partition_of_which_a_repair_has_come_to_know_a_key_is_not_taken_over",
         quick=True,
     ),
