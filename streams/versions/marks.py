@@ -82,11 +82,12 @@ class Hold(NamedTuple):
 
         Beside another one it names both, for a release ends both.
         """
-        if not self.pending:
-            return Hold(self.ordered + 1, self.released, by, reason[:REASON_MAX])
-        if self.reason.startswith(reason[:REASON_MAX]):
-            return self
-        return Hold(self.ordered + 1, self.released, by, f"{reason}; and, by {self.by}: {self.reason}"[:REASON_MAX])
+        why = reason
+        if self.pending:
+            if by == self.by and f"{self.reason};".startswith(f"{reason[:REASON_MAX]};"):
+                return self
+            why = f"{reason}; and, by {self.by}: {self.reason}"
+        return Hold(self.ordered + 1, self.released, by, why[:REASON_MAX])
 
     def ended(self) -> Hold:
         """After all that were ordered are over."""

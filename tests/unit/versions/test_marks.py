@@ -233,6 +233,8 @@ def test_a_hold_beside_another_one_names_both_and_one_that_comes_again_nothing_n
     assert first.with_order("ada", "a migration") == first
     both = first.with_order("worker", "records are gone")
     assert both == Hold(2, 0, "worker", "records are gone; and, by ada: a migration")
+    assert both.with_order("worker", "records are gone") == both
+    assert both.with_order("worker", "records").ordered == 3
     assert not both.ended().pending
     assert len(both.with_order("bob", "x" * 5_000).reason) == 1_000
 
