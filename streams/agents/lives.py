@@ -151,7 +151,8 @@ class TopicLives:
         )
         await self._announcer.lost(tp, applied + 1, lost)
         # A record of the topic that is gone holds nothing any more; its offset may be far behind the new end.
-        await self._announcer.released(tp, f"{tp.topic}[{tp.partition}] begins anew")
+        if not state.hold.pending:
+            await self._announcer.released(tp, f"{tp.topic}[{tp.partition}] begins anew")
         state.begin_topic(life)
         if self._tables[tp.topic].mapping.on_continuity == "hold":
             state.hold = state.hold.with_order("worker", lost)

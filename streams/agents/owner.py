@@ -139,8 +139,8 @@ class Owner:
             raise self.work.held.to(self.tp.partition)
         if self.work.unprepared:
             raise Held(BEFORE_THE_NEXT, self.work.unprepared)
-        if self._loss_due and self.state.is_blank:
-            await self._take_over()
+        if self._loss_due and self.state.is_blank and not await self._take_over():
+            return
         if records:
             await self._handle(records)
         if self._loss_due:
@@ -295,19 +295,25 @@ class Owner:
         await self._flow.commit(self.tp, last)
         await self._tell_moved()
 
-    async def _take_over(self) -> None:
-        """Nothing is known, and no record will tell it: from the end on changes are applied, what is there is read."""
+    async def _take_over(self) -> bool:
+        """Nothing is known, and no record will tell it: from the end on changes are applied, what is there is read.
+
+        False where the partition is to wait meanwhile.
+        """
         end = await self._end_behind(self._lost[1])
         # Two looks, so that whatever has a place in the log up to the first was in progress at the second, or over.
         first, second = await self.work.snapshot(), await self.work.snapshot()
         async with self.lock:
-            if self.state.hold.pending or not self.state.is_blank:
-                return  # a repair has come in between: it was a loss like any other
+            if self.state.hold.pending:
+                return False
+            if not self.state.is_blank:
+                return True  # a repair has come in between: it was a loss like any other
             await self._note_takeover(end, first.lsn, second.ceiling)
         self._taken_over.set()
         reached(Step.partition_taken_over)
         await self._flow.commit(self.tp, end - 1)
         await self._tell_moved()
+        return True
 
     async def _end_behind(self, offset: int) -> int:
         """End of the partition. A topic that ends before is another one by now: who watches over it ends the worker."""

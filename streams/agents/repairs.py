@@ -187,7 +187,8 @@ class Repairs(Requests):
         if owner.state.mapping not in ("", work.digester.version):
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {OTHER_MAPPING}.")
         if await owner.is_unread():
-            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: nothing of a partition is read yet.")
+            why = "nothing of a partition is read yet" if owner.held is None else f"it is held: {owner.held.reason}"
+            raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {why}.")
         if work.unprepared:
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {work.unprepared}")
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))

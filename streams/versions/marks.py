@@ -6,6 +6,7 @@ takes anything back.
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import NamedTuple
 
@@ -17,8 +18,11 @@ _INPUT_NUMBERS = struct.Struct(">qq")
 _SWEEP_NUMBERS = struct.Struct(">4q")
 _HOLD_NUMBERS = struct.Struct(">qq")
 _FIRST_EPOCH = NUMBER.pack(1)
-# Why a partition waits is in every record of its changelog.
-REASON_MAX = 1_000
+# Why a partition waits is in every record of its changelog: so long a reason, of so many holds at a time.
+REASON_MAX = 500
+SAID_MAX = 8
+# Who orders a hold and is no person.
+PROCESSES = ("worker", "control")
 _TXID = (1 << 32) - 1
 
 
@@ -64,30 +68,41 @@ class Sweep(NamedTuple):
 class Hold(NamedTuple):
     """Whether somebody has the partition wait. Both numbers only grow, so that no older record takes one back.
 
-    ordered, released: how many holds there were, and how many of those are over. by, reason: of the last one.
+    ordered, released: how many holds there were, and how many of those are over. said: of each that is pending, or was
+    pending last, who ordered it and why; the newest last.
     """
 
     ordered: int = 0
     released: int = 0
-    by: str = ""
-    reason: str = ""
+    said: tuple[tuple[str, str], ...] = ()
 
     @property
     def pending(self) -> bool:
         """Whether nothing may be applied."""
         return self.released < self.ordered
 
-    def with_order(self, by: str, reason: str) -> Hold:
-        """After one was ordered. One that comes again, as orders do after a crash, changes nothing while it is pending.
+    @property
+    def by(self) -> str:
+        """Who ordered the newest."""
+        return self.said[-1][0]
 
-        Beside another one it names both, for a release ends both.
-        """
-        why = reason
-        if self.pending:
-            if by == self.by and f"{self.reason};".startswith(f"{reason[:REASON_MAX]};"):
-                return self
-            why = f"{reason}; and, by {self.by}: {self.reason}"
-        return Hold(self.ordered + 1, self.released, by, why[:REASON_MAX])
+    @property
+    def reason(self) -> str:
+        """Why, of all of them: a release ends all."""
+        newest, *others = reversed(self.said)
+        return newest[1] + "".join(f"; and, by {by}: {why}" for by, why in others)
+
+    def with_order(self, by: str, reason: str) -> Hold:
+        """After one was ordered. One that is pending already, as orders come again after a crash, changes nothing."""
+        order = (by, reason[:REASON_MAX])
+        said = list(self.said) if self.pending else []
+        if order in said:
+            return self
+        said.append(order)
+        if len(said) > SAID_MAX:
+            # What a process has seen is drift, too; what a person has ordered is nowhere else.
+            said.remove(next((each for each in said[:-1] if each[0] in PROCESSES), said[0]))
+        return Hold(self.ordered + 1, self.released, tuple(said))
 
     def ended(self) -> Hold:
         """After all that were ordered are over."""
@@ -99,15 +114,14 @@ class Hold(NamedTuple):
         return newest._replace(released=max(self.released, other.released))
 
     def encode(self) -> bytes:
-        """Two numbers, who and why."""
-        return _HOLD_NUMBERS.pack(self.ordered, self.released) + f"{self.by}\n{self.reason}".encode()
+        """Two numbers, and who and why."""
+        return _HOLD_NUMBERS.pack(self.ordered, self.released) + json.dumps(self.said).encode()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Hold:
         """The inverse."""
-        by, _, reason = encoded[_HOLD_NUMBERS.size :].decode().partition("\n")
         ordered, released = _HOLD_NUMBERS.unpack_from(encoded)
-        return cls(ordered, released, by, reason)
+        return cls(ordered, released, tuple((by, why) for by, why in json.loads(encoded[_HOLD_NUMBERS.size :])))
 
 
 class Log(NamedTuple):

@@ -37,8 +37,8 @@ HOLDS: tuple[Mutant, ...] = (
         "taken-over-while-held",
         "a partition is taken over while it is to wait (decision 12)",
         "agents.owner",
-        "            if self.state.hold.pending or not self.state.is_blank:\n",
-        "            if not self.state.is_blank:\n",
+        "            if self.state.hold.pending:\n                return False\n",
+        "",
         killer="tests/simulation/test_seeds.py::test_histories_of_tables_that_are_held_keep_every_promise[4000050]",
     ),
 )

@@ -12,7 +12,7 @@ REBUILD: tuple[Mutant, ...] = (
         "blank-passed",
         "a loss is passed although nothing is known (14)",
         "agents.owner",
-        "if self._loss_due and self.state.is_blank:",
+        "if self._loss_due and self.state.is_blank and not await self._take_over():",
         "if False:",
         killer=OWNER + "nothing_of_a_blank_partition_is_applied_before_it_is_taken_over",
         quick=True,
@@ -21,10 +21,10 @@ REBUILD: tuple[Mutant, ...] = (
         "blank-trusted",
         "what is left of the topic is applied before the partition is taken over (14)",
         "agents.owner",
-        "        if self._loss_due and self.state.is_blank:\n            await self._take_over()\n",
+        "        if self._loss_due and self.state.is_blank and not await self._take_over():\n            return\n",
         "",
         "        if self._loss_due:\n            await self._pass_lost()\n",
-        "        if self._loss_due and self.state.is_blank:\n            await self._take_over()\n"
+        "        if self._loss_due and self.state.is_blank and not await self._take_over():\n            return\n"
         "        if self._loss_due:\n            await self._pass_lost()\n",
         killer=OWNER + "nothing_of_a_blank_partition_is_applied_before_it_is_taken_over",
     ),
@@ -64,8 +64,8 @@ REBUILD: tuple[Mutant, ...] = (
         "taken-over-known",
         "a partition is taken over although a repair has come to know a key meanwhile (decision 11)",
         "agents.owner",
-        "            if self.state.hold.pending or not self.state.is_blank:\n",
-        "            if self.state.hold.pending:\n",
+        "            if not self.state.is_blank:\n",
+        "            if False:\n",
         killer="tests/unit/agents/test_owner_takeover.py"
         "::test_a_partition_of_which_a_repair_has_come_to_know_a_key_is_not_taken_over",
         quick=True,

@@ -16,6 +16,8 @@ from streams.agents.apply import Applier, Work
 from streams.agents.checks import Checks, Seen, _without_open_questions
 from streams.agents.owner import Owner
 from streams.agents.repairs import NOT_FENCED, Fence, Repairs
+from streams.agents.table import BEFORE_THE_NEXT
+from streams.agents.table import Held as HeldHere
 from streams.changes.order import Store
 from streams.changes.visibility import Snapshot
 from streams.checks.compare import UNDECIDED, Content, Finding, Verdict
@@ -56,6 +58,7 @@ class _Owner:
         self.meanwhile: Callable[[], object] = lambda: None
         self.proven = self.is_known = True
         self.unread = False
+        self.held: HeldHere | None = None
         self.work = work_of(self.store, self._run, self._read, _Changelog())
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -139,6 +142,9 @@ async def test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition(owner: 
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
     owner.state.mapping, owner.unread = "", True
     with pytest.raises(NotReady, match="nothing of a partition is read yet"):
+        await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
+    owner.held = HeldHere(BEFORE_THE_NEXT, "a migration")
+    with pytest.raises(NotReady, match="it is held: a migration"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
     owner.is_known = False
     # Nor where the partition was taken over while the lock was waited for.

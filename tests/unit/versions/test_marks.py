@@ -232,11 +232,22 @@ def test_a_hold_beside_another_one_names_both_and_one_that_comes_again_nothing_n
     first = Hold().with_order("ada", "a migration")
     assert first.with_order("ada", "a migration") == first
     both = first.with_order("worker", "records are gone")
-    assert both == Hold(2, 0, "worker", "records are gone; and, by ada: a migration")
-    assert both.with_order("worker", "records are gone") == both
+    assert (both.ordered, both.by, both.reason) == (2, "worker", "records are gone; and, by ada: a migration")
+    for again in (("worker", "records are gone"), ("ada", "a migration")):
+        assert both.with_order(*again) == both
     assert both.with_order("worker", "records").ordered == 3
     assert not both.ended().pending
-    assert len(both.with_order("bob", "x" * 5_000).reason) == 1_000
+    assert both.ended().with_order("bob", "another").reason == "another"
+
+
+def test_what_persons_have_ordered_outlasts_what_processes_have_seen() -> None:
+    """Each restart beside a loss saw it again: a person's reason was cut away by four of them."""
+    hold = Hold().with_order("ada", "do not release before nine")
+    for number in range(50):
+        hold = hold.with_order("worker", f"{number} are gone" + "x" * 5_000)
+    assert len(hold.said) == 8
+    assert hold.said[0] == ("ada", "do not release before nine")
+    assert max(len(why) for _, why in hold.said) == 500
 
 
 def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
@@ -248,5 +259,5 @@ def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
     state.commit([], 3, 0, records=records)
     state.close()
     opened = PartitionState(tmp_path / "0", 0)
-    assert opened.hold == Hold(1, 0, "ada", "a migration") == Hold.decode(dict(records)[MARK + b"hold"] or b"")
+    assert opened.hold == Hold(1, 0, (("ada", "a migration"),)) == Hold.decode(dict(records)[MARK + b"hold"] or b"")
     opened.close()
