@@ -232,7 +232,8 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
     @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def recovered(*_: Any, **__: Any) -> None:
         try:
-            await app.replica.lives.require(app.checks.partners(app.consumer.assignment()), app.consumer.assignment())
+            assigned = app.consumer.assignment()
+            await app.replica.lives.require(app.checks.partners(assigned), assigned)
             await app.replica.lives.recognise(app.consumer.assignment())
         except HoldtrueError as error:
             await app.crash(error)

@@ -177,11 +177,6 @@ class Owner:
         self._lost = max(self._lost, (self.state.epoch, last))
         self._inbox.wake()
 
-    @property
-    def is_known(self) -> bool:
-        """Whether entries tell what keys are: not while each is looked up."""
-        return not self.state.takeover.pending
-
     async def is_unread(self) -> bool:
         """Whether there are records and none is applied: it may not be known yet that those before them are gone."""
         return self.state.is_blank and await self.newest_end_offset() > 0

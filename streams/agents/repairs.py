@@ -182,7 +182,7 @@ class Repairs(Requests):
         be rebuilt: a repair would write above the rebuild, which may have read its row later.
         """
         work = owner.work
-        if not owner.is_known:
+        if owner.state.takeover.pending:
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {REBUILT}.")
         if owner.state.mapping not in ("", work.digester.version):
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {OTHER_MAPPING}.")
@@ -234,7 +234,7 @@ class Repairs(Requests):
         their transactions yet. asked: the looks at each so far.
         """
         work = owner.work
-        if not owner.is_known:  # since the lock was waited for
+        if owner.state.takeover.pending:  # since the lock was waited for
             return {}
         entries = {key: owner.state.known(key) for key in keys}
         for key, entry in entries.items():

@@ -74,7 +74,7 @@ REBUILD: tuple[Mutant, ...] = (
         "repaired-while-rebuilt",
         "a repair goes on beside the rebuild of its partition (decision 11)",
         "agents.repairs",
-        "        if not owner.is_known:  # since the lock was waited for\n            return {}\n",
+        "        if owner.state.takeover.pending:  # since the lock was waited for\n            return {}\n",
         "",
         killer="tests/unit/agents/test_interleavings.py"
         "::test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition",

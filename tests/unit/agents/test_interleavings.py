@@ -56,7 +56,7 @@ class _Owner:
         self.store = MemoryTable(SHAPE)
         self.source = [OLD]
         self.meanwhile: Callable[[], object] = lambda: None
-        self.proven = self.is_known = True
+        self.proven = True
         self.unread = False
         self.held: HeldHere | None = None
         self.work = work_of(self.store, self._run, self._read, _Changelog())
@@ -134,10 +134,11 @@ async def test_a_token_that_came_between_two_tries_is_overruled_behind_a_fence_o
 
 async def test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition(owner: _Owner, repairs: Repairs) -> None:
     """Its token would be above the rebuild's, which may read the row later and write it first (seed 3001241)."""
-    owner.is_known = False
+    before = owner.state.takeover
+    owner.state.take_over(6, 1, 1)
     with pytest.raises(NotReady, match="is being rebuilt"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
-    owner.is_known, owner.state.mapping = True, "another"
+    owner.state.takeover, owner.state.mapping = before, "another"
     with pytest.raises(NotReady, match="mapped columns, or the digest key, are not those"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
     owner.state.mapping, owner.unread = "", True
@@ -146,7 +147,7 @@ async def test_a_key_is_not_repaired_beside_the_rebuild_of_its_partition(owner: 
     owner.held = HeldHere(BEFORE_THE_NEXT, "a migration")
     with pytest.raises(NotReady, match="it is held: a migration"):
         await repairs._fence(owner, [b"1"])  # type: ignore[arg-type]
-    owner.is_known = False
+    owner.state.take_over(6, 1, 1)
     # Nor where the partition was taken over while the lock was waited for.
     assert (await repairs._repair(owner, [b"1"], NOT_FENCED))[b"1"].outcome == "failed"  # type: ignore[arg-type]
     assert owner.store.read([b"1"]) == {b"1": Held(TOKEN, OLD)}

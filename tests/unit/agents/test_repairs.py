@@ -48,8 +48,6 @@ class Refusing(MemoryTable):
 class Owning:
     """The owner of a partition whose store was filled by somebody else, under tokens 0, 1, 2, …"""
 
-    is_known = True
-
     def __init__(self, folder: Path) -> None:
         self.tp = "changes[0]"
         self.state = PartitionState(folder / "0", 0)
@@ -212,7 +210,7 @@ async def test_those_tried_before_are_tried_last(owner: Owning, repairs: Repairs
 
 async def test_a_repair_that_cannot_be_carried_out_is_answered_with_the_reason(owner: Owning, repairs: Repairs) -> None:
     """No answer was taken for no worker, two minutes later, and what was ordered for carried out."""
-    owner.is_known = False
+    owner.state.take_over(END, 1, 1)
     items = [{"key": key, "drift": "d", "kind": "stale"} for key in KEYS[:3]]
     request = {"repair": "r", "replica": "r", "table": "t", "partition": 0, "items": items}
     answers = [record for _, _, _, record in await repairs.answer(owner, request)]  # type: ignore[arg-type]
