@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 from streams.agents.events import Events
 from streams.changes.record import Record
 from streams.drift import cause
-from streams.drift.identity import drift_id
 from streams.drift.letter import REFUSED
+from streams.drift.record import key_record, record
 from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS
-from streams.rows.canonical import decode
 from streams.transport.batches import KafkaRecord
 
 
@@ -65,19 +64,19 @@ class Failures:
         if not refused:
             return
         for key, reason in refused.items():
-            drift = drift_id(self._replica, self._table, key)
-            event = self._drift(drift, key, cause.REFUSED, _refused(reason), None, datetime.now(UTC))
-            self._events.send("drift", drift, "drift", event)
+            event = self._drift(key, cause.REFUSED, _refused(reason), None, datetime.now(UTC))
+            self._events.send("drift", event["id"], "drift", event)
         await self._events.flush()
 
     def _one(self, letter: Unwritable, partition: int) -> None:
         now = datetime.now(UTC)
-        place = f"{letter.raw.offset}@{self._topic}[{partition}]"
-        drift = drift_id(self._replica, self._table, place if letter.key is None else letter.key)
-        self._events.send("dlq", drift, "dead-letter", self._letter(letter, partition, drift, now))
+        place = f"{letter.raw.offset}@{self._topic}[{partition}]" if letter.key is None else letter.key
         why = cause.REFUSED if letter.reason == REFUSED else letter.reason
         change = {"topic": self._topic, "partition": partition, "offset": letter.raw.offset}
-        self._events.send("drift", drift, "drift", self._drift(drift, letter.key, why, letter.error, change, now))
+        event = self._drift(place, why, letter.error, change, now)
+        drift = event["id"]
+        self._events.send("dlq", drift, "dead-letter", self._letter(letter, partition, drift, now))
+        self._events.send("drift", drift, "drift", event)
 
     def _letter(self, letter: Unwritable, partition: int, drift: str, now: datetime) -> dict[str, Any]:
         raw = letter.raw
@@ -99,23 +98,14 @@ class Failures:
         }
 
     def _drift(
-        self, drift: str, key: bytes | None, why: str, error: str, change: dict[str, Any] | None, now: datetime
+        self, place: bytes | str, why: str, error: str, change: dict[str, Any] | None, now: datetime
     ) -> dict[str, Any]:
-        return {
-            "id": drift,
-            "replica": self._replica,
-            "table": self._table,
-            "key": None if key is None else dict(zip(self._key_columns, decode(key), strict=True)),
-            "key_bytes": key,
-            "kind": "unapplied",
-            "cause": why,
-            "state": "open",
-            "first_seen": now,
-            "last_seen": now,
-            "change": change,
-            "reason": error,
-            "at": now,
-        }
+        """place: the key, or where the record is whose key is not known."""
+        said: dict[str, Any] = {"kind": "unapplied", "cause": why, "state": "open", "at": now}
+        said |= {"change": change, "reason": error}
+        if isinstance(place, str):
+            return record(self._replica, self._table, place=place, **said)
+        return key_record(self._replica, self._table, place, self._key_columns, **said)
 
 
 def _refused(reason: str) -> str:

@@ -16,12 +16,13 @@ from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
-from streams.drift.identity import drift_id
+from streams.drift.cause import FOREIGN
+from streams.drift.record import key_record
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import REPAIRS
 from streams.repair.rule import counts, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, ReplicaTable, Result, Write
-from streams.rows.canonical import Row, decode, encode
+from streams.rows.canonical import Row, encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry, Token
 from streams.versions.state import Move
@@ -158,21 +159,9 @@ class Repairs(Requests):
     async def _announce(self, owner: Owner, keys: Sequence[bytes], state: str) -> None:
         work, now = owner.work, datetime.now(UTC)
         for key in keys:
-            drift = drift_id(work.replica, work.table, key)
-            record = {
-                "id": drift,
-                "replica": work.replica,
-                "table": work.table,
-                "key": dict(zip(work.shape.key_columns, decode(key), strict=True)),
-                "key_bytes": key,
-                "kind": "mismatch",
-                "cause": "foreign token",
-                "state": state,
-                "first_seen": now,
-                "last_seen": now,
-                "at": now,
-            }
-            self._events.send("drift", drift, "drift", record)
+            said: dict[str, Any] = {"kind": "mismatch", "cause": FOREIGN, "state": state, "at": now}
+            record = key_record(work.replica, work.table, key, work.shape.key_columns, **said)
+            self._events.send("drift", record["id"], "drift", record)
         await self._events.flush()
 
     async def _fence(self, owner: Owner, keys: Sequence[bytes]) -> Fence:

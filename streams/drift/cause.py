@@ -8,6 +8,7 @@ MISSED_CHANGE = "missed change"
 FAILOVER = "failover rollback"
 LOST_IN_STORE = "rogue delete, eviction or expiry"
 REFUSED = "refused by store"
+FOREIGN = "foreign token"
 
 
 def cause_of(kind: str, entry_is_right: bool) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from streams.drift.cause import FAILOVER, MISSED_CHANGE
-from streams.drift.identity import drift_id
+from streams.drift.record import record
 
 
 class Part(NamedTuple):
@@ -126,8 +126,7 @@ def continuity_event(
     replica: str, table: str, about: str, cause: str, reason: str, now: datetime, **more: Any
 ) -> dict[str, Any]:
     """An event of the drift topic: changes of this table may be missing in this replica. about: what was lost."""
-    return {
-        "id": drift_id(replica, table, f"continuity {about}"), "replica": replica, "table": table,
-        "kind": "continuity", "cause": cause, "state": "open", "first_seen": now, "last_seen": now, "reason": reason,
-        "at": now, **more,
-    }  # fmt: skip
+    place = f"continuity {about}"
+    return record(
+        replica, table, kind="continuity", cause=cause, state="open", at=now, place=place, reason=reason, **more
+    )

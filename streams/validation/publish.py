@@ -8,9 +8,8 @@ from uuid import uuid4
 
 from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
-from streams.drift.identity import drift_id
+from streams.drift.record import key_record
 from streams.kafka.wire import cloud_event
-from streams.rows.canonical import decode
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
 
@@ -67,27 +66,13 @@ def _known_open(opener: Opener, pair: Pair) -> list[dict[str, Any]]:
 
 def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more: Any) -> dict[str, Any]:
     """A drift event about one key."""
-    now = datetime.now(UTC)
+    said: dict[str, Any] = {"kind": drifted.kind, "cause": drifted.cause, "state": state, "at": datetime.now(UTC)}
+    said |= {
+        "entry_token": drifted.token, "replica_token": drifted.other_token, "entry_digest": drifted.entry_digest,
+        "replica_digest": drifted.other_digest, "columns": list(drifted.columns),
+    }  # fmt: skip
     columns = opener.shape(pair).key_columns
-    return {
-        "id": drift_id(pair.replica, pair.table, drifted.key),
-        "replica": pair.replica,
-        "table": pair.table,
-        "key": dict(zip(columns, decode(drifted.key), strict=True)),
-        "key_bytes": drifted.key,
-        "kind": drifted.kind,
-        "cause": drifted.cause,
-        "state": state,
-        "first_seen": now,
-        "last_seen": now,
-        "entry_token": drifted.token,
-        "replica_token": drifted.other_token,
-        "entry_digest": drifted.entry_digest,
-        "replica_digest": drifted.other_digest,
-        "columns": list(drifted.columns),
-        "at": now,
-        **more,
-    }
+    return key_record(pair.replica, pair.table, drifted.key, columns, **{**said, **more})
 
 
 def send_event(opener: Opener, topic: str, record: dict[str, Any]) -> None:
