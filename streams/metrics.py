@@ -55,6 +55,12 @@ DRIFT_EVENTS = Counter(
     (*_TABLE, "kind", "state"),
 )
 KEYS_CHECKED = Counter("holdtrue_keys_checked", "Keys compared, by result.", (*_TABLE, "result"))
+CHECK_SECONDS = Counter("holdtrue_check_seconds", "Time that continuous checking has taken.", _TABLE)
+SCRUB_AGE_SECONDS = Gauge(
+    "holdtrue_scrub_age_seconds",
+    "Within so many seconds every key that must be in the replica was compared with its content there.",
+    _TABLE,
+)
 VERIFIED_AGE_SECONDS = Gauge(
     "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE
 )  # fmt: skip

@@ -43,6 +43,8 @@ class Step(StrEnum):
     partition_taken_over = "partition-taken-over"
     rows_rebuilt = "rows-rebuilt"
     rebuild_done = "rebuild-done"
+    keys_scrubbed = "keys-scrubbed"
+    drift_found = "drift-found"
 
 
 class _Crash:

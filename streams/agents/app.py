@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,12 @@ from streams.agents.base import App
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
+from streams.agents.findings import Findings
 from streams.agents.lost import drop_lost
 from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
+from streams.agents.reverse import ReverseSweep
+from streams.agents.scrub import Scrub
 from streams.agents.table import Budget, TableWork, Threads
 from streams.agents.worker import ReplicaWorker
 from streams.errors import HoldtrueError, NotReady
@@ -31,6 +34,7 @@ from streams.kafka.topics import checks_topic, repairs_topic, topics_of
 from streams.kafka.wire import Decoder
 from streams.plan.mapping import Shape
 from streams.plan.model import Plan, TableMapping
+from streams.repair.storm import Storm
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
 from streams.sot.fence import Fence
@@ -127,8 +131,33 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     lives = Topics(plan.kafka.bootstrap.resolve()).lives
     app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
+    _check_always(app.replica, events, app.repairs)
     _agents(app, plan, replica)
     return app
+
+
+def _check_always(worker: ReplicaWorker, events: Events, repairs: Repairs) -> None:
+    """Have the tables checked all the time for which the plan has a period."""
+    storms: dict[str, Storm] = {}
+
+    def scrub_of(owner: Owner) -> Scrub | None:
+        work, period = owner.work, _scrub_seconds(owner.work)
+        if period is None or work.unprepared:
+            return None
+        storm = storms.setdefault(work.table, Storm(work.mapping.repair.stop_above, period))
+        return Scrub(owner, Findings(owner, events, repairs, storm), period)
+
+    def reverse_of(work: TableWork, scrubs: Callable[[], Mapping[int, Scrub]]) -> ReverseSweep:
+        period = _scrub_seconds(work)
+        assert period is not None  # there is a scrub
+        return ReverseSweep(work, events, period, scrubs)
+
+    worker.scrub_of, worker.reverse_of = scrub_of, reverse_of
+
+
+def _scrub_seconds(work: TableWork) -> float | None:
+    period = work.mapping.validation.scrub_period
+    return None if period is None else period.total_seconds()
 
 
 def _requests(

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from faust.types import TP
 
@@ -30,6 +30,9 @@ from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
 from streams.transport.batches import Batch, Fetching, KafkaRecord
 from streams.versions.state import PartitionState
+
+if TYPE_CHECKING:
+    from streams.agents.scrub import Scrub
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,8 @@ class Owner:
         self.state = state
         self.lock = state.lock
         self.watch = Watch()
+        # The continuous check of the partition; None where the plan has none.
+        self.scrub: Scrub | None = None
         self._applier = applier
         self._flow = flow
         self._says = says
@@ -122,6 +127,16 @@ class Owner:
             return
         rebuild = Rebuild(self.work, self.state, self._applier, self.lock, self._until_released)
         await self._or_hold(rebuild.run)
+
+    async def check(self) -> None:
+        """Beside `run`: check all the time, where the plan says so."""
+        if self.scrub is not None:
+            await self.scrub.run()
+
+    def ordered(self, keys: Iterable[bytes]) -> None:
+        """A repair of these keys is ordered, by somebody who tells what becomes of them."""
+        if self.scrub is not None:
+            self.scrub.ordered(keys)
 
     async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -257,6 +272,8 @@ class Owner:
             decoded = await self._applier.handle(self.state, records, self._sweep_ordered)
             if self.watch:
                 self._note(decoded.keyed)
+            if self.scrub is not None:
+                self.scrub.written(decoded.keyed)
         if decoded.last_offset >= records[0].offset:
             # Never back: after a takeover, what lies before it is read all the same.
             await self._flow.commit(self.tp, self.state.input_offset)

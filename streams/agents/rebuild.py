@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from streams.agents.apply import Applier
 from streams.agents.retry import until_available
+from streams.agents.spread import by_partition
 from streams.agents.table import TableWork
-from streams.errors import HoldtrueError, StoreUnavailable
-from streams.kafka.partitions import Partitioner
 from streams.steps import Step, reached
 from streams.versions.state import PartitionState
 
@@ -60,7 +59,8 @@ class Rebuild:
     async def _through(self, listed: Callable[[], AsyncIterator[Sequence[bytes]]]) -> None:
         """Look up the keys of this partition among those listed. Raises StoreUnavailable where a list breaks off."""
         async for keys in listed():
-            mine = await self._work.threads.run(_of, self._state.partition, self._work.partitioner, keys)
+            grouped = await self._work.threads.run(by_partition, self._work.partitioner, keys)
+            mine = grouped.get(self._state.partition, [])
             for at in range(0, len(mine), REBUILD_KEYS):
                 await self._until_released()
                 if self._work.held is not None:
@@ -80,20 +80,3 @@ class Rebuild:
         listed = work.store.keys(REBUILD_KEYS * work.partitions)
         while (keys := await work.threads.run(next, listed, None)) is not None:
             yield [key for key in keys if key is not None]
-
-
-def _of(partition: int, opened: Callable[[], Partitioner], keys: Sequence[bytes]) -> list[bytes]:
-    """What cannot be told now is asked again: the registry is away, or does not know the topic's keys yet."""
-    try:
-        partitioner = opened()
-        return [key for key in keys if _partition(partitioner, key) == partition]
-    except HoldtrueError as error:
-        raise StoreUnavailable(error.what, error.hint) from None
-
-
-def _partition(partitioner: Partitioner, key: bytes) -> int:
-    """-1 for what is no key of this table (a letter where a number belongs): somebody else's, in the store."""
-    try:
-        return partitioner.partition(key)
-    except (ValueError, TypeError, OverflowError):
-        return -1

@@ -89,20 +89,23 @@ class Repairs(Requests):
         """Repair the request's keys; each gets its own result."""
         reached(Step.repair_received)
         items = {item["key"]: item for item in request["items"]}
+        owner.ordered(items)
+        done = await self.done(owner, [*items])
+        results = [result(request, items[key], *done[key]) for key in items]
+        return [("repairs.results", request["repair"], "repair-result", each) for each in results]
+
+    async def done(self, owner: Owner, keys: Sequence[bytes]) -> dict[bytes, Done]:
+        """Repair these keys, within the plan's rate; what became of each."""
         try:
-            done = await self._done(owner, [*items])
+            fence = await self._fence(owner, keys)
+            await owner.work.repairs.take(len(keys))
+            done = await self._repair(owner, keys, fence)
         except HoldtrueError as error:
             # Nothing of it was carried out, and it can be ordered again.
             log.warning("a repair of %s in %s was not carried out: %s", owner.work.table, owner.work.replica, error)
-            done = dict.fromkeys(items, Done(f"{FAILED.outcome}: {error.what}", None))
+            done = dict.fromkeys(keys, Done(f"{FAILED.outcome}: {error.what}", None))
         self._count(owner, done)
-        results = [_result(request, items[key], *done[key]) for key in items]
-        return [("repairs.results", request["repair"], "repair-result", result) for result in results]
-
-    async def _done(self, owner: Owner, keys: Sequence[bytes]) -> dict[bytes, Done]:
-        fence = await self._fence(owner, keys)
-        await owner.work.repairs.take(len(keys))
-        return await self._repair(owner, keys, fence)
+        return done
 
     def published(self) -> None:
         """The results are with those who ordered."""
@@ -290,7 +293,8 @@ def _token(held: Held | None) -> Token | None:
     return held.token if held is not None else None
 
 
-def _result(request: Mapping[str, Any], item: Mapping[str, Any], outcome: str, entry: Entry | None) -> dict[str, Any]:
+def result(request: Mapping[str, Any], item: Mapping[str, Any], outcome: str, entry: Entry | None) -> dict[str, Any]:
+    """The answer for one key (`item`) of a request: fields as in `schemas/repair-result.avsc`."""
     name, _, reason = outcome.partition(": ")
     same = {field: request[field] for field in ("repair", "replica", "table", "partition")}
     return {

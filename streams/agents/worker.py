@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -29,12 +30,17 @@ from streams.metrics import (
     LAG_SECONDS,
     PROGRESS_SECONDS,
     REBUILDING,
+    SCRUB_AGE_SECONDS,
     STORE_ERRORS,
     SUSPICIONS,
     SWEEPS_PENDING,
 )
 from streams.replicas.base import Refused, Unwelcome
 from streams.transport.batches import Batch
+
+if TYPE_CHECKING:
+    from streams.agents.reverse import ReverseSweep
+    from streams.agents.scrub import Scrub
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +68,10 @@ class ReplicaWorker:
         self.lives = TopicLives(app, self, tables, appliers, self._announcer, threads, lives)
         self._owners: dict[TP, Owner] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
+        # What checks a partition all the time, and what lists the keys of a table; the app gives them.
+        self.scrub_of: Callable[[Owner], Scrub | None] = lambda _: None
+        self.reverse_of: Callable[[TableWork, Callable[[], Mapping[int, Scrub]]], ReverseSweep]
+        self._reverse: dict[str, asyncio.Task[None]] = {}
         self._progress_at = time.time()
         self._behind = False
         # Ends of partitions that nobody fetches from, as Kafka was asked for them.
@@ -106,9 +116,23 @@ class ReplicaWorker:
             work = self._tables[tp.topic]
             state = work.versions.state(tp.partition)
             owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announcer, self._sweeps.order)
+            self._check(owner)
             self._owners[tp] = owner
             self._tasks[tp] = asyncio.create_task(self._run(owner), name=f"owner {tp.topic}[{tp.partition}]")
         return self._owners[tp]
+
+    def _check(self, owner: Owner) -> None:
+        """Have the owner's partition checked all the time, and with the first one the replica's keys listed."""
+        owner.scrub = self.scrub_of(owner)
+        work = owner.work
+        if owner.scrub is not None and work.table not in self._reverse:
+            sweep = self.reverse_of(work, partial(self._scrubs, work))
+            self._reverse[work.table] = asyncio.create_task(self._swept_in_reverse(sweep), name=f"reverse {work.table}")
+
+    def _scrubs(self, work: TableWork) -> dict[int, Scrub]:
+        """The continuous checks of a table's partitions."""
+        owners = (owner for owner in self.owners if owner.work is work)
+        return {owner.tp.partition: owner.scrub for owner in owners if owner.scrub is not None}
 
     def start_owners(self, assigned: Iterable[TP]) -> None:
         """Start the owners of assigned partitions that are recovered: what a state has left to do needs no record."""
@@ -128,9 +152,14 @@ class ReplicaWorker:
     async def stop(self) -> None:
         """End all owners, each between two batches if it gets there in time. What is unfinished is replayed."""
         ends = [_end(owner, self._tasks[tp]) for tp, owner in self._owners.items()]
+        sweeps = list(self._reverse.values())
         self._owners.clear()
         self._tasks.clear()
+        self._reverse.clear()
+        for sweep in sweeps:
+            sweep.cancel()
         await asyncio.gather(*ends)
+        await asyncio.gather(*sweeps, return_exceptions=True)
         for work in self._tables.values():
             work.held = None  # found again by the owners that come next
             work.hold_ordered = False
@@ -227,6 +256,8 @@ class ReplicaWorker:
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
             REBUILDING.labels(*work.labels).set(rebuilt[work.table])
             SUSPICIONS.labels(*work.labels).set(suspected[work.table])
+            if scrubs := self._scrubs(work):
+                SCRUB_AGE_SECONDS.labels(*work.labels).set(max(scrub.age for scrub in scrubs.values()))
         if not self._behind:
             self._progressed()
 
@@ -249,11 +280,18 @@ class ReplicaWorker:
             counted[owner.work.table] += len(owner.state.suspected)
         return counted
 
+    async def _swept_in_reverse(self, sweep: ReverseSweep) -> None:
+        try:
+            await sweep.run()
+        except Exception as error:
+            await self._app.crash(error)
+
     async def _run(self, owner: Owner) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(owner.run())
                 tasks.create_task(owner.rebuild())
+                tasks.create_task(owner.check())
         except* Exception as errors:
             # An error nobody foresaw must stop the worker, never skip a batch: it starts again where it was.
             error = errors.exceptions[0]

@@ -60,12 +60,11 @@ def compare(
     between the fences, as far as it was watched; among them those that were reduced away. absent_allowed: the store may
     lose what was written, so that only what is there must be right.
     """
-    expected = entry.digest if entry is not None else None
-    lost = absent_allowed and content.digest is None and entry is not None and not entry.refused
-    right = ABSENT if lost and expected is not None else VERIFIED
+    expected = expected_of(entry)
     # Only a change since O1 explains that the SOT was read before it.
     newer = entry is not None and entry.token.record >= fenced
-    if content.digest != expected and not lost:
+    right = compare_store(entry, content, absent_allowed=absent_allowed)
+    if right.verdict is Verdict.suspected:
         # Whatever the SOT says: the replica is not what its owner left there.
         return Finding(Verdict.suspected, kind_of(expected if newer else sot, entry, content))
     if expected == sot:
@@ -74,6 +73,24 @@ def compare(
         # What the key was before that explains nothing.
         return right if sot in seen else UNDECIDED
     return Finding(Verdict.suspected, kind_of(sot, entry, content))
+
+
+def expected_of(entry: Entry | None) -> bytes | None:
+    """The digest of what the replica must hold for a key; None where it must hold nothing."""
+    return entry.digest if entry is not None else None
+
+
+def compare_store(entry: Entry | None, content: Content, *, absent_allowed: bool = False) -> Finding:
+    """Whether the replica holds what its owner left there. Says nothing of the SOT.
+
+    absent_allowed: as of `compare`.
+    """
+    expected = expected_of(entry)
+    if content.digest == expected:
+        return VERIFIED
+    if absent_allowed and content.digest is None and entry is not None and not entry.refused:
+        return ABSENT
+    return Finding(Verdict.suspected, kind_of(expected, entry, content))
 
 
 def kind_of(wanted: bytes | None, entry: Entry | None, content: Content) -> str:

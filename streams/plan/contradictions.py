@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from streams.plan.draft import Draft, Placed, store_name
+from streams.plan.draft import Draft, Placed, store_name, value_at
 from streams.plan.duration import format_duration
 from streams.plan.mapping import Problem, mapping_conflicts
 from streams.plan.names import TABLE_PATTERN
@@ -79,6 +79,9 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
     for field, kinds in _ONLY:
         if getattr(table.layout, field) is not None and table.kind not in kinds and table.kind in KINDS:
             yield Problem((field,), f"has no meaning in a {table.kind} replica, only in {listed(kinds, 'or')}")
+    if value_at(table.raw, ("repair", "automatic")) and value_at(table.raw, ("validation", "scrub_period")) is None:
+        message = "drift is repaired without being asked where it is found all the time: give validation.scrub_period"
+        yield Problem(("repair", "automatic"), message)
     key = draft.key(table.table)
     yield from mapping_conflicts(key or (), table.layout)
     yield from _target_name(table)

@@ -79,7 +79,3 @@ def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*depths, index), f"depth {depth} is not built yet; use {listed(sorted(DEPTHS), 'or')}")
     if value_at(raw, ("validation", "sample")) is not None:
         yield Problem(("validation", "sample"), "sampling is not built yet: leave it out or null")
-    if value_at(raw, ("validation", "scrub_period")) is not None:
-        yield Problem(("validation", "scrub_period"), "the continuous scrub is not built yet: leave it out or null")
-    if value_at(raw, ("repair", "automatic")):
-        yield Problem(("repair", "automatic"), "automatic repair is not built yet: [] (repairs are ordered by hand)")

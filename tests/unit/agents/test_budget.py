@@ -105,7 +105,8 @@ async def test_each_key_of_a_repair_is_within_its_budget(clock: Clock, monkeypat
     items = [{"drift": "d", "key": b"%d" % n, "kind": "stale"} for n in range(10)]
     monkeypatch.setattr(repairs, "_fence", _answer(NOT_FENCED))
     monkeypatch.setattr(repairs, "_repair", _answer({item["key"]: Done("failed: not read", None) for item in items}))
-    owner: Any = SimpleNamespace(work=SimpleNamespace(repairs=Budget(10.0), labels=("t", "r")))
+    work = SimpleNamespace(repairs=Budget(10.0), labels=("t", "r"))
+    owner: Any = SimpleNamespace(work=work, ordered=lambda keys: None)
     request = {"repair": "r1", "replica": "r", "table": "t", "partition": 0}
     assert len(await repairs.answer(owner, {**request, "items": items})) == 10
     assert len(await repairs.answer(owner, {**request, "items": items[:1]})) == 1

@@ -173,7 +173,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
         (("source_wins", "{last_write_wins: mtime}"), "defaults.conflict", "last_write_wins"),
         (("[counts, checksums]", "[counts, sample]"), "defaults.validation.depths[1]", "depth sample"),
         (("every: 1h", "every: 1h, sample: 100"), "defaults.validation.sample", "sampling"),
-        (("automatic: []", "automatic: [stale]"), "defaults.repair.automatic", "automatic repair"),
         (
             (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{compute: {{x: 'a'}}}}}}"),
             f"tables.{ACCOUNTS}.columns.compute",
@@ -198,6 +197,15 @@ def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, 
     """A word of the vocabulary that does nothing yet is never ignored."""
     matching = [f for f in findings(edit) if f.path == f"replicas.reports.{path}"]
     assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
+
+
+def test_automatic_repair_needs_the_continuous_check_which_does_it() -> None:
+    """Without a period nothing is found that could be repaired."""
+    told = [f for f in findings(("automatic: []", "automatic: [stale]")) if "validation.scrub_period" in f.message]
+    assert [(f.severity, f.path) for f in told if f.path.startswith("replicas.reports")] == [
+        ("contradictory", "replicas.reports.defaults.repair.automatic")
+    ]
+    assert not findings(("automatic: []", "automatic: [stale]"), ("every: 1h", "every: 1h, scrub_period: 10m"))
 
 
 @pytest.mark.parametrize("value", ["{page: payments}", "{}", "[]", "''"])

@@ -1,0 +1,160 @@
+"""What continuous checking has found in one partition: told on the drift topic, and repaired where the plan says so."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+from streams.agents.repairs import REPAIRED, Done, Repairs, result
+from streams.drift.cause import cause_of
+from streams.drift.identity import drift_id
+from streams.drift.record import key_record
+from streams.repair.storm import Storm
+
+if TYPE_CHECKING:
+    from streams.agents.events import Events
+    from streams.agents.owner import Owner
+    from streams.agents.scrub import Judged
+    from streams.agents.table import TableWork
+
+log = logging.getLogger(__name__)
+
+# Per partition; drift beyond that is told as well, and ends with a validation or a repair.
+KNOWN_MAX = 20_000
+# How often one key is repaired without being asked, while it is found wrong again each time.
+REPAIRS_MAX = 3
+# A drift that is seen again is told again, not more often than that.
+AGAIN_SECONDS = 30.0
+WRONG_AGAIN = "found wrong again after the repair"
+RIGHT_AGAIN = "a later look found it right"
+BY_PLAN = "repaired without being asked, as the plan says"
+
+
+class Known(NamedTuple):
+    """A drift that was told here and is open. repair: the last one of its key; repairs: how many there were."""
+
+    kind: str
+    cause: str
+    told: float
+    repair: str | None = None
+    repairs: int = 0
+
+
+class Findings:
+    """The drift of one partition that continuous checking has told, until it ends."""
+
+    def __init__(self, owner: Owner, events: Events, repairs: Repairs, storm: Storm) -> None:
+        self._owner = owner
+        self._work: TableWork = owner.work
+        self._events = events
+        self._repairs = repairs
+        self._storm = storm
+        self._known: dict[bytes, Known] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._known
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Somebody else tells what becomes of these."""
+        for key in keys:
+            self._known.pop(key, None)
+
+    async def right(self, keys: Sequence[bytes]) -> None:
+        """These were told of, and are right now."""
+        for key in keys:
+            known = self._known.pop(key)
+            if known.repair is not None:
+                self._tell(key, known, "resolved", repair=known.repair)
+            else:
+                self._tell(key, known, "superseded", reason=RIGHT_AGAIN)
+        await self._events.flush()
+
+    async def wrong(self, found: Sequence[Judged]) -> list[bytes]:
+        """These are in drift. Those that were repaired: they are to be looked at again."""
+        now = time.monotonic()
+        self._storm.found(sum(judged.key not in self._known for judged in found), now)
+        asked = self._storm.rages(now)
+        fresh = [judged for judged in found if self._is_news(judged.key, now)]
+        for judged in fresh:
+            self._open(judged, now, asked=asked)
+        await self._events.flush()
+        if asked:
+            return []
+        return await self._repair([judged.key for judged in fresh if self._is_automatic(judged)])
+
+    def _is_news(self, key: bytes, now: float) -> bool:
+        known = self._known.get(key)
+        return known is None or known.repair is not None or now - known.told >= AGAIN_SECONDS
+
+    def _open(self, judged: Judged, now: float, *, asked: bool) -> None:
+        key, entry, content, kind = judged.key, judged.entry, judged.content, judged.finding.kind
+        before = self._known.get(key)
+        known = Known(kind, cause_of(kind, entry_is_right=True), now, None, before.repairs if before else 0)
+        if len(self._known) < KNOWN_MAX or before is not None:
+            self._known[key] = known
+        self._tell(
+            key,
+            known,
+            "open",
+            reason=WRONG_AGAIN if before and before.repair else self._storm_said() if asked else None,
+            entry_token=entry.token.encode() if entry else None,
+            replica_token=content.token.encode() if content.token else None,
+            entry_digest=entry.digest if entry else None,
+            replica_digest=content.digest,
+            sot_digest=entry.digest if entry else None,
+            columns=self._differing(judged),
+        )
+
+    def _storm_said(self) -> str | None:
+        if not self._work.mapping.repair.automatic:
+            return None
+        return f"not repaired without being asked: more than {self._storm.stop_above} keys were found in drift"
+
+    def _differing(self, judged: Judged) -> list[str]:
+        row, stored = judged.row, judged.held.row
+        if row is None or stored is None:
+            return []
+        return [name for name, a, b in zip(self._work.shape.target_columns, row, stored, strict=False) if a != b]
+
+    def _is_automatic(self, judged: Judged) -> bool:
+        known = self._known.get(judged.key)
+        wanted = judged.finding.kind in self._work.mapping.repair.automatic
+        return wanted and known is not None and known.repairs < REPAIRS_MAX
+
+    async def _repair(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Have them repaired, and tell what became of each; those that were."""
+        if not keys:
+            return []
+        repair = f"repair-{uuid4()}"
+        for key in keys:
+            self._known[key] = self._known[key]._replace(repair=repair, repairs=self._known[key].repairs + 1)
+            self._tell(key, self._known[key], "repairing", repair=repair, reason=BY_PLAN)
+        await self._events.flush()
+        done = await self._repairs.done(self._owner, keys)
+        self._tell_done(repair, done)
+        await self._events.flush()
+        return [key for key in keys if done[key].outcome == REPAIRED]
+
+    def _tell_done(self, repair: str, done: Mapping[bytes, Done]) -> None:
+        work = self._work
+        about = {
+            "repair": repair, "replica": work.replica, "table": work.table, "partition": self._owner.tp.partition
+        }  # fmt: skip
+        for key, (outcome, entry) in done.items():
+            item = {"key": key, "drift": drift_id(work.replica, work.table, key)}
+            self._events.send("repairs.results", repair, "repair-result", result(about, item, outcome, entry))
+            if outcome == REPAIRED:
+                self._tell(key, self._known[key], "repaired", repair=repair)
+            else:
+                self._known[key] = self._known[key]._replace(repair=None)
+                self._tell(key, self._known[key], "open", repair=repair, reason=f"the repair {outcome}")
+
+    def _tell(self, key: bytes, known: Known, state: str, **more: Any) -> None:
+        work = self._work
+        said: dict[str, Any] = {"kind": known.kind, "cause": known.cause, "state": state, "at": datetime.now(UTC)}
+        event = key_record(work.replica, work.table, key, work.shape.key_columns, **said, **more)
+        self._events.send("drift", event["id"], "drift", event)

@@ -1,0 +1,265 @@
+"""Continuous checking of one partition, beside its changes: keys just written, and every key within the plan's period.
+
+The replica's content is read without the partition's lock, so that no change waits for it. What differs then is a
+doubt, and is looked at again under the lock, beside the SOT: only what differs twice in the same way, while its entry
+stood still and the SOT agrees with the entry, is drift. So what is on its way, late or superseded is never told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.agents.retry import until_available
+from streams.checks.compare import NOTHING, Content, Finding, Verdict, compare_store, expected_of
+from streams.checks.fresh import Fresh
+from streams.checks.pace import Pace, rest
+from streams.errors import HoldtrueError
+from streams.metrics import CHECK_SECONDS, KEYS_CHECKED
+from streams.replicas.base import Held
+from streams.rows.canonical import Row, encode
+from streams.steps import Step, reached
+from streams.versions.entry import Entry, Token
+
+if TYPE_CHECKING:
+    from streams.agents.findings import Findings
+    from streams.agents.owner import Owner
+    from streams.agents.table import TableWork
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+# Keys of one read of the store; those of one second look, which holds up changes.
+LOOK_KEYS = 500
+JUDGE_KEYS = 200
+# How long after a look another one follows that it is compared with.
+AGAIN_SECONDS = 1.0
+# How often a key is looked at again whose entry does not agree with the SOT: then a validation decides.
+LOOKS_MAX = 30
+# Per partition; what is in doubt beyond them is found again by the next pass.
+DOUBTS_MAX = 20_000
+# After a failure that nobody foresaw; changes go on being applied meanwhile.
+FAILED_SECONDS = 10.0
+
+
+class Doubt(NamedTuple):
+    """What a look at a key has shown. due: when to look again. looks: how many there were."""
+
+    token: Token | None
+    content: Content | None
+    due: float
+    looks: int = 0
+
+
+class Judged(NamedTuple):
+    """A key at a look under the lock: its entry, what the store holds, what the SOT has, and what follows.
+
+    agrees: whether the SOT has what the entry says.
+    """
+
+    key: bytes
+    entry: Entry | None
+    held: Held
+    content: Content
+    row: Row | None
+    finding: Finding
+    agrees: bool
+
+
+class Scrub:
+    """The continuous check of one partition."""
+
+    def __init__(self, owner: Owner, findings: Findings, period: float) -> None:
+        self._owner = owner
+        self._work: TableWork = owner.work
+        self._findings = findings
+        self._fresh = Fresh()
+        self._pace = Pace(period, time.monotonic())
+        self._at = b""
+        self._doubts: dict[bytes, Doubt] = {}
+
+    def written(self, keys: Iterable[bytes]) -> None:
+        """These keys were just written: they are read back soon."""
+        self._fresh.note(keys, time.monotonic())
+
+    def doubt(self, keys: Iterable[bytes]) -> None:
+        """Look at these keys soon: there is a reason to think that they are wrong, or were."""
+        now = time.monotonic()
+        for key in keys:
+            self._suspect(key, Doubt(None, None, now))
+
+    def listed(self, keys: Sequence[bytes]) -> None:
+        """The replica was seen to hold these keys: which of them must it not?"""
+        self.doubt(key for key, entry in zip(keys, self._owner.state.entries(keys), strict=True)
+                   if expected_of(entry) is None)  # fmt: skip
+
+    def ordered(self, keys: Iterable[bytes]) -> None:
+        """Somebody repairs these keys, and tells what becomes of them."""
+        self._findings.forget(keys)
+
+    @property
+    def age(self) -> float:
+        """Seconds since which every key has been visited."""
+        return self._pace.age(time.monotonic())
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        while True:
+            started = time.monotonic()
+            try:
+                if self._may_look():
+                    await self._turn()
+            except HoldtrueError as error:
+                log.warning("%s in %s is not checked now: %s", self._work.table, self._work.replica, error)
+                await asyncio.sleep(FAILED_SECONDS)
+            except Exception:
+                # Nothing was written, and the changes go on being applied; that keys are not visited is a metric.
+                log.exception("checking %s in %s failed", self._work.table, self._work.replica)
+                await asyncio.sleep(FAILED_SECONDS)
+            worked = time.monotonic() - started
+            CHECK_SECONDS.labels(*self._work.labels).inc(worked)
+            await asyncio.sleep(max(TICK_SECONDS, rest(worked)))
+
+    def _may_look(self) -> bool:
+        """Whether it is known what the replica must hold, and holds it as far as its owner can tell."""
+        owner = self._owner
+        known = not (owner.state.takeover.pending or owner.state.is_blank or self._work.unprepared)
+        return known and owner.held is None and owner.state.mapping in ("", self._work.digester.version)
+
+    async def _turn(self) -> None:
+        """Second looks first, then what was just written, then the next keys of the pass."""
+        now = time.monotonic()
+        if due := list(islice((key for key, doubt in self._doubts.items() if doubt.due <= now), JUDGE_KEYS)):
+            await self._judge(due)
+        fresh = self._fresh.due(now, LOOK_KEYS)
+        if keys := list(dict.fromkeys([*fresh, *self._next_of_the_pass(now, LOOK_KEYS - len(fresh))])):
+            await self._glance(keys)
+        self._count("left_to_scrub", self._fresh.left_to_the_scrub())
+
+    def _next_of_the_pass(self, now: float, room: int) -> list[bytes]:
+        """The next keys that the replica must hold, in their order."""
+        state = self._owner.state
+        wanted = self._pace.wanted(now, state.live, room)
+        if not wanted:
+            return []
+        found = list(islice(state.scan(self._at), wanted))
+        keys = [key for key, entry in found if entry.digest is not None]
+        self._pace.visited(len(keys))
+        if len(found) < wanted:
+            self._pace.over()
+        self._at = found[-1][0] + b"\x00" if len(found) == wanted else b""
+        return keys
+
+    async def _glance(self, keys: Sequence[bytes]) -> None:
+        """A look without the lock: a change may come between, so that what differs is only a doubt."""
+        state = self._owner.state
+        entries = state.entries(keys)
+        found = await self._read(keys)
+        now = time.monotonic()
+        verdicts = Counter[str]()
+        for key, entry, (_, content) in zip(keys, entries, found, strict=True):
+            if key in state.suspected:
+                continue  # its token is not ours, which is being settled
+            finding = compare_store(entry, content, absent_allowed=self._work.absent_allowed)
+            verdicts[finding.verdict] += 1
+            if finding.verdict is Verdict.suspected:
+                self._suspect(key, Doubt(_token(entry), content, now + AGAIN_SECONDS))
+            elif key in self._findings:
+                self._suspect(key, Doubt(None, None, now))
+        for verdict, count in verdicts.items():
+            self._count(verdict, count)
+        reached(Step.keys_scrubbed)
+
+    async def _judge(self, keys: Sequence[bytes]) -> None:
+        """A look under the lock, beside the SOT; what it confirms is told."""
+        await self._work.budget.take(len(keys), paid_off=True)
+        async with self._owner.lock:
+            if not self._may_look():
+                return
+            looked = await self._look_closely(keys)
+        now = time.monotonic()
+        wrong = [each for each in looked if self._is_confirmed(each, self._doubts.pop(each.key), now)]
+        right = [each.key for each in looked if each.agrees and each.finding.verdict is not Verdict.suspected]
+        ended = [key for key in right if key in self._findings]
+        if not wrong and not ended:
+            return
+        if not await self._owner.prove_ownership():
+            self._doubts.clear()  # the replica is another one's, who knows more of it
+            return
+        reached(Step.drift_found)
+        await self._findings.right(ended)
+        self._again(await self._findings.wrong(wrong))
+
+    async def _look_closely(self, keys: Sequence[bytes]) -> list[Judged]:
+        """Without the keys whose token in the store is not ours."""
+        state, digest = self._owner.state, self._work.digester.digest
+        keys = [key for key in keys if key not in state.suspected or self._doubts.pop(key) is None]
+        entries = state.entries(keys)
+        found = await self._read(keys)
+        read = await self._work.read_sot(keys, "check", paid=True)
+        looked = []
+        for key, entry, (held, content) in zip(keys, entries, found, strict=True):
+            row = read.rows.get(key)
+            finding = compare_store(entry, content, absent_allowed=self._work.absent_allowed)
+            agrees = expected_of(entry) == (None if row is None else digest(key, encode(row)))
+            looked.append(Judged(key, entry, held, content, row, finding, agrees))
+        return looked
+
+    def _is_confirmed(self, judged: Judged, doubt: Doubt, now: float) -> bool:
+        """Whether two looks agree that it is wrong; where they do not, and it is not right either, one more follows."""
+        if judged.finding.verdict is not Verdict.suspected and (judged.agrees or judged.key not in self._findings):
+            return False
+        seen = (_token(judged.entry), judged.content)
+        if judged.agrees and (doubt.token, doubt.content) == seen:
+            return True
+        if doubt.looks < LOOKS_MAX:
+            self._suspect(judged.key, Doubt(*seen, now + AGAIN_SECONDS, doubt.looks + 1))
+        else:
+            self._count(Verdict.undecided, 1)
+        return False
+
+    def _again(self, repaired: Iterable[bytes]) -> None:
+        """Look at what was repaired."""
+        now = time.monotonic()
+        for key in repaired:
+            self._suspect(key, Doubt(None, None, now + AGAIN_SECONDS))
+
+    def _suspect(self, key: bytes, doubt: Doubt) -> None:
+        if key in self._doubts:
+            if doubt.content is None:
+                return  # it is looked at soon in any case
+        elif len(self._doubts) >= DOUBTS_MAX:
+            self._count("left_to_scrub", 1)
+            return
+        self._doubts[key] = doubt
+
+    async def _read(self, keys: Sequence[bytes]) -> list[tuple[Held, Content]]:
+        work = self._work
+
+        def read() -> list[tuple[Held, Content]]:
+            held = work.store.read(keys) if keys else {}
+            return [(one := held.get(key, _ABSENT), _content(work.digester.digest, key, one)) for key in keys]
+
+        return await until_available(work.replica, lambda: work.threads.run(read))
+
+    def _count(self, result: str, keys: int) -> None:
+        if keys:
+            KEYS_CHECKED.labels(*self._work.labels, result).inc(keys)
+
+
+_ABSENT = Held(None, None)
+
+
+def _content(digest: Callable[[bytes, bytes], bytes], key: bytes, held: Held) -> Content:
+    if held is _ABSENT:
+        return NOTHING
+    return Content(held.token, None if held.row is None else digest(key, encode(held.row)))
+
+
+def _token(entry: Entry | None) -> Token | None:
+    return entry.token if entry is not None else None
