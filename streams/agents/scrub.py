@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,6 +83,8 @@ class Scrub:
         self._pace = Pace(period, time.monotonic())
         self._at = b""
         self._doubts: dict[bytes, Doubt] = {}
+        # Seconds of this turn in which stores were read; not those in which changes had the lock.
+        self._worked = 0.0
 
     def written(self, keys: Iterable[bytes]) -> None:
         """These keys were just written: they are read back soon."""
@@ -110,7 +113,7 @@ class Scrub:
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
-            started = time.monotonic()
+            self._worked = 0.0
             try:
                 if self._may_look():
                     await self._turn()
@@ -121,9 +124,8 @@ class Scrub:
                 # Nothing was written, and the changes go on being applied; that keys are not visited is a metric.
                 log.exception("checking %s in %s failed", self._work.table, self._work.replica)
                 await asyncio.sleep(FAILED_SECONDS)
-            worked = time.monotonic() - started
-            CHECK_SECONDS.labels(*self._work.labels).inc(worked)
-            await asyncio.sleep(max(TICK_SECONDS, rest(worked)))
+            CHECK_SECONDS.labels(*self._work.labels).inc(self._worked)
+            await asyncio.sleep(max(TICK_SECONDS, rest(self._worked)))
 
     def _may_look(self) -> bool:
         """Whether it is known what the replica must hold, and holds it as far as its owner can tell."""
@@ -201,7 +203,8 @@ class Scrub:
         keys = [key for key in keys if key not in state.suspected or self._doubts.pop(key) is None]
         entries = state.entries(keys)
         found = await self._read(keys)
-        read = await self._work.read_sot(keys, "check", paid=True)
+        with self._working():
+            read = await self._work.read_sot(keys, "check", paid=True)
         looked = []
         for key, entry, (held, content) in zip(keys, entries, found, strict=True):
             row = read.rows.get(key)
@@ -245,7 +248,16 @@ class Scrub:
             held = work.store.read(keys) if keys else {}
             return [(one := held.get(key, _ABSENT), _content(work.digester.digest, key, one)) for key in keys]
 
-        return await until_available(work.replica, lambda: work.threads.run(read))
+        with self._working():
+            return await until_available(work.replica, lambda: work.threads.run(read))
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._worked += time.monotonic() - started
 
     def _count(self, result: str, keys: int) -> None:
         if keys:

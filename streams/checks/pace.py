@@ -6,13 +6,15 @@ import math
 
 # A pass is done a little before its period is over, so that a delay breaks no promise.
 SPREAD = 0.9
-# Of one partition's time: what checking takes at most. It waits three times as long as it has worked.
+# Of one partition's time: what checking takes at most. It rests three times as long as it has worked.
 SHARE_MAX = 0.25
+# But no longer than this: after a store that was away, or one that takes seconds for a look.
+REST_SECONDS_MAX = 5.0
 
 
 def rest(worked: float) -> float:
     """How many seconds to wait after so many of work."""
-    return worked * (1 / SHARE_MAX - 1)
+    return min(worked * (1 / SHARE_MAX - 1), REST_SECONDS_MAX)
 
 
 class Pace:

@@ -73,8 +73,9 @@ def virtual_time(loop: VirtualLoop, rng: Random) -> Iterator[None]:
             return now(loop)
 
     time = _Time(loop)
-    timed = ("agents.inbox", "agents.owner", "agents.table", "agents.apply", "agents.worker", "validation.target")
-    dated = ("announce", "checks", "failures", "repairs", "requests", "truncate")
+    timed = ("agents.inbox", "agents.owner", "agents.table", "agents.apply", "agents.worker", "agents.scrub",
+             "agents.findings", "agents.reverse", "validation.target")  # fmt: skip
+    dated = ("announce", "checks", "failures", "findings", "repairs", "requests", "truncate")
     with ExitStack() as stack:
         for module in timed:
             stack.enter_context(patch(f"streams.{module}.time", time))

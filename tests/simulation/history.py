@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 EVENTS_MIN = 200
@@ -19,6 +20,9 @@ LOSSES_FROM = 3_000_000
 # From here on tables are held and released, by order and where changes may be missing; seeds that two, three or five
 # divide have TRUNCATEs, numbers that begin anew, or losses, besides.
 HOLDS_FROM = 4_000_000
+# From here on owners check all the time, beside a store that others write to; seeds that two, three, five or seven
+# divide have TRUNCATEs, numbers that begin anew, losses, or holds, besides.
+SCRUBS_FROM = 5_000_000
 
 
 class Event(NamedTuple):
@@ -43,6 +47,7 @@ class Settings:
     few_values: bool
     filtered: float
     constants: dict[str, Any] = field(default_factory=dict)
+    repair: Any = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,11 @@ class History:
         return has_holds(self.seed)
 
     @property
+    def scrubs(self) -> bool:
+        """Whether owners check all the time in it."""
+        return has_scrubs(self.seed)
+
+    @property
     def events(self) -> list[Event]:
         """All events, in order."""
         return [event for chapter in self.chapters for event in chapter]
@@ -100,12 +110,17 @@ def has_breaks(seed: int) -> bool:
 
 def has_losses(seed: int) -> bool:
     """Whether the beginning of the change topic is lost in it, and all that is known."""
-    return LOSSES_FROM <= seed < HOLDS_FROM or (has_holds(seed) and seed % 5 == 0)
+    return LOSSES_FROM <= seed < HOLDS_FROM or (seed >= HOLDS_FROM and seed % 5 == 0)
 
 
 def has_holds(seed: int) -> bool:
     """Whether the table is held and released in it."""
-    return seed >= HOLDS_FROM
+    return HOLDS_FROM <= seed < SCRUBS_FROM or (has_scrubs(seed) and seed % 7 == 0)
+
+
+def has_scrubs(seed: int) -> bool:
+    """Whether owners check all the time in it."""
+    return seed >= SCRUBS_FROM
 
 
 def history(
@@ -131,6 +146,8 @@ def history(
             "streams.changes.order.UNPROVEN_MAX": rng.choice([2, 32]),
         },
     )
+    if has_scrubs(seed):
+        settings = replace(settings, repair=_repair(rng), constants={**settings.constants, **_scrub(rng)})
     faulty = [kind for kind, (_, is_fault) in weights.items() if is_fault]
     chosen = {kind for kind in faulty if rng.random() < 0.35} or {rng.choice(faulty)}
     chosen |= set(always)
@@ -147,6 +164,23 @@ def history(
                       for number, part in enumerate(parts, 1))  # fmt: skip
     spare = (Event(events + n, "transaction", rng.getrandbits(32), rng.choice(_PAUSES)) for n in range(EVENTS_MIN))
     return History(seed, settings, parts, tuple(spare))
+
+
+def _repair(rng: Random) -> Any:
+    """What is repaired without being asked: everything, some, or nothing."""
+    automatic = rng.choice([("missing", "stale", "mismatch", "orphan", "unapplied"), ("missing", "mismatch"), ()])
+    return SimpleNamespace(automatic=automatic, stop_above=1_000)
+
+
+def _scrub(rng: Random) -> dict[str, Any]:
+    return {
+        "streams.agents.scrub.TICK_SECONDS": rng.choice([0.02, 0.1]),
+        "streams.agents.scrub.AGAIN_SECONDS": rng.choice([0.05, 0.3]),
+        "streams.agents.scrub.LOOK_KEYS": rng.choice([2, 500]),
+        "streams.agents.scrub.FAILED_SECONDS": 0.2,
+        "streams.checks.fresh.READ_BACK_SECONDS": rng.choice([0.0, 0.2]),
+        "streams.agents.findings.AGAIN_SECONDS": 0.5,
+    }
 
 
 def _near_the_end(part: tuple[Event, ...], one: Event, rng: Random) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streams.replicas.base import Held, Write
 from streams.rows.digest import bucket_of
@@ -21,6 +21,10 @@ from tests.simulation.sot import key_bytes
 if TYPE_CHECKING:
     from streams.agents.owner import Owner
     from tests.simulation.world import World
+
+
+# An alarm may be under way for so long, from the look to the topic.
+FORGIVEN_SECONDS = 5.0
 
 
 class Violation(AssertionError):
@@ -41,6 +45,10 @@ class Invariants:
         self._unguarded: dict[bytes, Token] = {}
         # Owners that wait, and where.
         self._waiting: dict[int, tuple[Owner, int, int]] = {}
+        # Keys that continuous checking has told of since this was cleared.
+        self.found: set[bytes] = set()
+        # Keys that were excused, and when they no longer were.
+        self._forgiven: dict[bytes, float] = {}
         self._recovered = [_Recovered() for _ in range(world.settings.partitions)]
 
     def excuse(self, keys: Iterable[int | bytes]) -> None:
@@ -102,7 +110,31 @@ class Invariants:
         state = _Recovered().from_all(records)
         return state.input_offset + 1 if state.is_of(str(self._world.topic.life)) else 0
 
+    def told(self, record: Mapping[str, Any]) -> None:
+        """Continuous checking tells of no key that nothing has befallen."""
+        key = record.get("key_bytes")
+        if record["state"] == "open" and record["kind"] != "continuity" and key is not None:
+            self.found.add(key)
+            self._world.count("drift told")
+            forgiven = self._forgiven.get(key, -FORGIVEN_SECONDS) + FORGIVEN_SECONDS > self._world.loop.time()
+            if key not in self.excused and not forgiven:
+                self._world.violated("%s is told to be %s, and nothing had befallen it", key, record["kind"])
+
     # At rest.
+
+    def scrubbed(self, owners: Mapping[int, Owner]) -> None:
+        """What the replica holds is what its owners know, or was told."""
+        world = self._world
+        for owner in owners.values():
+            if owner.state.is_blank:
+                continue  # nothing is known, so that nothing is checked
+            for key, entry in owner.state.scan():
+                row = world.store.row(key)
+                content = None if row is None else world.digest(key, row)
+                right = world.sot.row(int(key))
+                wanted = None if right is None else world.digest(key, right)
+                if content != entry.digest and entry.digest == wanted and key not in self.found:
+                    world.violated("%s is %s, and continuous checking has not told of it", key, row)
 
     def at_rest(self, owners: dict[int, Owner]) -> None:
         """Replica = SOT, digests are right, and what would be recovered is what the owners have."""
@@ -117,6 +149,7 @@ class Invariants:
 
     def made_right(self) -> None:
         """A run has found every key right: there is no excuse any more."""
+        self._forgiven.update(dict.fromkeys(self.excused, self._world.loop.time()))
         self.excused.clear()
         for partition, changelog in enumerate(self._world.changelogs):
             state = self._recovered[partition].from_all(changelog.acknowledged, changelog.losses)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS_MAX = 240
 
 SEEDS = "tests/simulation/test_seeds.py::test_histories_keep_every_promise[{}]"
+SCRUBS = "tests/simulation/test_seeds.py::test_histories_that_are_checked_all_the_time_keep_every_promise[{}]"
 BREAKS = "tests/simulation/test_seeds.py::test_histories_whose_numbers_begin_anew_keep_every_promise[{}]"
 LOOKS = "tests/unit/changes/test_visibility.py::test_"
 MARKS = "tests/unit/versions/test_marks.py::test_"

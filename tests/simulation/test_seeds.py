@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
-from tests.simulation.history import BREAKS_FROM, HOLDS_FROM, LOSSES_FROM, TRUNCATES_FROM
+from tests.simulation.history import BREAKS_FROM, HOLDS_FROM, LOSSES_FROM, SCRUBS_FROM, TRUNCATES_FROM
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
+# More of those that are checked all the time, for the mutants that only they kill.
+TAUGHT = (50, 200, 250)
 TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS = 150, 150, 50, 100
 
 
@@ -53,6 +55,16 @@ def test_histories_of_tables_that_are_held_keep_every_promise(first: int) -> Non
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert min(counts["hold"], counts["release"]) >= AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "first", [SCRUBS_FROM, *(pytest.param(SCRUBS_FROM + at, marks=pytest.mark.long) for at in TAUGHT)]
+)
+def test_histories_that_are_checked_all_the_time_keep_every_promise(first: int) -> None:
+    """No key is told that nothing has befallen; at rest, whatever is not what its owner left there is told."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert counts["drift told"] >= AT_ONCE
 
 
 def test_a_seed_is_one_history() -> None:

@@ -23,12 +23,16 @@ from streams.agents.apply import Applier
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
+from streams.agents.findings import Findings
 from streams.agents.repairs import Repairs
+from streams.agents.reverse import ReverseSweep
+from streams.agents.scrub import Scrub
 from streams.agents.table import Budget, TableWork
 from streams.agents.worker import ReplicaWorker
 from streams.changes.visibility import Snapshot
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.registry import UnknownSchema
+from streams.repair.storm import Storm
 from streams.sot.reader import SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
@@ -47,6 +51,8 @@ CHANGES, CHECKS, REPAIRS = "changes", "checks", "repairs"
 FETCH_RECORDS_MAX = 12
 RECOVERY_RECORDS_MAX = 20
 TOPICS_SECONDS = 1.0
+# Of continuous checking.
+PERIOD_SECONDS = 1.0
 # Steps whose number is worth knowing.
 COUNTED = (Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done)
 
@@ -98,6 +104,12 @@ class Process:
         same = (self.replica.owner, self.replica.commit, self.replica, _Requests(world), threads, events)
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]
+        if world.history.scrubs:
+            storm = Storm(world.mapping.repair.stop_above, PERIOD_SECONDS)
+            self.replica.scrub_of = lambda owner: Scrub(
+                owner, Findings(owner, events, self.repairs, storm), PERIOD_SECONDS
+            )
+            self.replica.reverse_of = lambda work, scrubs: ReverseSweep(work, events, PERIOD_SECONDS, scrubs)
         self.spawn(self._settle_suspicions())
         if world.history.breaks:
             self.spawn(self.watch_topics())

@@ -35,13 +35,15 @@ from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.log import Changelog, Partition, Topic
 from tests.simulation.sot import Sot, Transaction, key_bytes
 from tests.simulation.store import Store
-from tests.simulation.worker import CHANGES, CHECKS, REPAIRS, Process, reached, task_factory
+from tests.simulation.worker import CHANGES, CHECKS, PERIOD_SECONDS, REPAIRS, Process, reached, task_factory
 from tests.support.shapes import make_shape
 
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"], "public.things")
 # Virtual seconds within which everything must have come to rest after the last fault.
 REST_SECONDS = 60.0
 STEP_SECONDS = 0.05
+# Within which continuous checking must have found, told and repaired everything, at rest: three passes, and looks.
+SCRUB_SECONDS = 3 * PERIOD_SECONDS + 9.0
 
 
 class World:
@@ -61,7 +63,9 @@ class World:
         self.keys = range(1, self.settings.keys + 1)
         self.digester = Digester(SHAPE.mapping_version)
         on_continuity = "hold" if history.holds else "continue"
-        self.mapping = SimpleNamespace(on_failure="dead-letter", on_continuity=on_continuity, lag_max=None)
+        self.mapping = SimpleNamespace(
+            on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair
+        )  # fmt: skip
         self.slow = 1.0
         self.changelog_away = False
         self.answers: list[dict[str, Any]] = []
@@ -93,7 +97,7 @@ class World:
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(clock.virtual_time(self.loop, self.rng))
-            for module in ("apply", "inbox", "owner", "rebuild", "repairs", "checks"):
+            for module in ("apply", "inbox", "owner", "rebuild", "repairs", "checks", "scrub"):
                 stack.enter_context(patch(f"streams.agents.{module}.reached", reached))
             for name, value in self.settings.constants.items():
                 stack.enter_context(patch(name, value))
@@ -175,6 +179,8 @@ class World:
                     process.thaw()
         self._settle()
         self.invariants.at_rest(self.owners())
+        if self.history.scrubs:
+            self._scrubbed()
         self._mend()
         self._settle()
         self.invariants.at_rest(self.owners())
@@ -267,6 +273,13 @@ class World:
         if report.outcome != "correct":
             self.violated("after repairs a run says %s: %s", report.outcome, report.drift)
         self.invariants.made_right()
+
+    def _scrubbed(self) -> None:
+        """Continuous checking finds what others did to the replica, within its period, and mends what it is to mend."""
+        self.invariants.found.clear()
+        self.advance(SCRUB_SECONDS)
+        self._settle()
+        self.invariants.scrubbed(self.owners())
 
     def _validate(self) -> Report:
         """A run at rest. An order to wait may come late, of a worker that is dead by now: it is released once more."""
@@ -363,6 +376,8 @@ class World:
 
     def published(self, schema: str, record: dict[str, Any]) -> None:
         """One of our own events is on its topic."""
+        if schema == "drift" and self.history.scrubs:
+            self.invariants.told(record)
         if schema in ("check-result", "repair-result"):
             self.answers.append(record)
         self.count(f"event {schema}")

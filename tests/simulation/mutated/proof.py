@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import FOUND, SEEDS, Mutant, mutant
+from tests.simulation.mutants import FOUND, SCRUBS, SEEDS, Mutant, mutant
 
 PROOF: tuple[Mutant, ...] = (
     # Repair.
@@ -257,5 +257,38 @@ PROOF: tuple[Mutant, ...] = (
         "        if said:",
         killer="tests/unit/agents/test_requests.py::test_a_worker_that_lost_the_partition_says_nothing",
         quick=True,
+    ),
+    # Continuous checking.
+    mutant(
+        "scrub-without-source",
+        "continuous checking does not ask whether the SOT agrees with the entry (decision 14)",
+        "agents.scrub",
+        "if judged.agrees and (doubt",
+        "if (doubt",
+        killer=SCRUBS.format(5000050),
+    ),
+    mutant(
+        "scrub-looks-once",
+        "one look is enough for continuous checking (decision 14)",
+        "agents.scrub",
+        " and (doubt.token, doubt.content) == seen",
+        "",
+        killer=SCRUBS.format(5000200),
+    ),
+    mutant(
+        "scrub-unproven",
+        "a worker that lost the partition tells what it finds in the replica (decision 14)",
+        "agents.scrub",
+        "if not await self._owner.prove_ownership():",
+        "if False:",
+        killer=SCRUBS.format(5000250),
+    ),
+    mutant(
+        "scrub-unlocked",
+        "the second look is made while changes are written (decision 14)",
+        "agents.scrub",
+        "        async with self._owner.lock:",
+        "        if True:",
+        killer=SCRUBS.format(5000000),
     ),
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.checks.pace import SHARE_MAX, SPREAD, Pace, rest
+from streams.checks.pace import REST_SECONDS_MAX, SHARE_MAX, SPREAD, Pace, rest
 
 PERIOD = 100.0
 
@@ -65,5 +65,6 @@ def test_every_key_is_visited_within_the_period_where_there_is_time_for_it(
 
 
 def test_checking_takes_no_more_than_its_share() -> None:
-    """Of the time it works and rests together."""
-    assert 3.0 / (3.0 + rest(3.0)) == SHARE_MAX
+    """Of the time it works and rests together; after long waiting for a store it goes on soon."""
+    assert 0.5 / (0.5 + rest(0.5)) == SHARE_MAX
+    assert rest(600.0) == REST_SECONDS_MAX
