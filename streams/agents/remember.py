@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,7 +19,9 @@ from streams.connectors.slot import slot
 from streams.connectors.source import connect, published
 from streams.control import gauges, trail
 from streams.control.continuity import Continuity
+from streams.control.copies import Copies
 from streams.control.database import Database
+from streams.control.lag import Lag
 from streams.control.materialise import Applied, Materialiser, progress
 from streams.control.offsets import Offsets
 from streams.control.passed import end_passed_holds
@@ -78,6 +80,10 @@ class Control:
         events = EventWriter(bootstrap, self._registry, client_id=f"holdtrue-control-{instance}-source")
         self._continuity = Continuity(plan, watch, ends, events, self._read_source, fence.passed)
         self._stores = Stores(plan, watch, events, partial(open_servers, plan))
+        told = EventWriter(bootstrap, self._registry, client_id=f"holdtrue-control-{instance}-copies")
+        self._copies = Copies(plan, self._watch, told)
+        # By replica, where it could be asked at the last look.
+        self._lags: dict[str, Mapping[str, Lag]] = {}
         self._slot_refused = False
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
@@ -122,7 +128,8 @@ class Control:
 
     async def measure(self) -> None:
         """Bring gauges up to date, and end holds that are over. What cannot be asked now is asked next time."""
-        for work in (self._measure_database, self._measure_reach, self._measure_lag, self._measure_slot):
+        looks = (self._measure_database, self._measure_reach, self._measure_lag, self._look_at_copies)
+        for work in (*looks, self._measure_slot):
             await self._threads.run(_once, work)
         if not self.behind():
             self._moved()
@@ -188,15 +195,18 @@ class Control:
             self._progress[place] = max(offset, self._progress.get(place, 0))
 
     def _measure_lag(self) -> None:
-        left = list(self._plan.replicas)
+        self._lags = {}
         try:
-            while left:
-                gauges.from_lags(left[0], self._offsets.lags(self._plan, left[0]), self._source_seconds)
-                left.pop(0)
+            for replica in self._plan.replicas:
+                self._lags[replica] = self._offsets.lags(self._plan, replica)
+                gauges.from_lags(replica, self._lags[replica], self._source_seconds)
         except HoldtrueError:
-            for replica in left:
+            for replica in self._plan.replicas.keys() - self._lags.keys():
                 gauges.lag_unknown(replica, self._plan.replicas[replica].tables)
             raise
+
+    def _look_at_copies(self) -> None:
+        self._copies.look(self._lags, self._source_seconds)
 
     def _measure_reach(self) -> None:
         self._source_seconds = None

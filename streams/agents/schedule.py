@@ -16,6 +16,8 @@ from streams.plan.model import Plan
 
 log = logging.getLogger(__name__)
 
+# Who asks for these runs.
+BY = "control (schedule)"
 EXIT_CORRECT, EXIT_NOT_VALIDATED = 0, 3
 
 
@@ -40,6 +42,7 @@ class Schedule:
 
     async def _run(self, run: Due) -> None:
         words = ["--quiet", "validate", "--replica", run.replica, "--table", run.table, "--depth", run.depth]
+        words += ["--by", BY]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "streams.cli.main", *words, env=parent.environment(),
             stdin=parent.stdin(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

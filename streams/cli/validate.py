@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated
 
 import typer
@@ -28,6 +29,7 @@ def validate(
     table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
     depth: Annotated[str, typer.Option("--depth", help="counts or checksums.")] = Depth.checksums,
+    by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
     from streams.plan.check import load_plan
@@ -41,7 +43,7 @@ def validate(
     here = context(ctx)
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
-    opener = Opener(plan, here.out.note)
+    opener = Opener(plan, here.out.note, by or getpass.getuser())
     try:
         reports = run_all(opener, wanted, Depth(depth), note=here.out.note)
     finally:

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 
 from streams.connectors.slot import Slot
 from streams.control.database import Database, Row
-from streams.control.lag import Lag
+from streams.control.lag import Lag, behind_seconds
 from streams.drift.lifecycle import OPEN
 from streams.metrics import (
     CONSISTENCY_RATIO,
@@ -116,16 +116,13 @@ def from_reach(seconds: float | None) -> None:
 
 
 def from_lags(replica: str, lags: Mapping[str, Lag], source_seconds: float | None) -> None:
-    """Lag as Kafka shows it, also when the replica's workers are not there, and what Kafka cannot show of it.
-
-    What has arrived and is not applied is behind in any case; that nothing is behind takes more to know.
-    """
+    """Lag as Kafka shows it, also when the replica's workers are not there, and what Kafka cannot show of it."""
     for table, lag in lags.items():
         LAG_EVENTS.labels(table, replica).set(lag.events)
-        if lag.seconds or source_seconds is not None:
-            LAG_SECONDS.labels(table, replica).set(max(lag.seconds, source_seconds or 0.0))
-        else:
+        if (seconds := behind_seconds(lag, source_seconds)) is None:
             LAG_SECONDS.remove(table, replica)
+        else:
+            LAG_SECONDS.labels(table, replica).set(seconds)
 
 
 def lag_unknown(replica: str, tables: Iterable[str]) -> None:

@@ -94,6 +94,16 @@ def lag_of(partitions: Iterable[PartitionLag], now_ms: float) -> Lag:
     )
 
 
+def behind_seconds(lag: Lag, source_seconds: float | None) -> float | None:
+    """How far a table is behind, with what has not reached Kafka, which is behind for source_seconds; None: not known.
+
+    What has arrived and is not applied is behind in any case; that nothing is behind takes more to know.
+    """
+    if not lag.seconds and source_seconds is None:
+        return None
+    return max(lag.seconds, source_seconds or 0.0)
+
+
 def _through(listed: Sequence[PartitionLag], behind: Sequence[PartitionLag]) -> str | None:
     """A partition that is behind is complete up to the last commit before its first open record, not up to that
     record's own position: a change of a long transaction is sent after changes with larger positions."""

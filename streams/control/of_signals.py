@@ -9,7 +9,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from streams.control import run as runs
-from streams.control import unreadable
+from streams.control import sync, unreadable
 from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
@@ -33,6 +33,8 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
             facts += _held(connection, event)
         elif record["type"] == RELEASED:
             facts.append(_released(connection, event))
+        elif record["type"] == sync.SIGNAL:
+            facts.append(_in_sync(event))
         elif record["type"] == unreadable.SIGNAL:
             facts.append(_unreadable(connection, event))
     return facts
@@ -67,6 +69,13 @@ def _released(connection: Connection, event: Event) -> Fact:
     partition = _number(detail, "partition") if "partition" in detail else None
     connection.execute(query("end_holds"), {**event.record, "partition": partition})
     return _fact(event, "release", detail.get("reason", ""), {} if partition is None else {"partition": partition})
+
+
+def _in_sync(event: Event) -> Fact:
+    """One entry, however often control had to send it."""
+    record = event.record
+    detail = {**record["detail"], "applied_through": record["position"]}
+    return _fact(event, "sync", "", detail)._replace(source=f"signal:{record['id']}")
 
 
 def _unreadable(connection: Connection, event: Event) -> Fact:

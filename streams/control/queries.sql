@@ -98,11 +98,13 @@ INSERT INTO holdtrue.drift_events (
 -- name: put_run
 INSERT INTO holdtrue.runs (
     run, table_name, replica, depth, scope, outcome, sot_rows, replica_rows, verified, superseded, skipped, failed,
-    drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, error
+    drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, error, who, plan_hash,
+    owner, approver
 ) VALUES (
     %(run)s, %(table)s, %(replica)s, %(depth)s, %(scope)s, %(outcome)s, %(sot_rows)s, %(replica_rows)s, %(verified)s,
     %(superseded)s, %(skipped)s, %(failed)s, %(drift_found)s, %(fence_lsn)s, %(verified_through)s,
-    %(verified_through_at)s, %(seconds)s, %(started)s, %(finished)s, %(error)s
+    %(verified_through_at)s, %(seconds)s, %(started)s, %(finished)s, %(error)s, %(who)s, %(plan_hash)s, %(owner)s,
+    %(approver)s
 ) ON CONFLICT DO NOTHING
 
 -- name: put_repair
@@ -317,3 +319,53 @@ SELECT replica, lost_at FROM holdtrue.stores WHERE lost_at IS NOT NULL
 
 -- name: swept_source
 UPDATE holdtrue.source SET sweeps = '{}' WHERE sweeps = %(sweeps)s::text[]
+
+-- name: put_sample
+INSERT INTO holdtrue.samples (replica, table_name, minutes, at, lag_seconds, lag_events, drift_open, held)
+VALUES (%(replica)s, %(table)s, 1, %(at)s, %(lag_seconds)s, %(lag_events)s, %(drift_open)s, %(held)s)
+ON CONFLICT (replica, table_name, minutes, at) DO UPDATE SET
+    lag_seconds = greatest(samples.lag_seconds, excluded.lag_seconds),
+    lag_events = greatest(samples.lag_events, excluded.lag_events),
+    drift_open = greatest(samples.drift_open, excluded.drift_open), held = samples.held OR excluded.held
+
+-- name: thin_samples
+-- Minutes of whole hours become those hours.
+WITH gone AS (DELETE FROM holdtrue.samples WHERE minutes = 1 AND at < %(before)s RETURNING *)
+INSERT INTO holdtrue.samples (replica, table_name, minutes, at, lag_seconds, lag_events, drift_open, held)
+SELECT replica, table_name, 60, date_trunc('hour', at), max(lag_seconds), max(lag_events), max(drift_open),
+       bool_or(held)
+  FROM gone GROUP BY 1, 2, 4
+ON CONFLICT (replica, table_name, minutes, at) DO UPDATE SET
+    lag_seconds = greatest(samples.lag_seconds, excluded.lag_seconds),
+    lag_events = greatest(samples.lag_events, excluded.lag_events),
+    drift_open = greatest(samples.drift_open, excluded.drift_open), held = samples.held OR excluded.held
+
+-- name: forget_samples
+DELETE FROM holdtrue.samples WHERE at < %(before)s
+
+-- name: samples_between
+SELECT at, lag_seconds, lag_events, drift_open, held FROM holdtrue.samples
+ WHERE table_name = %(table)s AND replica = %(replica)s AND minutes = %(minutes)s AND at >= %(first)s AND at <= %(last)s
+ ORDER BY at LIMIT %(limit)s
+
+-- name: lock_syncs
+SELECT pg_advisory_xact_lock(hashtext('holdtrue.syncs'), hashtext(%(replica)s || '/' || %(table)s))
+
+-- name: sync_of
+SELECT rules, out, since, within_since FROM holdtrue.syncs WHERE replica = %(replica)s AND table_name = %(table)s
+
+-- name: put_sync
+-- What is still to be told is never taken back by a later look.
+INSERT INTO holdtrue.syncs (replica, table_name, rules, out, since, within_since, untold)
+VALUES (%(replica)s, %(table)s, %(rules)s, %(out)s, %(since)s, %(within_since)s, %(untold)s)
+ON CONFLICT (replica, table_name) DO UPDATE SET
+    rules = excluded.rules, out = excluded.out, since = excluded.since, within_since = excluded.within_since,
+    untold = coalesce(excluded.untold, syncs.untold)
+
+-- name: untold_sync
+SELECT untold FROM holdtrue.syncs
+ WHERE replica = %(replica)s AND table_name = %(table)s AND untold IS NOT NULL
+
+-- name: told_sync
+UPDATE holdtrue.syncs SET untold = NULL
+ WHERE replica = %(replica)s AND table_name = %(table)s AND untold ->> 'id' = %(id)s

@@ -28,7 +28,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: what was checked, such as `table`. verified_through: position X/Y the mark moved to, reached at
     `verified_through_at`; None where coverage did not allow it to move. error: why a run was incomplete. Counts are
-    None where nothing was counted.
+    None where nothing was counted. who: asked for it. plan_hash: of the plan's file, with the owner and approver it
+    named; None where the run did not say.
     """
 
     run: str
@@ -51,6 +52,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     verified_through: str | None = None
     verified_through_at: datetime | None = None
     error: str | None = None
+    who: str | None = None
+    plan_hash: str | None = None
+    owner: str | None = None
+    approver: str | None = None
 
 
 def run_of(signal: Mapping[str, Any]) -> Run:

@@ -39,7 +39,7 @@ def plan_of(document: Document, name: str) -> Plan:
     blocking = [finding for finding in check_document(document) if finding.blocks]
     if blocking:
         raise PlanIncomplete(name, blocking)
-    return Plan.model_validate(document.data)
+    return Plan.model_validate(document.data).read_from(document.sha256)
 
 
 def require_known(plan: Plan, table: str | None, replica: str | None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +32,14 @@ class UnreadablePlanError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A plan file as plain data, and the line (from 1) at which each path in it starts."""
+    """A plan file as plain data, and the line (from 1) at which each path in it starts.
+
+    sha256: of the file's bytes, as `sha256sum` prints it; empty where there was no file.
+    """
 
     data: Any
     lines: Mapping[Path_, int]
+    sha256: str = ""
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest part above it that is in the file."""
@@ -43,7 +48,8 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """The data in the YAML file at `path`. Raises UnreadablePlanError."""
-    return parse_document(_text(path), str(path))
+    raw = _bytes(path)
+    return replace(parse_document(_text(raw, path), str(path)), sha256=sha256(raw).hexdigest())
 
 
 def parse_document(text: str, name: str) -> Document:
@@ -65,7 +71,7 @@ def parse_document(text: str, name: str) -> Document:
     return _Builder(name).document(nodes[0])
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             raw = stream.read(FILE_BYTES_MAX + 1)
@@ -74,6 +80,10 @@ def _text(path: Path) -> str:
         raise UnreadablePlanError(f"The plan {path} cannot be read: {error.strerror}.", hint) from None
     if len(raw) > FILE_BYTES_MAX:
         raise UnreadablePlanError(f"{path} is larger than {FILE_BYTES_MAX // 1024} KiB, which no plan needs.", _IS_PLAN)
+    return raw
+
+
+def _text(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

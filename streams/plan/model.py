@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from streams.plan.base import NotBuilt, Part, Whole
 from streams.plan.defaults import resolved
@@ -97,6 +97,7 @@ class Plan(Part):
     digest_key: Secret | None = None
     tables: Annotated[dict[TableName, SourceTable], Field(min_length=1)]
     replicas: Annotated[dict[ReplicaName, Replica], Field(min_length=1)]
+    _sha256: str = PrivateAttr(default="")
 
     @model_validator(mode="before")
     @classmethod
@@ -119,6 +120,16 @@ class Plan(Part):
             kept = [name for name in schema["$defs"][part]["required"] if name not in derived]
             schema["$defs"][part]["required"] = kept
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Data Consistency Plan"}
+
+    def read_from(self, sha256: str) -> Self:
+        """This plan, which knows the hash of the file it was read from."""
+        self._sha256 = sha256
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes of its file, as `sha256sum` prints it; empty where there was no file."""
+        return self._sha256
 
     @property
     def digest_secret(self) -> bytes:

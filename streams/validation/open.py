@@ -56,11 +56,12 @@ def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
 class Opener:
     """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka, fences.
 
-    note: tells a person what is waited for.
+    note: tells a person what is waited for. by: who asked.
     """
 
-    def __init__(self, plan: Plan, note: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, note: Callable[[str], None], by: str = "") -> None:
         self.plan = plan
+        self.by = by
         self.source = f"/holdtrue/{plan.name}/cli"
         self.bootstrap = plan.kafka.bootstrap.resolve()
         self.registry = Registry(plan.kafka.registry.resolve())

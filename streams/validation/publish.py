@@ -26,7 +26,7 @@ def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
             _publish_ended(opener, pair, report)
         except ControlUnavailable as error:
             report.reason = f"which drift was open before is not known: {error}"
-    send_event(opener, "signals", _signal(pair, report))
+    send_event(opener, "signals", _signal(opener, pair, report))
     opener.writer.flush()
 
 
@@ -82,7 +82,7 @@ def send_event(opener: Opener, topic: str, record: dict[str, Any]) -> None:
     opener.writer.send(opener.plan.own_topic(topic), record["id"], schema, record, headers)
 
 
-def _signal(pair: Pair, report: Report) -> dict[str, Any]:
+def _signal(opener: Opener, pair: Pair, report: Report) -> dict[str, Any]:
     """The run as a signal; `Consistency validated` only when it is correct."""
     validated = report.outcome == "correct"
     return {
@@ -92,6 +92,13 @@ def _signal(pair: Pair, report: Report) -> dict[str, Any]:
         "table": pair.table,
         "position": report.fence_lsn or None,
         "run": report.run,
-        "detail": {name: str(value) for name, value in report.document().items() if value is not None},
+        "detail": {name: str(value) for name, value in report.document().items() if value is not None} | _under(opener),
         "at": datetime.now(UTC),
     }
+
+
+def _under(opener: Opener) -> dict[str, str]:
+    """Who asked, and under which plan: what an auditor asks of a run that was long ago."""
+    plan = opener.plan
+    said = {"who": opener.by, "plan_hash": plan.sha256, "owner": plan.owner, "approver": plan.approver}
+    return {name: text for name, text in said.items() if text}
