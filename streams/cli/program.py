@@ -26,6 +26,7 @@ VERBS = (
     "schemas",
     "worker",
     "validate",
+    "runs",
     "demo",
     "repair",
     "bench",

@@ -98,13 +98,13 @@ INSERT INTO holdtrue.drift_events (
 -- name: put_run
 INSERT INTO holdtrue.runs (
     run, table_name, replica, depth, scope, outcome, sot_rows, replica_rows, verified, superseded, skipped, failed,
-    drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, error, who, plan_hash,
+    drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, error, absent, who, plan_hash,
     owner, approver
 ) VALUES (
     %(run)s, %(table)s, %(replica)s, %(depth)s, %(scope)s, %(outcome)s, %(sot_rows)s, %(replica_rows)s, %(verified)s,
     %(superseded)s, %(skipped)s, %(failed)s, %(drift_found)s, %(fence_lsn)s, %(verified_through)s,
-    %(verified_through_at)s, %(seconds)s, %(started)s, %(finished)s, %(error)s, %(who)s, %(plan_hash)s, %(owner)s,
-    %(approver)s
+    %(verified_through_at)s, %(seconds)s, %(started)s, %(finished)s, %(error)s, %(absent)s, %(who)s, %(plan_hash)s,
+    %(owner)s, %(approver)s
 ) ON CONFLICT DO NOTHING
 
 -- name: put_repair
@@ -369,3 +369,69 @@ SELECT untold FROM holdtrue.syncs
 -- name: told_sync
 UPDATE holdtrue.syncs SET untold = NULL
  WHERE replica = %(replica)s AND table_name = %(table)s AND untold ->> 'id' = %(id)s
+
+-- name: one_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: list_runs
+SELECT run, table_name AS table, replica, depth, outcome, sot_rows, replica_rows, verified, absent, superseded, skipped,
+       failed, drift_found, fence_lsn, verified_through, seconds, started, finished, who, plan_hash, error
+  FROM holdtrue.runs
+ WHERE (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
+   AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+ ORDER BY finished DESC, run LIMIT %(limit)s
+
+-- name: show_run
+SELECT run, table_name AS table, replica, depth, scope, outcome, sot_rows, replica_rows, verified, absent, superseded,
+       skipped, failed, drift_found, fence_lsn, verified_through, verified_through_at, seconds, started, finished, who,
+       plan_hash, owner, approver, error
+  FROM holdtrue.runs WHERE run = %(run)s ORDER BY table_name, replica LIMIT 1
+
+-- name: run_drift_counts
+-- Of the drift that a run told of, what it is by now.
+SELECT kind, cause, state, count(*) AS count FROM holdtrue.drift
+ WHERE id IN (SELECT id FROM holdtrue.drift_events
+               WHERE run = %(run)s AND state = 'open' AND verdict <> 'refused' AND repair IS NULL)
+ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+
+-- name: run_drift
+SELECT id, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, columns, repair, reason
+  FROM holdtrue.drift
+ WHERE id IN (SELECT id FROM holdtrue.drift_events
+               WHERE run = %(run)s AND state = 'open' AND verdict <> 'refused' AND repair IS NULL)
+ ORDER BY first_seen, id LIMIT %(limit)s
+
+-- name: run_ended
+-- Drift that was open before and that the run found over.
+SELECT state, count(DISTINCT id) AS count FROM holdtrue.drift_events
+ WHERE run = %(run)s AND state IN ('resolved', 'superseded') AND verdict <> 'refused' AND repair IS NULL
+ GROUP BY state ORDER BY state
+
+-- name: run_repairs
+-- Repairs, since the run began, of drift that it told of; `repairs` is how many there are.
+SELECT i.repair, min(i.at) AS first, max(i.at) AS last, count(*) AS keys,
+       count(*) FILTER (WHERE i.outcome = 'repaired') AS repaired,
+       (SELECT e.reason FROM holdtrue.drift_events e
+         WHERE e.repair = i.repair AND e.state = 'repairing' AND e.reason IS NOT NULL
+         ORDER BY e.topic, e.partition, e."offset" LIMIT 1) AS reason,
+       count(*) OVER () AS repairs
+  FROM holdtrue.repair_items i
+ WHERE i.at >= %(started)s
+   AND i.drift IN (SELECT id FROM holdtrue.drift_events
+                    WHERE run = %(run)s AND state = 'open' AND verdict <> 'refused' AND repair IS NULL)
+ GROUP BY i.repair ORDER BY 2, 1 LIMIT %(limit)s
+
+-- name: holds_told
+-- Newest first.
+SELECT at, who, what, why, detail FROM holdtrue.audit
+ WHERE object = %(object)s AND what IN ('hold', 'release') AND at <= %(until)s
+ ORDER BY at DESC, sequence DESC LIMIT %(limit)s
+
+-- name: audit_of_run
+SELECT a.sequence, a.at, a.who, a.hash FROM holdtrue.signals s
+  JOIN holdtrue.audit a ON a.source = s.topic || '/' || s.partition || '/' || s."offset"
+ WHERE s.run = %(run)s AND a.what = 'run'
+ ORDER BY a.sequence LIMIT 1
+
+-- name: plan_kept
+SELECT plan FROM holdtrue.meta ORDER BY version DESC LIMIT 1

@@ -44,6 +44,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     sot_rows: int | None = None
     replica_rows: int | None = None
     verified: int | None = None
+    absent: int | None = None
     superseded: int | None = None
     skipped: int | None = None
     failed: int | None = None

@@ -27,14 +27,16 @@ CREATE TABLE holdtrue.syncs (
     PRIMARY KEY (replica, table_name)
 );
 
--- Who asked for a run, and under which plan.
+-- Keys whose row the store may lack and does; who asked for a run, and under which plan.
 ALTER TABLE holdtrue.runs
+    ADD COLUMN absent bigint,
     ADD COLUMN who text,
     ADD COLUMN plan_hash text,
     ADD COLUMN owner text,
     ADD COLUMN approver text;
 
 CREATE INDEX drift_events_by_run ON holdtrue.drift_events (run) WHERE run IS NOT NULL;
+CREATE INDEX drift_events_by_repair ON holdtrue.drift_events (repair) WHERE repair IS NOT NULL;
 CREATE INDEX repair_items_by_drift ON holdtrue.repair_items (drift);
 CREATE INDEX signals_by_run ON holdtrue.signals (run) WHERE run IS NOT NULL;
 CREATE INDEX audit_by_object ON holdtrue.audit (object, sequence);
