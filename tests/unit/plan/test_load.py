@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from streams.plan.check import load_plan
 from streams.plan.load import FILE_BYTES_MAX, UnreadablePlanError, parse_document, read_document
+from streams.plan.model import Plan
+from tests.unit.plan.plans import EXAMPLE
 
 
 def _error(text: str) -> str:
@@ -102,3 +106,11 @@ def test_lines_are_those_of_the_file() -> None:
 def test_a_mapping_that_merges_itself_is_refused() -> None:
     """It never ends."""
     assert "merges (<<) itself" in _error("a: &a\n  <<: *a\n")
+
+
+def test_a_plan_knows_the_hash_of_its_file(tmp_path: Path) -> None:
+    """As `sha256sum` prints it: of the bytes, with whatever mark and comments they have."""
+    file = tmp_path / "plan.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.read_bytes() + b"# more\n")
+    assert load_plan(file).sha256 == sha256(file.read_bytes()).hexdigest()
+    assert Plan.model_validate(read_document(file).data).sha256 == ""

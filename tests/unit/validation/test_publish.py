@@ -19,9 +19,11 @@ PAIR = Pair("cache", "public.t")
 
 
 class Opening:
-    """Nothing but a writer that flushes."""
+    """Nothing but a writer that flushes, and who asked."""
 
     writer: Any
+    by = "ada"
+    plan = SimpleNamespace(sha256="ab", owner="shop-team", approver="data-governance")
 
     def __init__(self) -> None:
         self.writer = self
@@ -89,3 +91,17 @@ def test_a_run_that_cannot_say_which_drift_it_ends_is_incomplete(monkeypatch: py
     assert "The control database is away. Start it." in report.reason
     ((kind, signal),) = sent
     assert (kind, signal["type"], signal["detail"]["outcome"]) == ("signals", "run-finished", "incomplete")
+
+
+def test_a_run_says_who_asked_and_under_which_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its own fields; what is not known, as of a plan that was in no file, is left out."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(publish, "send_event", lambda opener, topic, event: sent.append(event))
+    opener: Any = Opening()
+    for sha256 in ("ab", ""):
+        opener.plan = SimpleNamespace(sha256=sha256, owner="shop-team", approver="data-governance")
+        publish.publish_report(opener, PAIR, Report("r", *reversed(PAIR), "counts", 3, 3, verified=3))
+    first, second = (event["detail"] for event in sent)
+    assert (first["who"], first["plan_hash"], first["owner"]) == ("ada", "ab", "shop-team")
+    assert (first["approver"], first["verified"]) == ("data-governance", "3")
+    assert "plan_hash" not in second
