@@ -124,10 +124,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     writer = EventWriter(plan.kafka.bootstrap.resolve(), registry, client_id=f"holdtrue-{replica}-{instance}")
     events = Events(writer, threads, source, plan.kafka.topics)
     tables = _tables(app, plan, replica, folder, registry, threads)
-    appliers = {
-        topic: Applier(work, Failures(events, replica, work.table, topic, work.shape.key_columns))
-        for topic, work in tables.items()
-    }
+    appliers = {topic: Applier(work, Failures(events, work.names, topic)) for topic, work in tables.items()}
     lives = Topics(plan.kafka.bootstrap.resolve()).lives
     app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
@@ -227,6 +224,7 @@ def _table_work(
     return TableWork(
         replica, table, mapping, shape, digester, store, registry, sot, fence, partitions, versions, threads, budget,
         repairs, partitioner, absent_allowed=plan.replicas[replica].absent_allowed,
+        key_secret=plan.key_secret(replica, table),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from streams.agents.events import Events
 from streams.changes.record import Record
 from streams.drift import cause
 from streams.drift.letter import REFUSED
+from streams.drift.names import Names
 from streams.drift.record import key_record, record
 from streams.metrics import CHANGES_APPLIED, DEAD_LETTERS
 from streams.transport.batches import KafkaRecord
@@ -27,12 +28,12 @@ class Unwritable(NamedTuple):
 class Failures:
     """Publishes dead letters of one table × replica; returns when Kafka has them."""
 
-    def __init__(self, events: Events, replica: str, table: str, topic: str, key_columns: Sequence[str]) -> None:
+    def __init__(self, events: Events, names: Names, topic: str) -> None:
         self._events = events
-        self._replica = replica
-        self._table = table
+        self._names = names
+        self._replica = names.replica
+        self._table = names.table
         self._topic = topic
-        self._key_columns = key_columns
 
     async def publish(
         self,
@@ -105,7 +106,7 @@ class Failures:
         said |= {"change": change, "reason": error}
         if isinstance(place, str):
             return record(self._replica, self._table, place=place, **said)
-        return key_record(self._replica, self._table, place, self._key_columns, **said)
+        return key_record(self._names, place, **said)
 
 
 def _refused(reason: str) -> str:

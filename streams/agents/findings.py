@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from streams.agents.repairs import REPAIRED, Done, Repairs, result
 from streams.drift.cause import cause_of
-from streams.drift.identity import drift_id
 from streams.drift.record import key_record
 from streams.repair.storm import Storm
 
@@ -145,7 +144,7 @@ class Findings:
             "repair": repair, "replica": work.replica, "table": work.table, "partition": self._owner.tp.partition
         }  # fmt: skip
         for key, (outcome, entry) in done.items():
-            item = {"key": key, "drift": drift_id(work.replica, work.table, key)}
+            item = {"key": key, "drift": work.names.id(key)}
             self._events.send("repairs.results", repair, "repair-result", result(about, item, outcome, entry))
             if outcome == REPAIRED:
                 self._tell(key, self._known[key], "repaired", repair=repair)
@@ -156,5 +155,5 @@ class Findings:
     def _tell(self, key: bytes, known: Known, state: str, **more: Any) -> None:
         work = self._work
         said: dict[str, Any] = {"kind": known.kind, "cause": known.cause, "state": state, "at": datetime.now(UTC)}
-        event = key_record(work.replica, work.table, key, work.shape.key_columns, **said, **more)
+        event = key_record(work.names, key, **said, **more)
         self._events.send("drift", event["id"], "drift", event)

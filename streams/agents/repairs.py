@@ -163,7 +163,7 @@ class Repairs(Requests):
         work, now = owner.work, datetime.now(UTC)
         for key in keys:
             said: dict[str, Any] = {"kind": "mismatch", "cause": FOREIGN, "state": state, "at": now}
-            record = key_record(work.replica, work.table, key, work.shape.key_columns, **said)
+            record = key_record(work.names, key, **said)
             self._events.send("drift", record["id"], "drift", record)
         await self._events.flush()
 

@@ -15,6 +15,7 @@ from streams.changes.decode import Decoder, OtherForm
 from streams.changes.envelope import NotAnEnvelope
 from streams.changes.keys import KeyReader
 from streams.changes.visibility import Looks, Snapshot
+from streams.drift.names import Names
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.partitions import Partitioner
 from streams.kafka.registry import NotAvro, UnknownSchema
@@ -144,6 +145,8 @@ class TableWork:
     hold_ordered: bool = False
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
+    # Where the plan hides keys in drift: what they are hidden with.
+    key_secret: bytes | None = None
     # Why store or SOT could not take part at the start; its owners hold the table, and nothing reads or writes it.
     unprepared: str = ""
     # Held by the partition that is being rebuilt.
@@ -156,6 +159,11 @@ class TableWork:
     def labels(self) -> tuple[str, str]:
         """Labels of this table's metrics, in their order."""
         return (self.table, self.replica)
+
+    @property
+    def names(self) -> Names:
+        """How drift of this table is named."""
+        return Names(self.replica, self.table, self.shape.key_columns, self.key_secret)
 
     @property
     def lag_bound_seconds(self) -> float:

@@ -14,7 +14,7 @@ from streams.cli.group import UNBUILT
 from streams.cli.output import LIMIT_MAX, Format
 from streams.errors import UsageError
 
-COLUMNS: Final = ("id", "table", "replica", "key", "kind", "cause", "state", "first_seen", "times_seen")
+COLUMNS: Final = ("id", "table", "replica", "key", "keys", "kind", "cause", "state", "first_seen", "times_seen")
 HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "said_by")
 WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
 ANY_OPEN: Final = "open-all"

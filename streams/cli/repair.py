@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _PLANNED = ("replica", "table", "shown", "kind", "cause", "effect")
 _DONE = ("replica", "table", "ordered", "repaired", "resolved", "unchanged", "failed")
 _LIMIT = 100_000
+BEYOND = (
+    "are in drift and not in the file: only their number is known (drift.flood_above). "
+    "Repair what is in it, run holdtrue validate, and plan again"
+)
 # Failures that are told one by one.
 _TOLD = 20
 
@@ -48,6 +52,7 @@ def plan(
     """
     from streams.cli.running import behind
     from streams.control.view import opened_with_schema
+    from streams.drift.flood import is_flood
     from streams.plan.check import load_plan, require_known
     from streams.repair.file import EFFECTS, planned
     from streams.validation.open import pairs
@@ -68,6 +73,8 @@ def plan(
     here.out.rows("items", [asdict(item) for item in repairs.items], _PLANNED, file=str(file), hash=repairs.hash)
     if len(copied) < len(rows):
         here.out.note(f"{len(rows) - len(copied)} keys are left out: the plan does not copy their tables any more")
+    if counted := sum(row["keys"] for row in copied if is_flood(row)):
+        here.out.note(f"{counted} keys more {BEYOND}")
     here.out.note(f"{len(repairs.items)} keys; nothing was changed. To carry it out: holdtrue repair apply {file}")
     if late is not None:
         # The file may be good all the same; what was found since is not in it.

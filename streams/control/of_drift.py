@@ -74,7 +74,7 @@ def _row(event: Event, seen: Seen, *, fresh: bool) -> dict[str, Any]:
         "state": seen.state.value, "first_seen": seen.first, "last_seen": seen.last, "times_seen": seen.times,
         "lives": seen.lives, "fresh": fresh,
     }  # fmt: skip
-    wrapped = {name: None if record[name] is None else Jsonb(record[name]) for name in ("key", "change")}
+    wrapped = {name: None if record[name] is None else Jsonb(record[name]) for name in ("key", "change", "causes")}
     return {**record, **kept, **wrapped}
 
 

@@ -52,19 +52,20 @@ SELECT id, max("offset") AS "offset" FROM holdtrue.drift_events
 INSERT INTO holdtrue.drift (
     id, replica, table_name, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, lives,
     entry_token, replica_token, entry_digest, replica_digest, sot_digest, columns, run, change, repair, reason,
-    accepted_by, accepted_until, at
+    accepted_by, accepted_until, at, keys, causes
 ) VALUES (
     %(id)s, %(replica)s, %(table)s, %(key)s, %(key_bytes)s, %(key_hidden)s, %(kind)s, %(cause)s, %(state)s,
     %(first_seen)s, %(last_seen)s, %(times_seen)s, %(lives)s, %(entry_token)s, %(replica_token)s, %(entry_digest)s,
     %(replica_digest)s, %(sot_digest)s, %(columns)s, %(run)s, %(change)s, %(repair)s, %(reason)s, %(accepted_by)s,
-    %(accepted_until)s, %(at)s
+    %(accepted_until)s, %(at)s, %(keys)s, %(causes)s
 ) ON CONFLICT (id) DO UPDATE SET
     replica = excluded.replica, table_name = excluded.table_name, key_hidden = excluded.key_hidden,
     kind = excluded.kind, state = excluded.state,
     cause = CASE WHEN NOT %(fresh)s AND (excluded.cause, excluded.kind) = ('unknown', drift.kind)
                  THEN drift.cause ELSE excluded.cause END,
     first_seen = excluded.first_seen, last_seen = excluded.last_seen, times_seen = excluded.times_seen,
-    lives = excluded.lives, at = excluded.at, accepted_by = excluded.accepted_by,
+    lives = excluded.lives, at = excluded.at, keys = excluded.keys, causes = excluded.causes,
+    accepted_by = excluded.accepted_by,
     accepted_until = excluded.accepted_until,
     -- Seen again in the same state, what was said of it first still holds.
     reason = CASE WHEN NOT %(fresh)s AND (excluded.state, excluded.kind) = (drift.state, drift.kind)
@@ -89,10 +90,10 @@ INSERT INTO holdtrue.drift (
 
 -- name: add_drift_event
 INSERT INTO holdtrue.drift_events (
-    topic, partition, "offset", id, state, before, verdict, life, cause, run, repair, reason, said_by, at
+    topic, partition, "offset", id, state, before, verdict, life, cause, run, repair, reason, said_by, at, keys
 ) VALUES (
     %(topic)s, %(partition)s, %(offset)s, %(id)s, %(state)s, %(before)s, %(verdict)s, %(life)s, %(cause)s, %(run)s,
-    %(repair)s, %(reason)s, %(said_by)s, %(at)s
+    %(repair)s, %(reason)s, %(said_by)s, %(at)s, %(keys)s
 )
 
 -- name: put_run
@@ -196,26 +197,26 @@ UPDATE holdtrue.audit_published SET through = greatest(through, %(through)s)
 
 -- name: list_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
-       times_seen, entry_token, replica_token, columns, run, repair
+       times_seen, entry_token, replica_token, columns, run, repair, keys, causes
   FROM holdtrue.drift
  WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s)) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
    AND (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
  ORDER BY first_seen, id LIMIT %(limit)s
 
 -- name: open_drift
--- With the record that told of each last, as drift_told has it.
-SELECT d.id, d.key_bytes, d.kind, d.cause, d.state, d.first_seen, d.last_seen, e.partition, e."offset"
+-- Whatever has not ended, with the record that told of each last, as drift_told has it.
+SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes, d.state, d.first_seen, d.last_seen, e.partition, e."offset"
   FROM holdtrue.drift d
   JOIN LATERAL (SELECT partition, "offset" FROM holdtrue.drift_events
                  WHERE id = d.id AND NOT (state IN ('resolved', 'superseded') AND run IS NOT NULL AND repair IS NULL)
                  ORDER BY "offset" DESC LIMIT 1) e ON true
- WHERE d.state IN ('open', 'repaired') AND d.table_name = %(table)s AND d.replica = %(replica)s
+ WHERE d.state IN ('open', 'repairing', 'repaired', 'accepted') AND d.table_name = %(table)s AND d.replica = %(replica)s
  ORDER BY d.first_seen, d.id LIMIT %(limit)s
 
 -- name: show_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
-       times_seen, entry_token, replica_token, columns, run, repair, lives, entry_digest, replica_digest, sot_digest,
-       change, reason, accepted_by, accepted_until, at
+       times_seen, entry_token, replica_token, columns, run, repair, keys, causes, lives, entry_digest,
+       replica_digest, sot_digest, change, reason, accepted_by, accepted_until, at
   FROM holdtrue.drift WHERE id = %(id)s
 
 -- name: drift_history
@@ -223,7 +224,7 @@ SELECT at, state, before, verdict, life, cause, run, repair, reason, said_by, pa
   FROM holdtrue.drift_events WHERE id = %(id)s ORDER BY partition, "offset"
 
 -- name: drift_counts
-SELECT table_name AS table, replica, kind, count(*) AS count FROM holdtrue.drift
+SELECT table_name AS table, replica, kind, sum(keys)::bigint AS count FROM holdtrue.drift
  WHERE state = ANY(%(states)s) GROUP BY 1, 2, 3
 
 -- name: newest_runs
@@ -242,11 +243,11 @@ WITH last AS (
      ORDER BY table_name, replica, finished DESC
 )
 SELECT last.table_name AS table, last.replica
-  FROM last LEFT JOIN holdtrue.drift_events e
-    ON e.run = last.run AND e.state = 'open'
+  FROM last LEFT JOIN LATERAL (SELECT max(keys) AS keys FROM holdtrue.drift_events
+                                WHERE run = last.run AND state = 'open' GROUP BY id) e ON true
  WHERE last.outcome = 'drifted'
  GROUP BY last.table_name, last.replica, last.drift_found
-HAVING last.drift_found > count(DISTINCT e.id)
+HAVING last.drift_found > coalesce(sum(e.keys), 0)
 
 -- name: last_runs
 SELECT table_name AS table, replica, depth, max(finished) AS finished FROM holdtrue.runs GROUP BY 1, 2, 3

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from streams.drift.identity import drift_id
-from streams.rows.canonical import decode
+from streams.drift.names import Names
 
 
 def record(
@@ -21,9 +20,8 @@ def record(
 
 
 def key_record(
-    replica: str, table: str, key: bytes, key_columns: Sequence[str], *, kind: str, cause: str, state: str,
-    at: datetime, **more: Any,
-) -> dict[str, Any]:  # fmt: skip
+    names: Names, key: bytes, *, kind: str, cause: str, state: str, at: datetime, **more: Any
+) -> dict[str, Any]:
     """A record of one key, given in canonical bytes."""
-    named = {"key": dict(zip(key_columns, decode(key), strict=True)), "key_bytes": key}
-    return record(replica, table, kind=kind, cause=cause, state=state, at=at, place=key, **named, **more)
+    said: dict[str, Any] = {"kind": kind, "cause": cause, "state": state, "at": at, **more}
+    return record(names.replica, names.table, place=names.shown(key), **names.fields(key), **said)

@@ -9,6 +9,9 @@ PARTITIONS: Final = 4
 # What follows from the plan's name.
 FROM_NAME: Final = (("source", "slot"), ("source", "publication"), ("kafka", "prefix"))
 
+# What may stand in the file without a value: as if it were not there.
+FILLABLE: Final = ("validation", "drift")
+
 
 def resolved(data: Any) -> Any:
     """A copy of the plan's raw data with derived values put in. What has a wrong shape is left for the model."""
@@ -62,6 +65,7 @@ def _table(common: Mapping[str, Any], entry: Any) -> Any:
     if not isinstance(entry, Mapping | None):
         return entry
     table = {**common, **(entry or {})}
-    if table.get("validation", table) is None:
-        del table["validation"]
+    for field in FILLABLE:
+        if table.get(field, table) is None:
+            del table[field]
     return table

@@ -136,6 +136,10 @@ class Plan(Part):
         """The key of all digests; empty where the plan names none. Raises what resolving the reference raises."""
         return self.digest_key.resolve().encode() if self.digest_key is not None else b""
 
+    def key_secret(self, replica: str, table: str) -> bytes | None:
+        """What keys are hidden with in this table's drift; None where they are shown."""
+        return self.digest_secret if self.replicas[replica].tables[table].drift.hidden_keys else None
+
     def change_topic(self, table: str) -> str:
         """The topic of a table's changes, as Debezium names it: `<prefix>.<schema>.<table>`."""
         return f"{self.kafka.prefix}.{table}"

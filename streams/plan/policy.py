@@ -70,11 +70,19 @@ class Repair(Part):
     rows_per_second: Annotated[Whole, Field(le=1_000_000)] = 500
 
 
-class Drift(Part):
-    """What records of drift show of the data: the rows of both sides, and keys as they are or as their HMAC."""
+Strict = Annotated[bool, Field(strict=True)]
 
-    row_values: NotBuilt = None
-    hidden_keys: NotBuilt = None
+
+class Drift(Part):
+    """What records of drift show of the data, and how many there may be.
+
+    row_values: the rows of both sides, where both were read. hidden_keys: a key is shown as its HMAC only. flood_above:
+    keys that one telling names; those beyond are counted, in one record of the table for each kind.
+    """
+
+    row_values: Strict = False
+    hidden_keys: Strict = False
+    flood_above: Annotated[Whole, Field(le=100_000)] = 1000
 
 
 # What a plan without validation gets: counts, beside the lag that is always measured. `plan check` says so every time.
@@ -107,7 +115,7 @@ class Policies(Part):
     repair: Repair
     validation: Annotated[Validation, _Fillable()] = FILLED_IN_VALIDATION
     on_continuity: Continuity = "continue"
-    drift: Drift | None = None
+    drift: Annotated[Drift, _Fillable()] = Drift()
 
     @property
     def lag_max(self) -> timedelta | None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from streams.drift.names import Names
 from streams.errors import NotReady, UsageError
 from streams.kafka.groups import has_members
 from streams.kafka.partitions import Partitioner, partitioner_of
@@ -15,7 +16,7 @@ from streams.kafka.topics import checks_topic, repairs_topic
 from streams.kafka.wire import Decoder
 from streams.plan.check import require_known
 from streams.plan.mapping import Shape
-from streams.plan.model import Plan
+from streams.plan.model import Plan, TableMapping
 from streams.replicas.base import ReplicaTable
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
@@ -77,6 +78,14 @@ class Opener:
         if pair not in self._shapes:
             self._shapes[pair] = read_shapes(self.plan, pair.replica, [pair.table])[pair.table]
         return self._shapes[pair]
+
+    def names(self, pair: Pair) -> Names:
+        """How drift of a pair is named."""
+        return Names(*pair, self.shape(pair).key_columns, self.plan.key_secret(*pair))
+
+    def mapping(self, pair: Pair) -> TableMapping:
+        """What the plan decides about a pair."""
+        return self.plan.replicas[pair.replica].tables[pair.table]
 
     def store(self, pair: Pair) -> ReplicaTable:
         """The store of a pair's table."""

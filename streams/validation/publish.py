@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
+from streams.drift.flood import flood_records, is_flood, telling
+from streams.drift.lifecycle import State
 from streams.drift.record import key_record
 from streams.kafka.wire import cloud_event
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
+
+Row = dict[str, Any]
+# Who counts the keys that are too many to be told one by one; a later run of the table counts anew.
+COUNTED_BY: Final = "runs"
 
 
 def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
@@ -19,46 +26,64 @@ def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
 
     A run that cannot say which drift it ends has not said all: it is incomplete.
     """
-    for drifted in report.drift:
-        send_event(opener, "drift", drift_event(opener, pair, drifted, "open", run=report.run))
-    if report.covers_all:
+    known: list[Row] = []
+    if report.drift or report.covers_all:
         try:
-            _publish_ended(opener, pair, report)
+            known = _known_open(opener, pair)
         except ControlUnavailable as error:
-            report.reason = f"which drift was open before is not known: {error}"
+            if report.covers_all:
+                report.reason = f"which drift was open before is not known: {error}"
+    told = set()
+    for event in _found(opener, pair, report, {row["id"] for row in known}):
+        told.add(event["id"])
+        send_event(opener, "drift", event)
+    if report.covers_all:
+        for row in known:
+            if _is_ended(row, report, told):
+                send_event(opener, "drift", _end(pair, row, report))
     send_event(opener, "signals", _signal(opener, pair, report))
     opener.writer.flush()
 
 
-def _publish_ended(opener: Opener, pair: Pair, report: Report) -> None:
-    """Drift that was open and that this run found right: every key was looked at, and these are not among the wrong."""
-    still = {drifted.key for drifted in report.drift}
-    for row in _known_open(opener, pair):
-        if _is_ended(row, report, still):
-            send_event(opener, "drift", _end(opener, pair, row, report))
+def _found(opener: Opener, pair: Pair, report: Report, known: Collection[str]) -> Iterator[dict[str, Any]]:
+    """What is told of the keys that the run found wrong. known: ids of drift that has not ended."""
+    if not report.drift:
+        return
+    names, above = opener.names(pair), opener.mapping(pair).drift.flood_above
+    found = telling(report.drift, above, lambda drifted: names.id(drifted.key) in known)
+    for drifted in found.each:
+        yield drift_event(opener, pair, drifted, "open", run=report.run)
+    yield from flood_records(names, found.beyond, COUNTED_BY, at=datetime.now(UTC), run=report.run)
 
 
-def _is_ended(row: dict[str, Any], report: Report, still: set[bytes]) -> bool:
-    """Whether the run has found that it is over. What was told after the run began may be what it did not see."""
-    if row["offset"] >= report.drift_before[row["partition"]]:
+def _is_ended(row: Row, report: Report, told: Collection[str]) -> bool:
+    """Whether the run, which has looked at every key, has found that it is over. told: what it found itself.
+
+    What was told after the run began may be what it did not see; what is being repaired is ended by the repair.
+    """
+    if row["state"] == State.repairing or row["offset"] >= report.drift_before[row["partition"]]:
         return False
-    # Without a key of its own: closed by a run that found every key right.
-    return bytes(row["key_bytes"]) not in still if row["key_bytes"] is not None else report.outcome == "correct"
+    if row["key_bytes"] is not None or is_flood(row):
+        return row["id"] not in told
+    # Of the table as a whole, or of a key nobody knows: closed by a run that found every key right.
+    return report.outcome == "correct"
 
 
-def _end(opener: Opener, pair: Pair, row: dict[str, Any], report: Report) -> dict[str, Any]:
-    """The event that ends a known drift."""
-    state = "resolved" if row["state"] == "repaired" else "superseded"
-    known = {name: row[name] for name in ("id", "kind", "cause", "first_seen", "last_seen")}
+def _end(pair: Pair, row: Row, report: Report) -> dict[str, Any]:
+    """The event that ends a known drift, named as it was."""
+    state = "resolved" if row["state"] == State.repaired else "superseded"
+    same = ("id", "key", "key_bytes", "key_hidden", "kind", "cause", "keys", "causes", "first_seen", "last_seen")
     about = {"replica": pair.replica, "table": pair.table, "state": state, "at": datetime.now(UTC)}
-    about |= {"run": report.run, "ends_before": report.drift_before[row["partition"]]}
-    if row["key_bytes"] is None:
-        return about | known
-    drifted = Drifted(bytes(row["key_bytes"]), row["kind"], cause=row["cause"])
-    return drift_event(opener, pair, drifted, state) | about | known
+    return {name: row[name] for name in same} | about | ended_by(report, row)
 
 
-def _known_open(opener: Opener, pair: Pair) -> list[dict[str, Any]]:
+def ended_by(report: Report, row: Row) -> dict[str, Any]:
+    """Of the end of a known drift: which looks ended it, and what they did not see."""
+    return {"run": report.run, "ends_before": report.drift_before[row["partition"]]}
+
+
+def _known_open(opener: Opener, pair: Pair) -> list[Row]:
+    """Drift of the pair that has not ended, as far as control knows."""
     with opened(opener.plan) as database:
         place = {"table": pair.table, "replica": pair.replica, "limit": LIST_MAX}
         return database.rows("open_drift", place) if database is not None else []
@@ -71,8 +96,7 @@ def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more
         "entry_token": drifted.token, "replica_token": drifted.other_token, "entry_digest": drifted.entry_digest,
         "replica_digest": drifted.other_digest, "columns": list(drifted.columns),
     }  # fmt: skip
-    columns = opener.shape(pair).key_columns
-    return key_record(pair.replica, pair.table, drifted.key, columns, **{**said, **more})
+    return key_record(opener.names(pair), drifted.key, **{**said, **more})
 
 
 def send_event(opener: Opener, topic: str, record: dict[str, Any]) -> None:

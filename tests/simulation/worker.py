@@ -99,7 +99,7 @@ class Process:
             decoders={2: world.topic},  # type: ignore[dict-item]
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
-        applier = Applier(self.work, Failures(events, REPLICA, TABLE, CHANGES, ["id"]))
+        applier = Applier(self.work, Failures(events, self.work.names, CHANGES))
         self.replica = ReplicaWorker(self, {CHANGES: self.work}, {CHANGES: applier}, events, threads, world.topic_lives)  # type: ignore[arg-type]
         same = (self.replica.owner, self.replica.commit, self.replica, _Requests(world), threads, events)
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]

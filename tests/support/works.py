@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from streams.agents.table import Budget
+from streams.drift.names import Names
 from streams.rows.digest import Digester
 from tests.support.shapes import make_shape
 
@@ -17,5 +18,5 @@ def work_of(store: Any, run: Any, read_sot: Any, versions: Any) -> SimpleNamespa
     return SimpleNamespace(
         replica="r", table="t", store=store, shape=SHAPE, digester=Digester(SHAPE.mapping_version),
         threads=SimpleNamespace(run=run), read_sot=read_sot, versions=versions, labels=("t", "r"),
-        unprepared="", budget=Budget(1e6),
+        names=Names("r", "t", SHAPE.key_columns), unprepared="", budget=Budget(1e6),
     )  # fmt: skip

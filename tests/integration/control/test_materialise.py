@@ -16,6 +16,7 @@ from streams.control.database import ControlRefused, ControlUnavailable, Databas
 from streams.control.gauges import ratio
 from streams.control.materialise import HANDLERS, Materialiser, taken_topics
 from streams.control.queries import migrations
+from streams.control.view import drift_row
 from streams.kafka.registry import UnknownSchema
 from streams.plan.model import Plan
 from streams.validation.report import Report
@@ -131,17 +132,38 @@ def test_a_run_ends_drift_only_as_far_as_control_knew(
 def test_a_run_asks_for_open_drift_and_where_it_was_told_of_last(
     materialiser: Materialiser, database: Database
 ) -> None:
-    """By the newest record of each, a refused one too; the drift of other tables is none of it."""
-    materialiser.apply(DRIFT, 0, LIFE[:3])  # repairing
+    """By the newest record of each, a refused one too; the drift of other tables, and what has ended, is none of it."""
+    ended = [drift(3, "open", drift="d5"), drift(4, "superseded", drift="d5")]
+    materialiser.apply(DRIFT, 0, [*LIFE[:3], *ended])
     materialiser.apply(DRIFT, 1, [drift(4, "open", drift="d2"), drift(5, "repaired", drift="d2", reason="odd")])
     materialiser.apply(DRIFT, 2, [drift(6, "open", drift="d3", table="public.other"),
                                  drift(7, "open", drift="d4"), drift(8, "repairing", drift="d4", repair="r1"),
                                  drift(9, "repaired", drift="d4")])  # fmt: skip
     found = database.rows("open_drift", {"table": TABLE, "replica": "cache", "limit": 10})
     assert [(row["id"], row["state"], row["partition"], row["offset"]) for row in found] == [
+        ("d1", "repairing", 0, 2),
         ("d2", "open", 1, 5),
         ("d4", "repaired", 2, 9),
     ]
+
+
+def test_keys_that_are_only_counted_count_as_many_keys(materialiser: Materialiser, database: Database) -> None:
+    """The newest record of a flood says how many there are; all of a run's drift is recorded then."""
+    flood: dict[str, Any] = {"drift": "flood", "key": None, "key_bytes": None, "kind": "missing", "causes": {"x": 7}}
+    materialiser.apply(DRIFT, 0, [drift(0, "open", **flood, keys=70, run="r0")])
+    materialiser.apply(DRIFT, 0, [drift(1, "open", **flood, keys=7, run="r1"), drift(2, "open", run="r1")])
+    counts = database.rows("drift_counts", {"states": ["open"]})
+    assert {row["kind"]: row["count"] for row in counts} == {"missing": 7, "stale": 1}
+    shown = drift_row(database.rows("show_drift", {"id": "flood"})[0])
+    assert (shown["key"], shown["keys"], shown["causes"], shown["times_seen"]) == (None, 7, {"x": 7}, 2)
+    for found, unrecorded in (("8", 0), ("9", 1)):
+        run = run_record(int(found), outcome="drifted", drift_found=found, verified_through="")
+        materialiser.apply(SIGNALS, 1, [run])
+        assert len(database.rows("unrecorded_drift")) == unrecorded, found
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM holdtrue.runs")
+    materialiser.apply(DRIFT, 0, [drift(3, "superseded", **flood, keys=7, run="r2", ends_before=2)])
+    assert [row["count"] for row in database.rows("drift_counts", {"states": ["open"]})] == [1]
 
 
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:

@@ -10,6 +10,9 @@ import pytest
 from streams.agents.failures import Failures, Unwritable
 from streams.drift.cause import REFUSED
 from streams.drift.identity import drift_id
+from streams.drift.names import Names
+
+NAMES = Names("lookup", "public.t", ["k"])
 
 
 class Sent:
@@ -34,7 +37,7 @@ async def test_a_refused_key_has_the_drift_that_checks_give_it(key: bytes) -> No
     """Also the empty text, which is a key like any other."""
     sent = Sent()
     raw: Any = SimpleNamespace(offset=0, timestamp=0, key=b"", value=b"", headers=[])
-    failures = Failures(sent, "lookup", "public.t", "bank.public.t", ["k"])  # type: ignore[arg-type]
+    failures = Failures(sent, NAMES, "bank.public.t")  # type: ignore[arg-type]
     await failures.publish([Unwritable(raw, "refused", "too large", key)], {}, {}, [raw], 0)
     assert sent.events == [(topic, drift_id("lookup", "public.t", key)) for topic in ("dlq", "drift")]
 
@@ -43,7 +46,7 @@ async def test_a_refused_key_has_the_drift_that_checks_give_it(key: bytes) -> No
 async def test_a_row_that_no_record_brought_opens_drift_alone() -> None:
     """A rebuild reads it from the SOT: there is nothing to keep as a dead letter, and still somebody must see it."""
     sent = Sent()
-    failures = Failures(sent, "lookup", "public.t", "bank.public.t", ["k"])  # type: ignore[arg-type]
+    failures = Failures(sent, NAMES, "bank.public.t")  # type: ignore[arg-type]
     await failures.publish_rows({})
     await failures.publish_rows({b"1": "too large"})
     assert sent.events == [("drift", drift_id("lookup", "public.t", b"1"))]

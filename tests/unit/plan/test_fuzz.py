@@ -35,7 +35,7 @@ FULL["replicas"]["reports"]["tables"]["public.pgbench_accounts"] = {
     "validation": {"depths": ["counts"], "every": "1h", "sample": None, "scrub_period": None, "thresholds": None},
     "repair": {"automatic": [], "stop_above": 3, "rows_per_second": 5},
     "on_continuity": "continue",
-    "drift": {"row_values": False, "hidden_keys": None},
+    "drift": {"row_values": False, "hidden_keys": False, "flood_above": 5},
     "windows": None,
     "tombstones": None,
     "join": None,

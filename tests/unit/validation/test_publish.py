@@ -10,24 +10,36 @@ from typing import Any
 import pytest
 
 from streams.control.database import ControlUnavailable
+from streams.drift.names import Names
 from streams.validation import publish
 from streams.validation.open import Pair
 from streams.validation.report import Drifted, Report
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PAIR = Pair("cache", "public.t")
+NAMES = Names(*PAIR, ["id"])
 
 
 class Opening:
-    """Nothing but a writer that flushes, and who asked."""
+    """What is needed to publish, with a writer that flushes and does nothing else, and who asked."""
 
     writer: Any
     by = "ada"
     plan = SimpleNamespace(sha256="ab", owner="shop-team", approver="data-governance")
 
-    def __init__(self) -> None:
+    def __init__(self, flood_above: int = 1000, secret: bytes | None = None) -> None:
         self.writer = self
         self.flushed = False
+        self._flood_above = flood_above
+        self._secret = secret
+
+    def names(self, pair: Pair) -> Names:
+        """How drift is named."""
+        return NAMES._replace(secret=self._secret)
+
+    def mapping(self, pair: Pair) -> Any:
+        """What the plan decides."""
+        return SimpleNamespace(drift=SimpleNamespace(flood_above=self._flood_above))
 
     def flush(self) -> None:
         """Kafka has everything."""
@@ -37,8 +49,9 @@ class Opening:
 def row(state: str, offset: int, key: bytes | None = b"7", kind: str = "unapplied") -> dict[str, Any]:
     """An open drift as control knows it, told of last by this record of the drift topic's partition 1."""
     return {
-        "id": "d1", "key_bytes": key, "kind": kind, "cause": "unknown", "state": state, "first_seen": NOON,
-        "last_seen": NOON, "partition": 1, "offset": offset,
+        "id": NAMES.id(key) if key is not None else "d1", "key": key and {"id": "7"}, "key_bytes": key,
+        "key_hidden": False, "kind": kind, "cause": "unknown", "keys": 1, "causes": {}, "state": state,
+        "first_seen": NOON, "last_seen": NOON, "partition": 1, "offset": offset,
     }  # fmt: skip
 
 
@@ -47,7 +60,6 @@ def ended(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], found: Sequenc
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(publish, "_known_open", lambda opener, pair: [known])
     monkeypatch.setattr(publish, "send_event", lambda opener, kind, event: sent.append(event))
-    monkeypatch.setattr(Opening, "shape", lambda self, pair: SimpleNamespace(key_columns=("id",)), raising=False)
     opener: Any = Opening()
     report = Report("r", *reversed(PAIR), "checksums", 3, 3, verified=3 - len(found), drift=[*found])
     report.drift_before = [0, 5]
@@ -105,3 +117,53 @@ def test_a_run_says_who_asked_and_under_which_plan(monkeypatch: pytest.MonkeyPat
     assert (first["who"], first["plan_hash"], first["owner"]) == ("ada", "ab", "shop-team")
     assert (first["approver"], first["verified"]) == ("data-governance", "3")
     assert "plan_hash" not in second
+
+
+def published(
+    monkeypatch: pytest.MonkeyPatch, opener: Opening, known: Sequence[dict[str, Any]], found: Sequence[Drifted]
+) -> list[dict[str, Any]]:
+    """The drift events of a run that began at offset 5 and has looked at every key."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(publish, "_known_open", lambda opener, pair: known)
+    monkeypatch.setattr(publish, "send_event", lambda opener, topic, event: sent.append((topic, event)))
+    report = Report("r", *reversed(PAIR), "checksums", 9, 9, verified=9 - len(found), drift=[*found])
+    report.drift_before = [0, 5]
+    publish.publish_report(opener, PAIR, report)  # type: ignore[arg-type]
+    return [event for topic, event in sent if topic == "drift"]
+
+
+def test_a_run_tells_the_first_keys_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it told before stays open; what it counted before it counts anew."""
+    found = [Drifted(b"%d" % number, "missing", cause="gone") for number in range(5)]
+    first = published(monkeypatch, Opening(2), [], found)
+    assert [event["key_bytes"] for event in first if event.get("key_bytes")] == [b"0", b"1"]
+    assert [(event["keys"], event["causes"]) for event in first if not event.get("key_bytes")] == [(3, {"gone": 3})]
+    known = [{**row("open", 4), **event, "key": None} for event in first]
+    again = published(monkeypatch, Opening(2), known, found[1:])
+    assert [(event["state"], event.get("key_bytes"), event.get("keys", 1)) for event in again] == [
+        ("open", b"1", 1), ("open", b"2", 1), ("open", None, 2), ("superseded", b"0", 1),
+    ]  # fmt: skip
+    assert len({event["id"] for event in (*first, *again)}) == 4
+
+
+def test_a_flood_ends_when_a_run_of_every_key_tells_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or finds none; not one that was told while the run went on."""
+    flood = {**row("open", 4, None, "missing"), "id": "flood", "keys": 70, "causes": {"unknown": 70}}
+    found = [Drifted(b"1", "missing")]
+    ends = [event for event in published(monkeypatch, Opening(), [flood], found) if event["state"] != "open"]
+    assert [(event["id"], event["state"], event["keys"]) for event in ends] == [("flood", "superseded", 70)]
+    assert [event["state"] for event in published(monkeypatch, Opening(), [flood], [])] == ["superseded"]
+    assert published(monkeypatch, Opening(), [flood | {"offset": 5}], []) == []
+
+
+def test_drift_known_under_another_name_ends_when_it_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan hides keys since: the same key has another id now, and is not open twice."""
+    events = published(monkeypatch, Opening(secret=b"s"), [row("open", 4)], [Drifted(b"7", "stale")])
+    assert [(event["state"], event.get("key_hidden")) for event in events] == [("open", True), ("superseded", False)]
+    assert events[1]["key"] == {"id": "7"}
+
+
+def test_what_is_being_repaired_is_not_ended_by_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repair ends it; what was accepted is over like anything else."""
+    assert published(monkeypatch, Opening(), [row("repairing", 4)], []) == []
+    assert [event["state"] for event in published(monkeypatch, Opening(), [row("accepted", 4)], [])] == ["superseded"]

@@ -1,0 +1,81 @@
+"""Of very many keys in drift some are told one by one, and the others as exact numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from streams.drift.flood import SEVERAL, flood_records, is_flood, telling
+from streams.drift.names import Names
+from streams.kafka.schemas import schema
+from streams.kafka.wire import Decoder, Encoder
+from streams.validation.report import Drifted
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NAMES = Names("cache", "public.t", ["id"])
+
+
+def wrong(number: int, kind: str = "missing", cause: str = "unknown") -> Drifted:
+    return Drifted(str(number).encode(), kind, cause=cause)
+
+
+@pytest.mark.parametrize("keys", [0, 1, 3])
+def test_few_keys_are_all_told_one_by_one(keys: int) -> None:
+    """Up to the threshold nothing is only counted."""
+    found = [wrong(number) for number in range(keys)]
+    assert telling(found, 3) == (tuple(found), Counter())
+    assert [*flood_records(NAMES, telling(found, 3).beyond, "runs", at=NOON)] == []
+
+
+def test_every_key_is_told_or_counted() -> None:
+    """Exactly: by kind and cause, from the first one beyond the threshold on."""
+    found = [wrong(n) for n in range(4)] + [wrong(4, "stale", "missed change"), wrong(5, "missing", "rogue write")]
+    each, beyond = telling(found, 3)
+    assert [*each] == found[:3]
+    assert beyond == {("missing", "unknown"): 1, ("stale", "missed change"): 1, ("missing", "rogue write"): 1}
+    missing, stale = flood_records(NAMES, beyond, "runs", at=NOON, run="r")
+    assert (missing["keys"], missing["causes"]) == (2, {"unknown": 1, "rogue write": 1})
+    assert (missing["kind"], missing["cause"], missing["state"], missing["run"]) == ("missing", SEVERAL, "open", "r")
+    assert (stale["keys"], stale["cause"], stale["causes"]) == (1, "missed change", {"missed change": 1})
+    assert missing["id"] != stale["id"]
+    assert len(each) + missing["keys"] + stale["keys"] == len(found)
+
+
+def test_a_key_that_has_a_record_is_not_counted_beside_it() -> None:
+    """Seen again by a run that finds others before it, or among more than it may tell: it is told, once."""
+    found = [wrong(number) for number in range(6)]
+    known = {b"3", b"5"}
+    each, beyond = telling(found, 3, lambda drifted: drifted.key in known)
+    assert [drifted.key for drifted in each] == [b"3", b"5", b"0"]
+    assert beyond.total() == 3
+    each, beyond = telling(found, 1, lambda drifted: drifted.key in known)
+    assert [drifted.key for drifted in each] == [b"3", b"5"]
+    assert beyond.total() == 4
+
+
+def test_who_counts_again_says_how_many_there_are_now() -> None:
+    """The same record, by its id; another counter has one of its own."""
+    ids = {
+        next(iter(flood_records(NAMES, {("missing", "unknown"): keys}, by, at=NOON)))["id"]
+        for keys, by in ((5, "runs"), (7, "runs"), (7, "partition 3"))
+    }
+    assert len(ids) == 2
+
+
+def test_a_flood_is_a_record_of_the_topic() -> None:
+    """It names no key, and is known from drift of a table as a whole."""
+    (made,) = flood_records(NAMES, {("missing", "unknown"): 5_000_000_000}, "runs", at=NOON)
+
+    class Schemas:
+        """A registry with one schema."""
+
+        def schema(self, schema_id: int) -> object:
+            """That one."""
+            return schema("drift")
+
+    read = Decoder("drift", Schemas()).decode(Encoder("drift", 1).encode(made))
+    assert (read["key"], read["key_bytes"], read["keys"]) == (None, None, 5_000_000_000)
+    assert is_flood(read)
+    assert not is_flood(read | {"causes": {}, "keys": 1})
