@@ -18,6 +18,7 @@ from streams.agents.table import Threads
 from streams.connectors.slot import slot
 from streams.connectors.source import connect, published
 from streams.control import gauges, trail
+from streams.control.acceptances import Acceptances
 from streams.control.continuity import Continuity
 from streams.control.copies import Copies
 from streams.control.database import Database
@@ -84,6 +85,7 @@ class Control:
         self._copies = Copies(plan, self._watch, told)
         # By replica, where it could be asked at the last look.
         self._lags: dict[str, Mapping[str, Lag]] = {}
+        self._acceptances = Acceptances(plan, watch, events)
         self._slot_refused = False
         self._schedule = Schedule(plan, Database(dsn, application=f"{name} schedule"))
 
@@ -135,11 +137,15 @@ class Control:
             self._moved()
 
     async def keep_connector(self) -> None:
-        """Start the connector again if it has failed; say so if source or stores do not go on from what they were."""
+        """Start the connector again if it has failed; say so if source or stores do not go on from what they were.
+
+        What was accepted until now is open again.
+        """
         await self._threads.run(_once, self._look_at_connector)
         await self._threads.run(_once, self._look_at_source)
         for replica in self._stores.replicas:
             await self._threads.run(_once, partial(self._stores.look, replica))
+        await self._threads.run(_once, self._acceptances.look)
 
     def _look_at_connector(self) -> None:
         self._slot_refused = self._keeper.look()

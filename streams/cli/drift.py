@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from streams.cli.context import Context, context
-from streams.cli.group import UNBUILT
+from streams.cli.decide import accept, close
 from streams.cli.output import LIMIT_MAX, Format
 from streams.errors import UsageError
 
 COLUMNS: Final = ("id", "table", "replica", "key", "keys", "kind", "cause", "state", "first_seen", "times_seen")
-HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "said_by")
+HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "ordered_by", "said_by")
 WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
 ANY_OPEN: Final = "open-all"
 
@@ -26,7 +26,8 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("watch")(watch)
-    group.command("accept", context_settings=UNBUILT)(accept)
+    group.command("accept")(accept)
+    group.command("close")(close)
     app.add_typer(group, name="drift")
 
 
@@ -140,8 +141,3 @@ def _word(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{name}={text}" for name, text in value.items())
     return "-" if value is None else str(value)
-
-
-def accept() -> None:
-    """Not built yet: accept a drift, with a reason and an end date."""
-    raise UsageError("drift accept is not built yet.", "Until then repair the drift, or leave it open.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from streams.checks.request import Depth
 from streams.cli.context import Context, context
+from streams.cli.said import By, Said, said
 from streams.errors import NotReady, UsageError
 
 if TYPE_CHECKING:
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
 # How long owners are waited for; an order waits for its owner much longer.
 TAKEN_SECONDS: Final = 120.0
-# Who and why are kept by every partition, and shown in a line of a table.
-SAID_MAX: Final = 500
 COLUMNS: Final = ("replica", "table", "partitions", "taken")
 
 Table = Annotated[str | None, typer.Option("--table", help="Only this table.")]
 Replica = Annotated[str | None, typer.Option("--replica", help="Only this replica.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")]
-By = Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who orders it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -65,10 +62,9 @@ def _order(
     plan = load_plan(call.plan_path)
     if not (table or replica):
         raise UsageError("This is about a table or a replica.", "Name it: --table, --replica, or both.")
-    if not reason.strip():
-        raise UsageError("A reason is missing.", "Say why, for the audit trail: --reason.")
+    word = said(by, reason)
     found = pairs(plan, table, replica)
-    _send(plan, depth, found, by or getpass.getuser(), reason.strip())
+    _send(plan, depth, found, word)
     rows = _taken(call, plan, found)
     call.out.rows("orders", rows, COLUMNS)
     if late := _left(rows):
@@ -78,18 +74,16 @@ def _order(
         )
 
 
-def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[Pair], by: str, reason: str) -> None:
+def _send(plan: Plan, depth: Literal[Depth.hold, Depth.resume], found: Sequence[Pair], word: Said) -> None:
     from streams.control.orders import Orders
     from streams.kafka.events import EventWriter
     from streams.kafka.registry import Registry
 
-    if len(by) + len(reason) > SAID_MAX or not f"{by}{reason}".isprintable():
-        raise UsageError(f"Who and why must be a line of up to {SAID_MAX} characters.", "Say less, in one line.")
     registry = Registry(plan.kafka.registry.resolve())
     writer = EventWriter(plan.kafka.bootstrap.resolve(), registry, client_id="holdtrue-cli")
     orders = Orders(plan, writer, f"/holdtrue/{plan.name}/cli")
     for pair in found:
-        orders.tell(depth, pair.replica, pair.table, by=by, reason=reason)
+        orders.tell(depth, pair.replica, pair.table, by=word.by, reason=word.reason)
     writer.flush()
 
 
@@ -106,8 +100,8 @@ def _taken(call: Context, plan: Plan, found: Sequence[Pair]) -> list[dict[str, A
         def rows() -> list[dict[str, Any]]:
             return [_row(pair, ends[pair], offsets.committed(plan.group(pair.replica), ends[pair])) for pair in found]
 
-        said = f"waits for the owners, up to {TAKEN_SECONDS:.0f} s: each takes it after what it was asked before"
-        waited(lambda: _left(rows()), TAKEN_SECONDS, lambda _: call.out.note(said))
+        told = f"waits for the owners, up to {TAKEN_SECONDS:.0f} s: each takes it after what it was asked before"
+        waited(lambda: _left(rows()), TAKEN_SECONDS, lambda _: call.out.note(told))
         return rows()
     finally:
         offsets.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -26,7 +26,7 @@ def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
         drift = event.record["id"]
         before = states.get(drift)
         outdated = _is_outdated(event, told.get(drift, -1))
-        step = Step(before, Verdict.refused) if outdated else follow(before, _seen(event.record))
+        step = Step(before, Verdict.refused) if outdated else follow(before, _seen(event.record), event.record["at"])
         if event.record["ends_before"] is None:
             told[drift] = event.offset
         history.append(_history(event, before, step))
@@ -57,14 +57,14 @@ def _told(connection: Connection, ids: list[str]) -> dict[str, int]:
 
 def _states(connection: Connection, ids: list[str]) -> dict[str, Seen]:
     found = connection.execute(query("drift_states"), {"ids": ids}).fetchall()
-    return {
-        row["id"]: Seen(State(row["state"]), row["first_seen"], row["last_seen"], row["times_seen"], row["lives"])
-        for row in found
-    }
+    return {row["id"]: _seen(row)._replace(lives=row["lives"]) for row in found}
 
 
-def _seen(record: dict[str, Any]) -> Seen:
-    return Seen(State(record["state"]), record["first_seen"], record["last_seen"], record["times_seen"])
+def _seen(of: Mapping[str, Any]) -> Seen:
+    """Of a record, or of a row of the table."""
+    state = State(of["state"])
+    until = of["accepted_until"] if state is State.accepted else None
+    return Seen(state, of["first_seen"], of["last_seen"], of["times_seen"], kind=of["kind"], until=until)
 
 
 def _row(event: Event, seen: Seen, *, fresh: bool) -> dict[str, Any]:
@@ -93,12 +93,14 @@ def _facts(event: Event, before: Seen | None, step: Step) -> list[Fact]:
     record = event.record
     state = State(record["state"])
     refused = step.verdict is Verdict.refused
-    if state is State.suspected or (not refused and (step.verdict is Verdict.repeated or state not in _AUDITED)):
+    # Accepted once more is another order of a person, perhaps with another end.
+    again = step.verdict is Verdict.repeated and state is not State.accepted
+    if state is State.suspected or (not refused and (again or state not in _AUDITED)):
         return []
-    names = ("replica", "table", "kind", "cause", "run", "repair")
-    detail = {name: record[name] for name in names if record[name] is not None}
+    names = ("replica", "table", "kind", "cause", "run", "repair", "accepted_until")
+    detail = {name: str(record[name]) for name in names if record[name] is not None}
     if refused and before is not None:
         detail |= {"from": before.state.value, "to": state.value}
     what = "drift.refused" if refused else f"drift.{state.value}"
     why = record["reason"] or ""
-    return [Fact(record["at"], record["accepted_by"] or event.said_by, what, record["id"], why, detail, event.address)]
+    return [Fact(record["at"], record["ordered_by"] or event.said_by, what, record["id"], why, detail, event.address)]

@@ -40,7 +40,7 @@ VALUES (%(topic)s, %(partition)s, %(offset)s, %(error)s)
 ON CONFLICT DO NOTHING
 
 -- name: drift_states
-SELECT id, state, first_seen, last_seen, times_seen, lives FROM holdtrue.drift WHERE id = ANY(%(ids)s)
+SELECT id, state, kind, first_seen, last_seen, times_seen, lives, accepted_until FROM holdtrue.drift WHERE id = ANY(%(ids)s)
 
 -- name: drift_told
 -- What a run said of an end, refused or not, is no news of the drift; what a repair or its owner said is.
@@ -65,8 +65,10 @@ INSERT INTO holdtrue.drift (
                  THEN drift.cause ELSE excluded.cause END,
     first_seen = excluded.first_seen, last_seen = excluded.last_seen, times_seen = excluded.times_seen,
     lives = excluded.lives, at = excluded.at, keys = excluded.keys, causes = excluded.causes,
-    accepted_by = excluded.accepted_by,
-    accepted_until = excluded.accepted_until,
+    -- Seen again while it is accepted, it stays so.
+    accepted_by = CASE WHEN excluded.state = 'accepted' THEN coalesce(excluded.accepted_by, drift.accepted_by) END,
+    accepted_until = CASE WHEN excluded.state = 'accepted'
+                          THEN coalesce(excluded.accepted_until, drift.accepted_until) END,
     -- Seen again in the same state, what was said of it first still holds.
     reason = CASE WHEN NOT %(fresh)s AND (excluded.state, excluded.kind) = (drift.state, drift.kind)
                   THEN coalesce(excluded.reason, drift.reason) ELSE excluded.reason END,
@@ -90,10 +92,10 @@ INSERT INTO holdtrue.drift (
 
 -- name: add_drift_event
 INSERT INTO holdtrue.drift_events (
-    topic, partition, "offset", id, state, before, verdict, life, cause, run, repair, reason, said_by, at, keys
+    topic, partition, "offset", id, state, before, verdict, life, cause, run, repair, reason, said_by, at, keys, ordered_by
 ) VALUES (
     %(topic)s, %(partition)s, %(offset)s, %(id)s, %(state)s, %(before)s, %(verdict)s, %(life)s, %(cause)s, %(run)s,
-    %(repair)s, %(reason)s, %(said_by)s, %(at)s, %(keys)s
+    %(repair)s, %(reason)s, %(said_by)s, %(at)s, %(keys)s, %(ordered_by)s
 )
 
 -- name: put_run
@@ -213,6 +215,19 @@ SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes
  WHERE d.state IN ('open', 'repairing', 'repaired', 'accepted') AND d.table_name = %(table)s AND d.replica = %(replica)s
  ORDER BY d.first_seen, d.id LIMIT %(limit)s
 
+-- name: one_drift
+SELECT d.id, d.replica, d.table_name AS table, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes,
+       d.state, d.first_seen, d.last_seen, e.partition
+  FROM holdtrue.drift d
+  JOIN LATERAL (SELECT partition FROM holdtrue.drift_events WHERE id = d.id LIMIT 1) e ON true
+ WHERE d.id = %(id)s
+
+-- name: ended_acceptances
+SELECT id, replica, table_name AS table, key, key_bytes, key_hidden, kind, cause, keys, causes, first_seen, last_seen,
+       accepted_by, coalesce(accepted_until, at) AS accepted_until
+  FROM holdtrue.drift WHERE state = 'accepted' AND coalesce(accepted_until, at) <= now()
+ ORDER BY accepted_until LIMIT %(limit)s
+
 -- name: show_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
        times_seen, entry_token, replica_token, columns, run, repair, keys, causes, lives, entry_digest,
@@ -220,7 +235,7 @@ SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause
   FROM holdtrue.drift WHERE id = %(id)s
 
 -- name: drift_history
-SELECT at, state, before, verdict, life, cause, run, repair, reason, said_by, partition, "offset"
+SELECT at, state, before, verdict, life, cause, run, repair, reason, said_by, ordered_by, partition, "offset"
   FROM holdtrue.drift_events WHERE id = %(id)s ORDER BY partition, "offset"
 
 -- name: drift_counts

@@ -73,13 +73,23 @@ _NEXT: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
 
 
 class Seen(NamedTuple):
-    """What is kept of one life of a drift. `times`: how many checks saw it. `lives`: which life of this id it is."""
+    """What is kept of one life of a drift. `times`: how many checks saw it. `lives`: which life of this id it is.
+
+    until: when an acceptance ends, which is of this `kind`; None for any other state.
+    """
 
     state: State
     first: datetime
     last: datetime
     times: int
     lives: int = 1
+    kind: str = ""
+    until: datetime | None = None
+
+    def excuses(self, event: Seen, at: datetime) -> bool:
+        """Whether a sighting at this moment, by somebody who need not know of it, is of what was accepted."""
+        accepted = self.state is State.accepted and self.until is not None and at < self.until
+        return accepted and event.state in SIGHTINGS and event.kind == self.kind
 
 
 class Step(NamedTuple):
@@ -94,11 +104,16 @@ def allowed(state: State, then: State) -> bool:
     return then is state or then in _NEXT[state]
 
 
-def follow(current: Seen | None, event: Seen) -> Step:
-    """The drift after `event`, which carries what its sender knows of first, last and times (`lives` is ignored)."""
+def follow(current: Seen | None, event: Seen, at: datetime | None = None) -> Step:
+    """The drift after `event`, which carries what its sender knows of first, last and times (`lives` is ignored).
+
+    at: when the event happened. What is accepted stays so when it is seen again before its date.
+    """
     if current is None:
         known = event.state in BEGINNINGS
         return Step(event._replace(times=max(1, event.times), lives=1), Verdict.began if known else Verdict.adopted)
+    if at is not None and current.excuses(event, at):
+        return Step(_kept(current, event)._replace(state=current.state, until=current.until), Verdict.repeated)
     if not allowed(current.state, event.state):
         return Step(current, Verdict.refused)
     if current.state in ENDED and event.state in BEGINNINGS:
@@ -110,16 +125,16 @@ def follow(current: Seen | None, event: Seen) -> Step:
 def _new_life(ended: Seen, event: Seen) -> Seen:
     # A sender that never heard of the end still carries the first sight of the life before.
     first = event.last if event.first <= ended.last else event.first
-    return Seen(event.state, first, event.last, 1, ended.lives + 1)
+    return event._replace(first=first, times=1, lives=ended.lives + 1)
 
 
 def _kept(current: Seen, event: Seen) -> Seen:
     """Sightings are counted here: a sender sees one, and often does not know of those before."""
     first = min(current.first, event.first) if current.lives == 1 else current.first
     if event.state not in SIGHTINGS:
-        return Seen(event.state, first, current.last, current.times, current.lives)
+        return event._replace(first=first, last=current.last, times=current.times, lives=current.lives)
     again = event.last > current.last
     times = current.times + 1 if again else current.times
     if current.lives == 1:
         times = max(times, event.times)
-    return Seen(event.state, first, max(current.last, event.last), times, current.lives)
+    return event._replace(first=first, last=max(current.last, event.last), times=times, lives=current.lives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -11,7 +11,7 @@ from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
 from streams.drift.flood import flood_records, is_flood, telling
 from streams.drift.lifecycle import State
-from streams.drift.record import key_record
+from streams.drift.record import key_record, step_of
 from streams.kafka.wire import cloud_event
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
@@ -72,12 +72,10 @@ def _is_ended(row: Row, report: Report, told: Collection[str]) -> bool:
 def _end(pair: Pair, row: Row, report: Report) -> dict[str, Any]:
     """The event that ends a known drift, named as it was."""
     state = "resolved" if row["state"] == State.repaired else "superseded"
-    same = ("id", "key", "key_bytes", "key_hidden", "kind", "cause", "keys", "causes", "first_seen", "last_seen")
-    about = {"replica": pair.replica, "table": pair.table, "state": state, "at": datetime.now(UTC)}
-    return {name: row[name] for name in same} | about | ended_by(report, row)
+    return step_of({**row, **pair._asdict()}, state, datetime.now(UTC), **ended_by(report, row))
 
 
-def ended_by(report: Report, row: Row) -> dict[str, Any]:
+def ended_by(report: Report, row: Mapping[str, Any]) -> dict[str, Any]:
     """Of the end of a known drift: which looks ended it, and what they did not see."""
     return {"run": report.run, "ends_before": report.drift_before[row["partition"]]}
 

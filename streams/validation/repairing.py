@@ -103,14 +103,14 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     with opener.target(pair) as target:
         grouped = _by_partition(target, items)
         ended = _ended(opener, items)
-        right = set(_proven(ended, validate_keys(target, ended))) if ended else set()
+        right = set(proven(ended, validate_keys(target, ended))) if ended else set()
         known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
         if not known:
             return Outcome("", pair.replica, pair.table, len(items), 0, 0, 0, len(right))
         # What had ended and is wrong again begins a new life: no repair follows from an end.
         _publish(opener, pair, _as_known(known, [key for key in ended if key in known]), "open", repair)
         left = {n: [item for item in mine if bytes.fromhex(item.key) in known] for n, mine in grouped.items()}
-        _publish(opener, pair, _as_known(known, known), "repairing", repair, reason=order.reason or None)
+        _publish(opener, pair, _as_known(known, known), "repairing", repair, reason=order.reason or None, by=order.by)
         answers = _ask_owners(opener, target, pair, repair, left, order)
         done = [key for key, answer in answers.items() if answer["outcome"] == "repaired"]
         _publish(opener, pair, _as_known(known, done), "repaired", repair)
@@ -118,14 +118,14 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
         _publish(opener, pair, _as_known(known, failures), "open", repair, reasons=failures)
         report = validate_keys(target, done) if done else None
     wrong = {drifted.key: drifted for drifted in report.drift} if report else {}
-    proven = _proven(done, report)
+    right_now = proven(done, report)
     run = report.run if report else None
-    _publish(opener, pair, _as_known(known, proven), "resolved", repair, run=run)
+    _publish(opener, pair, _as_known(known, right_now), "resolved", repair, run=run)
     _publish(opener, pair, wrong.values(), "open", repair, run=run, reason=WRONG_AGAIN)
     failures |= dict.fromkeys(wrong, WRONG_AGAIN)
-    failures |= {key: _unproven(report) for key in done if key not in wrong and key not in proven}
+    failures |= {key: _unproven(report) for key in done if key not in wrong and key not in right_now}
     told = tuple(Failure(known[key].shown, reason) for key, reason in failures.items())
-    counts = (len(items), len(done), len(proven), len(known) - len(done), len(right))
+    counts = (len(items), len(done), len(right_now), len(known) - len(done), len(right))
     return Outcome(repair, pair.replica, pair.table, *counts, told)
 
 
@@ -137,7 +137,7 @@ def _ended(opener: Opener, items: Sequence[Item]) -> list[bytes]:
     return [bytes.fromhex(item.key) for item in items if item.drift in ended]
 
 
-def _proven(done: Sequence[bytes], report: Report | None) -> list[bytes]:
+def proven(done: Sequence[bytes], report: Report | None) -> list[bytes]:
     """The keys that a check of them all has found right, each by itself: others may go on changing."""
     if report is None or report.reason or report.skipped or report.failed:
         return []  # which keys were not decided is not known
@@ -244,10 +244,12 @@ def _publish(
     *,
     run: str | None = None,
     reason: str | None = None,
+    by: str | None = None,
     reasons: Mapping[bytes, str] = NO_REASONS,
 ) -> None:
     """One event a key, `reasons` by key before the one `reason` of all; returns when Kafka has them."""
     for drifted in drift:
         why = reasons.get(drifted.key, reason)
-        send_event(opener, "drift", drift_event(opener, pair, drifted, state, repair=repair, run=run, reason=why))
+        more = {"repair": repair, "run": run, "reason": why, "ordered_by": by}
+        send_event(opener, "drift", drift_event(opener, pair, drifted, state, **more))
     opener.writer.flush()

@@ -1,3 +1,3 @@
--- How many keys a drift is about, and of those that are only counted how many have which cause.
+-- How many keys a drift is about, and of those that are only counted how many have which cause; who ordered a step.
 ALTER TABLE holdtrue.drift ADD COLUMN keys bigint NOT NULL DEFAULT 1, ADD COLUMN causes jsonb NOT NULL DEFAULT '{}';
-ALTER TABLE holdtrue.drift_events ADD COLUMN keys bigint NOT NULL DEFAULT 1;
+ALTER TABLE holdtrue.drift_events ADD COLUMN keys bigint NOT NULL DEFAULT 1, ADD COLUMN ordered_by text;

@@ -11,12 +11,14 @@ import psycopg
 import pytest
 
 from streams.control import materialise, trail
+from streams.control.acceptances import Acceptances
 from streams.control.audit import flaws
 from streams.control.database import ControlRefused, ControlUnavailable, Database
 from streams.control.gauges import ratio
 from streams.control.materialise import HANDLERS, Materialiser, taken_topics
 from streams.control.queries import migrations
 from streams.control.view import drift_row
+from streams.drift.lifecycle import OPEN
 from streams.kafka.registry import UnknownSchema
 from streams.plan.model import Plan
 from streams.validation.report import Report
@@ -30,6 +32,7 @@ from tests.integration.control.records import (
     Record,
     at,
     drift,
+    encoded,
     letter,
     repaired,
     signal,
@@ -164,6 +167,34 @@ def test_keys_that_are_only_counted_count_as_many_keys(materialiser: Materialise
             connection.execute("DELETE FROM holdtrue.runs")
     materialiser.apply(DRIFT, 0, [drift(3, "superseded", **flood, keys=7, run="r2", ends_before=2)])
     assert [row["count"] for row in database.rows("drift_counts", {"states": ["open"]})] == [1]
+
+
+def test_what_is_accepted_counts_again_from_its_date_on(
+    materialiser: Materialiser, database: Database, plan: Plan
+) -> None:
+    """Runs that see it meanwhile change nothing; control opens it again, also when it says so twice."""
+    word = {"ordered_by": "ada", "accepted_by": "ada", "accepted_until": at(60), "reason": "known"}
+    materialiser.apply(DRIFT, 0, [drift(0, "open"), drift(1, "accepted", **word), drift(2, "open", run="r1")])
+    row = drift_row(database.rows("show_drift", {"id": "d1"})[0])
+    assert (row["state"], row["accepted_by"], row["times_seen"], row["reason"]) == ("accepted", "ada", 2, "known")
+    assert row["accepted_until"] == at(60).isoformat()
+    assert database.rows("drift_counts", {"states": [*OPEN]}) == []
+    assert [(entry.what, entry.who) for entry in trail.read(database)][1:] == [("drift.accepted", "ada")]
+    # Longer, before it is over: another order, in the trail as well.
+    materialiser.apply(DRIFT, 0, [drift(3, "accepted", **word | {"accepted_until": at(90)})])
+    assert [entry.what for entry in trail.read(database)][1:] == ["drift.accepted"] * 2
+    sent: list[dict[str, Any]] = []
+    writer: Any = SimpleNamespace(send=lambda topic, key, schema, event, headers: sent.append(event), flush=int)
+    for _ in range(2):
+        Acceptances(plan, database, writer).look()
+    assert [(event["state"], event["key"]) for event in sent] == [("open", {"aid": "7"})] * 2
+    assert "accepted by ada until 2026-05-01 13:30Z" in sent[0]["reason"]
+    materialiser.apply(DRIFT, 0, [Record(offset, encoded("drift", event)) for offset, event in enumerate(sent, 4)])
+    assert [row["count"] for row in database.rows("drift_counts", {"states": [*OPEN]})] == [1]
+    row = database.rows("show_drift", {"id": "d1"})[0]
+    assert (row["state"], row["accepted_by"], row["accepted_until"], row["times_seen"]) == ("open", None, None, 2)
+    Acceptances(plan, database, writer).look()
+    assert len(sent) == 2
 
 
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:

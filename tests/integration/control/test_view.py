@@ -149,7 +149,7 @@ def test_what_is_not_there_and_not_built_is_refused_by_name(database: Database, 
     for words in (
         ("drift", "show", "nobody"),
         ("dlq", "show", "nobody"),
-        ("drift", "accept", "d1", "--reason", "x"),
+        ("drift", "accept", "nobody", "--reason", "x", "--until", "yesterday"),
         ("dlq", "replay", "l0"),
         ("dlq", "discard", "l0"),
         ("drift", "list", "--state", "opened"),

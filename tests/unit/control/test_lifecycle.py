@@ -99,3 +99,40 @@ def test_a_new_life_does_not_take_over_the_first_sight_of_the_old_one() -> None:
     """A sender that never heard of the end sends the old first_seen."""
     step = follow(seen("resolved", 5, times=8), seen("open", 9, first=0, times=9))
     assert step.seen == seen("open", 9, first=9, lives=2)
+
+
+def accepted(kind: str = "stale", times: int = 1) -> Seen:
+    """A drift that somebody has accepted until ten past."""
+    return seen("accepted", 1, times=times)._replace(kind=kind, until=NOON + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("state", ["suspected", "open"])
+def test_what_is_accepted_stays_so_when_it_is_seen_again(state: str) -> None:
+    """By a run or a worker that need not know of it; the sighting is counted."""
+    step = follow(accepted(), seen(state, 5)._replace(kind="stale"), NOON + timedelta(minutes=5))
+    assert step.verdict is Verdict.repeated
+    assert step.seen == accepted(times=2)._replace(last=NOON + timedelta(minutes=5))
+
+
+def test_an_acceptance_ends_at_its_date() -> None:
+    """Whoever says so then: control, or the next check."""
+    step = follow(accepted(), seen("open", 1)._replace(kind="stale"), NOON + timedelta(minutes=10))
+    assert step.verdict is Verdict.moved
+    assert step.seen is not None
+    assert (step.seen.state, step.seen.until) == (State.open, None)
+
+
+def test_an_acceptance_is_of_one_kind_of_drift() -> None:
+    """A stale row was accepted, not that it is gone; one without an end is ended by the next check."""
+    later = seen("open", 5)._replace(kind="missing")
+    assert follow(accepted(), later, NOON + timedelta(minutes=5)).verdict is Verdict.moved
+    endless = accepted()._replace(until=None)
+    assert follow(endless, later._replace(kind="stale"), NOON + timedelta(minutes=5)).verdict is Verdict.moved
+
+
+def test_accepted_drift_that_is_gone_ends() -> None:
+    """A run that finds it right, before the date."""
+    step = follow(accepted(), seen("superseded", 5)._replace(kind="stale"), NOON + timedelta(minutes=5))
+    assert step.verdict is Verdict.moved
+    assert step.seen is not None
+    assert (step.seen.state, step.seen.until) == (State.superseded, None)

@@ -12,7 +12,7 @@ from streams.errors import UsageError
 from streams.repair.file import Item
 from streams.validation import repairing
 from streams.validation.open import Pair
-from streams.validation.repairing import Order, Outcome, _proven, _repair_pair, _request_items, apply_plan
+from streams.validation.repairing import Order, Outcome, _repair_pair, _request_items, apply_plan, proven
 from streams.validation.report import Drifted, Report
 
 KEYS = [b"1", b"2", b"3"]
@@ -23,25 +23,25 @@ def checked(**found: Any) -> Report:
     return Report("run", "public.t", "cache", "keys", **found)
 
 
-def test_what_is_found_right_is_proven() -> None:
+def test_what_is_found_right_isproven() -> None:
     """All of it."""
-    assert _proven(KEYS, checked(verified=3)) == KEYS
+    assert proven(KEYS, checked(verified=3)) == KEYS
 
 
-def test_a_key_that_is_wrong_or_moving_is_not_proven_and_the_others_are() -> None:
+def test_a_key_that_is_wrong_or_moving_is_notproven_and_the_others_are() -> None:
     """One busy key says nothing of the others."""
-    assert _proven(KEYS, checked(verified=2, drift=[Drifted(b"2", "stale")])) == [b"1", b"3"]
-    assert _proven(KEYS, checked(verified=2, superseded=1, moving={b"3"})) == [b"1", b"2"]
+    assert proven(KEYS, checked(verified=2, drift=[Drifted(b"2", "stale")])) == [b"1", b"3"]
+    assert proven(KEYS, checked(verified=2, superseded=1, moving={b"3"})) == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("found", [{"reason": "no answer"}, {"failed": 1}, {"skipped": 1}])
 def test_a_check_without_a_verdict_proves_nothing(found: dict[str, Any]) -> None:
     """Nor does one that was never made."""
-    assert _proven(KEYS, checked(verified=2, **found)) == []
-    assert _proven(KEYS, None) == []
+    assert proven(KEYS, checked(verified=2, **found)) == []
+    assert proven(KEYS, None) == []
 
 
-def test_only_proven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onlyproven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of keys that their owner repaired: one is right, one is wrong again, one keeps changing."""
     said: list[tuple[str, list[bytes], set[str]]] = []
     report = checked(verified=1, drift=[Drifted(b"2", "stale", cause="rogue write")], superseded=1, moving={b"3"})

@@ -1,0 +1,132 @@
+"""Drift as a person meets it: too many keys to be told one by one, accepted for a time, closed by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import Bank
+from tests.support.wait import wait_until
+
+pytestmark = [pytest.mark.stack, pytest.mark.long]
+PERSON = "public.person"
+FLOOD_ABOVE = 3
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank) -> Bank:
+    """A Redis replica of which runs name three keys, a worker, and control."""
+    bank = make_bank("cache", partitions=2)
+    plan(bank, flood_above=FLOOD_ABOVE)
+    bank.apply()
+    bank.worker("cache")
+    bank.control()
+    bank.wait_equal("cache")
+    return bank
+
+
+def plan(bank: Bank, **drift: Any) -> None:
+    """What the plan says of drift."""
+    bank.document["replicas"]["cache"]["tables"][PERSON]["drift"] = drift
+    bank.write_plan()
+
+
+def listed(bank: Bank, *words: str) -> list[dict[str, Any]]:
+    """`holdtrue drift list`."""
+    rows: list[dict[str, Any]] = json.loads(bank.done("--format", "json", "drift", "list", *words))["drift"]
+    return rows
+
+
+def lose(bank: Bank, *ids: int) -> None:
+    """Somebody deletes these rows from Redis."""
+    assert bank.redis().delete(*(f"{bank.name}:person:{number}" for number in ids)) == len(ids)
+
+
+def kept(bank: Bank) -> list[int]:
+    """Ids of rows that the replica must have."""
+    return sorted(int(key[0]) for key in bank.expected("cache", PERSON))
+
+
+def status(bank: Bank) -> dict[str, Any]:
+    """The line of `holdtrue status`."""
+    (line,) = json.loads(bank.run("--format", "json", "status").stdout)["tables"]
+    found: dict[str, Any] = line
+    return found
+
+
+def planned(bank: Bank) -> list[dict[str, Any]]:
+    """The items of a repair plan, which control has all drift for."""
+    items: list[dict[str, Any]] = json.loads(bank.done("--format", "json", "repair", "plan"))["items"]
+    return items
+
+
+def found(bank: Bank) -> dict[str, Any]:
+    """What a run finds; control has taken it in."""
+    (result,) = bank.validate()
+    planned(bank)
+    return result
+
+
+def test_very_many_keys_are_named_in_part_and_counted_as_a_whole(town: Bank) -> None:
+    """The first three get records of their own, the others one; repair by repair they become fewer, down to none."""
+    lose(town, *kept(town)[:8])
+    for left in (8, 5, 2):
+        assert found(town)["drift_found"] == left
+        rows = listed(town, "--state", "open-all")
+        named = [row for row in rows if row["key"] is not None]
+        assert (len(named), sum(row["keys"] for row in rows)) == (min(FLOOD_ABOVE, left), left)
+        assert [row["causes"] for row in rows if row["key"] is None] == (
+            [{"rogue delete, eviction or expiry": left - FLOOD_ABOVE}] if left > FLOOD_ABOVE else []
+        )
+        assert status(town)["drift_open"] == left
+        assert len(planned(town)) == len(named)
+        town.done("repair", "apply", "repair.json", "--reason", "test")
+    assert found(town)["outcome"] == "correct"
+    assert listed(town, "--state", "open-all") == []
+
+
+def test_accepted_drift_does_not_count_until_its_date(town: Bank) -> None:
+    """However often it is seen meanwhile; then control opens it again. Who accepted it, and why, is in the trail."""
+    lost = kept(town)[0]
+    lose(town, lost)
+    found(town)
+    (drift,) = listed(town, "--state", "open-all")
+    until = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
+    accepted = json.loads(
+        town.done("--format", "json", "drift", "accept", drift["id"], "--reason", "known", "--until", until,
+                  "--by", "ada")
+    )  # fmt: skip
+    assert [(row["id"], row["state"]) for row in accepted["drift"]] == [(drift["id"], "accepted")]
+    assert (found(town)["drift_found"], planned(town)) == (1, [])
+    assert status(town)["drift_open"] == 0
+    wait_until(lambda: status(town)["drift_open"] == 1, "the acceptance to end", 60)
+    shown = json.loads(town.done("--format", "json", "drift", "show", drift["id"]))
+    assert (shown["state"], shown["accepted_by"]) == ("open", None)
+    assert "accepted by ada" in shown["reason"]
+    assert ("drift.accepted", "ada", "known") in trail(town)
+
+
+def trail(bank: Bank) -> list[tuple[str, str, str]]:
+    """What, who and why of the newest entries."""
+    entries = json.loads(bank.done("--format", "json", "audit", "list"))["entries"]
+    return [(each["what"], each["who"], each["why"]) for each in entries]
+
+
+def test_a_drift_is_closed_by_hand_only_when_its_key_is_right(town: Bank) -> None:
+    """The key is looked at again; what put it right is the root cause that the trail names."""
+    (drift,) = listed(town, "--state", "open-all")
+    words = ("drift", "close", drift["id"], "--reason", "a bad deploy", "--by", "ada")
+    refused = town.run(*words)
+    assert (refused.returncode, "its key is wrong (missing" in refused.stderr) == (3, True), refused.stderr
+    assert listed(town, "--state", "open-all")[0]["times_seen"] > drift["times_seen"]
+    # The next change of the row brings it back.
+    town.sot.execute("UPDATE person SET name = 'right again' WHERE id = %s", (drift["key"]["id"],))
+    town.wait_equal("cache")
+    closed = json.loads(town.done("--format", "json", *words))
+    assert [(row["id"], row["state"]) for row in closed["drift"]] == [(drift["id"], "resolved")]
+    assert ("drift.resolved", "ada", "a bad deploy") in trail(town)
+    assert town.run(*words).returncode == 2
