@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from streams.agents.repairs import REPAIRED, Done, Repairs, result
 from streams.drift.cause import cause_of
+from streams.drift.flood import Counted, flood_records
 from streams.drift.record import key_record
 from streams.repair.storm import Storm
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Per partition; drift beyond that is told as well, and ends with a validation or a repair.
+# Per partition, whatever the plan allows.
 KNOWN_MAX = 20_000
 # How often one key is repaired without being asked, while it is found wrong again each time.
 REPAIRS_MAX = 3
@@ -53,33 +54,41 @@ class Findings:
         self._repairs = repairs
         self._storm = storm
         self._known: dict[bytes, Known] = {}
+        # Of those that the plan lets be named, this partition names its share; the others are counted.
+        self._named_max = min(KNOWN_MAX, max(1, self._work.mapping.drift.flood_above // self._work.partitions))
+        self._counted = Counted()
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._known
+        return key in self._known or key in self._counted
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """Somebody else tells what becomes of these."""
         for key in keys:
             self._known.pop(key, None)
+            self._counted.discard(key)
 
     async def right(self, keys: Sequence[bytes]) -> None:
         """These were told of, and are right now."""
         for key in keys:
+            if self._counted.discard(key):
+                continue
             known = self._known.pop(key)
             if known.repair is not None:
                 self._tell(key, known, "resolved", repair=known.repair)
             else:
                 self._tell(key, known, "superseded", reason=RIGHT_AGAIN)
+        self._tell_counted()
         await self._events.flush()
 
     async def wrong(self, found: Sequence[Judged]) -> list[bytes]:
         """These are in drift. Those that were repaired: they are to be looked at again."""
         now = time.monotonic()
-        self._storm.found(sum(judged.key not in self._known for judged in found), now)
+        self._storm.found(sum(judged.key not in self for judged in found), now)
         asked = self._storm.rages(now)
         fresh = [judged for judged in found if self._is_news(judged.key, now)]
         for judged in fresh:
             self._open(judged, now, asked=asked)
+        self._tell_counted()
         await self._events.flush()
         if asked:
             return []
@@ -91,10 +100,11 @@ class Findings:
 
     def _open(self, judged: Judged, now: float, *, asked: bool) -> None:
         key, entry, content, kind = judged.key, judged.entry, judged.content, judged.finding.kind
-        before = self._known.get(key)
-        known = Known(kind, cause_of(kind, entry_is_right=True), now, None, before.repairs if before else 0)
-        if len(self._known) < KNOWN_MAX or before is not None:
-            self._known[key] = known
+        before, cause = self._known.get(key), cause_of(kind, entry_is_right=True)
+        if before is None and len(self._known) >= self._named_max and self._counted.add(key, kind, cause):
+            return
+        self._counted.discard(key)
+        self._known[key] = known = Known(kind, cause, now, None, before.repairs if before else 0)
         self._tell(
             key,
             known,
@@ -107,6 +117,15 @@ class Findings:
             sot_digest=entry.digest if entry else None,
             columns=self._differing(judged),
         )
+
+    def _tell_counted(self) -> None:
+        numbers, over = self._counted.news(time.monotonic())
+        by, at = f"partition {self._owner.tp.partition}", datetime.now(UTC)
+        for event in (
+            *flood_records(self._work.names, numbers, by, at=at),
+            *flood_records(self._work.names, over, by, at=at, state="superseded"),
+        ):
+            self._events.send("drift", event["id"], "drift", event)
 
     def _storm_said(self) -> str | None:
         if not self._work.mapping.repair.automatic:

@@ -17,6 +17,9 @@ from streams.drift.record import record
 
 # The cause of a flood whose keys have not all the same one; each is in its `causes`.
 SEVERAL: Final = "several causes"
+# How often numbers that grow are told, and for how many keys it is known that they are counted, some 150 bytes each.
+TELL_SECONDS: Final = 60.0
+COUNTED_MAX: Final = 1_000_000
 
 
 class Wrong(Protocol):
@@ -57,7 +60,7 @@ def telling(found: Sequence[W], above: int, is_known: Callable[[W], bool] = lamb
 
 
 def flood_records(
-    names: Names, beyond: Mapping[tuple[str, str], int], by: str, *, at: datetime, **more: Any
+    names: Names, beyond: Mapping[tuple[str, str], int], by: str, *, at: datetime, state: str = "open", **more: Any
 ) -> Iterator[dict[str, Any]]:
     """The records of those beyond, one for each kind. more: further fields.
 
@@ -71,8 +74,49 @@ def flood_records(
         reason = f"{counted.total()} keys beyond those that are told one by one"
         said: dict[str, Any] = {"keys": counted.total(), "causes": dict(counted), "reason": reason, **more}
         yield record(
-            names.replica, names.table, kind=kind, cause=cause, state="open", at=at, place=f"flood {kind} {by}", **said
+            names.replica, names.table, kind=kind, cause=cause, state=state, at=at, place=f"flood {kind} {by}", **said
         )
+
+
+class Counted:
+    """The keys that one who checks all the time has only counted, and what was told of them."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, tuple[str, str]] = {}
+        self._told: Beyond = Counter()
+        self._told_at = float("-inf")
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._keys
+
+    def add(self, key: bytes, kind: str, cause: str) -> bool:
+        """Count this one, which may be counted already; whether there was room."""
+        if key not in self._keys and len(self._keys) >= COUNTED_MAX:
+            return False
+        self._keys[key] = (kind, cause)
+        return True
+
+    def discard(self, key: bytes) -> bool:
+        """Count it no more; whether it was counted."""
+        return self._keys.pop(key, None) is not None
+
+    def news(self, now: float) -> tuple[Beyond, Beyond]:
+        """What is to be told at this moment: the numbers as they are now, and those of kinds that are over.
+
+        Not more often than TELL_SECONDS, but that none is left is told at once.
+        """
+        if not self._told and not self._keys:
+            return Counter(), Counter()
+        numbers: Beyond = Counter(self._keys.values()) if self._may_tell(now) else self._told
+        if numbers == self._told:
+            return Counter(), Counter()
+        kinds = {kind for kind, _ in numbers}
+        over: Beyond = Counter({of: keys for of, keys in self._told.items() if of[0] not in kinds})
+        self._told, self._told_at = numbers, now
+        return numbers, over
+
+    def _may_tell(self, now: float) -> bool:
+        return not self._keys or now - self._told_at >= TELL_SECONDS
 
 
 def is_flood(known: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from streams.agents.findings import REPAIRS_MAX, RIGHT_AGAIN, WRONG_AGAIN, Findi
 from streams.agents.repairs import REPAIRED, Done
 from streams.agents.scrub import Judged
 from streams.checks.compare import Content, Finding, Verdict
+from streams.drift.names import Names
 from streams.repair.storm import Storm
 from streams.replicas.base import Held
 from streams.versions.entry import Entry, Position, Token
@@ -49,8 +50,10 @@ class Told:
 
 
 def _findings(told: Told, automatic: tuple[str, ...] = ("missing", "mismatch"), stop_above: int = 100) -> Findings:
-    mapping = SimpleNamespace(repair=SimpleNamespace(automatic=automatic, stop_above=stop_above))
-    work = SimpleNamespace(replica="r", table="t", shape=SHAPE, mapping=mapping, labels=("t", "r"))
+    repair = SimpleNamespace(automatic=automatic, stop_above=stop_above)
+    mapping = SimpleNamespace(repair=repair, drift=SimpleNamespace(flood_above=1_000))
+    names = Names("r", "t", SHAPE.key_columns)
+    work = SimpleNamespace(replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1)
     owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=3))
     as_any: Any = told
     return Findings(owner, as_any, as_any, Storm(stop_above, 60.0))

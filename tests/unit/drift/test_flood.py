@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streams.drift.flood import SEVERAL, flood_records, is_flood, telling
+from streams.drift.flood import SEVERAL, TELL_SECONDS, Counted, flood_records, is_flood, telling
 from streams.drift.names import Names
 from streams.kafka.schemas import schema
 from streams.kafka.wire import Decoder, Encoder
@@ -79,3 +79,35 @@ def test_a_flood_is_a_record_of_the_topic() -> None:
     assert (read["key"], read["key_bytes"], read["keys"]) == (None, None, 5_000_000_000)
     assert is_flood(read)
     assert not is_flood(read | {"causes": {}, "keys": 1})
+
+
+MISSING, STALE = ("missing", "gone"), ("stale", "late")
+
+
+def test_keys_that_are_counted_are_told_of_now_and_then() -> None:
+    """Each once, however often it is seen; what has changed meanwhile is told with the next number."""
+    counted = Counted()
+    assert counted.news(0) == (Counter(), Counter())
+    for key in (b"1", b"2", b"2"):
+        counted.add(key, *MISSING)
+    assert counted.news(0) == ({MISSING: 2}, {})
+    counted.add(b"2", *STALE)
+    counted.add(b"3", *MISSING)
+    assert counted.news(TELL_SECONDS - 1) == ({}, {})
+    assert counted.news(TELL_SECONDS) == ({MISSING: 2, STALE: 1}, {})
+    assert counted.news(TELL_SECONDS * 2) == ({}, {}), "nothing is new"
+
+
+def test_what_is_counted_no_more_ends() -> None:
+    """A kind of which none is left, with the next number; the last key at once."""
+    counted = Counted()
+    counted.add(b"1", *MISSING)
+    counted.add(b"2", *STALE)
+    counted.news(0)
+    assert (counted.discard(b"2"), counted.discard(b"2"), b"1" in counted) == (True, False, True)
+    assert counted.news(TELL_SECONDS) == ({MISSING: 1}, {STALE: 1})
+    counted.discard(b"1")
+    assert counted.news(TELL_SECONDS + 1) == ({}, {MISSING: 1})
+    assert counted.news(TELL_SECONDS + 2) == ({}, {})
+    (ended,) = flood_records(NAMES, {MISSING: 1}, "partition 1", at=NOON, state="superseded")
+    assert (ended["state"], ended["keys"]) == ("superseded", 1)

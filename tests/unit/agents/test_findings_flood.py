@@ -1,0 +1,77 @@
+"""What continuous checking tells of very many keys: its share of them by name, the others by their number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents import findings
+from streams.agents.findings import Findings
+from streams.agents.scrub import Judged
+from streams.checks.compare import NOTHING, Finding, Verdict
+from streams.drift.names import Names
+from streams.repair.storm import Storm
+from streams.replicas.base import Held
+from streams.rows.canonical import encode
+
+KEYS = [encode((str(number),)) for number in range(10)]
+
+
+@pytest.fixture
+def told() -> list[dict[str, Any]]:
+    """The records that were sent."""
+    return []
+
+
+@pytest.fixture
+def found(told: list[dict[str, Any]]) -> Findings:
+    """Of one partition of two, under a plan that lets six keys be named."""
+
+    async def flush() -> None:
+        pass
+
+    mapping = SimpleNamespace(drift=SimpleNamespace(flood_above=6), repair=SimpleNamespace(automatic=()))
+    work = SimpleNamespace(mapping=mapping, partitions=2, names=Names("cache", "public.t", ["id"]))
+    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=1))
+    events: Any = SimpleNamespace(send=lambda topic, key, schema, record: told.append(record), flush=flush)
+    nothing: Any = None
+    return Findings(owner, events, nothing, Storm(100, 60))
+
+
+def gone(key: bytes) -> Judged:
+    """The key is not in the store."""
+    return Judged(key, None, Held(None, None), NOTHING, None, Finding(Verdict.suspected, "missing"), agrees=True)
+
+
+def said(told: list[dict[str, Any]]) -> Counter[tuple[str, int]]:
+    """State and number of keys of each record, and none of them is left."""
+    counted = Counter((record["state"], record.get("keys", 1)) for record in told)
+    told.clear()
+    return counted
+
+
+async def test_a_partition_names_its_share_and_counts_the_others(
+    found: Findings, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of ten; a number is told once a minute, until none is left to be counted."""
+    now = [100.0]
+    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    await found.wrong([gone(key) for key in KEYS[:9]])
+    assert said(told) == {("open", 1): 3, ("open", 6): 1}
+    await found.wrong([gone(key) for key in KEYS])
+    assert said(told) == {}, "seen again, and told a moment ago"
+    now[0] += 60
+    await found.wrong([gone(key) for key in KEYS])
+    assert said(told) == {("open", 1): 3, ("open", 7): 1}
+    # Where a named one is right, one that was counted takes its place.
+    await found.right([KEYS[0], KEYS[9]])
+    assert said(told) == {("superseded", 1): 1}
+    now[0] += 60
+    await found.wrong([gone(key) for key in KEYS[1:9]])
+    assert said(told) == {("open", 1): 3, ("open", 5): 1}
+    await found.right(KEYS[1:9])
+    assert said(told) == {("superseded", 1): 3, ("superseded", 5): 1}
+    assert not any(key in found for key in KEYS)
