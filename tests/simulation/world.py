@@ -64,7 +64,8 @@ class World:
         self.digester = Digester(SHAPE.mapping_version)
         on_continuity = "hold" if history.holds else "continue"
         self.mapping = SimpleNamespace(
-            on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair
+            on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
+            drift=SimpleNamespace(flood_above=1_000),
         )  # fmt: skip
         self.slow = 1.0
         self.changelog_away = False
