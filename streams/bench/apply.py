@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -73,7 +74,7 @@ def running(stack: Stack, reporter: Reporter) -> Iterator[None]:
 
 
 @contextmanager
-def scratch(stack: Stack, runs: int) -> Iterator[Place]:
+def scratch(stack: Stack, runs: int, decisions: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Place]:
     """A plan under a name of its own in scratch space, so that an earlier call that was killed disturbs nothing."""
     name = f"bench{uuid4().hex[:8]}"
     folder = Path(tempfile.mkdtemp(prefix="holdtrue-bench-"))
@@ -82,7 +83,7 @@ def scratch(stack: Stack, runs: int) -> Iterator[Place]:
             os.environ.update(endpoints.environment())
             file = folder / "consistency.yaml"
             replicas = [replica(number) for number in range(1, runs + 1)]
-            bench_plan.write(file, bench_plan.document(name, replicas))
+            bench_plan.write(file, bench_plan.document(name, replicas, decisions))
             converter = stack.data / "connect" / "plugins" / "converter"
             yield Place(endpoints, folder, load_plan(file), file, converter, stack.data / "logs")
     finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -13,8 +14,11 @@ from streams.bench.subject import KEY, NAME, SCHEMA, TABLE
 PARTITIONS = 4
 
 
-def document(name: str, replicas: Sequence[str]) -> dict[str, Any]:
-    """The plan as data. Each replica has its own group, and its own schema for table and version rows."""
+def document(name: str, replicas: Sequence[str], decisions: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The plan as data. Each replica has its own group, and its own schema for table and version rows.
+
+    decisions: in place of those that a benchmark takes otherwise.
+    """
     return {
         "holdtrue": 1, "name": name, "owner": "bench", "approver": "bench",
         "source": {"dsn": {"env": "HOLDTRUE_SOT_DSN"}},
@@ -28,11 +32,11 @@ def document(name: str, replicas: Sequence[str]) -> dict[str, Any]:
         "control": {"dsn": {"env": "HOLDTRUE_CONTROL_DSN"}},
         "tombstone_retention": "14d",
         "tables": {TABLE: {"key": [KEY]}},
-        "replicas": {replica: _replica(replica) for replica in replicas},
+        "replicas": {replica: _replica(replica, decisions) for replica in replicas},
     }  # fmt: skip
 
 
-def _replica(name: str) -> dict[str, Any]:
+def _replica(name: str, decisions: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "postgres",
         "dsn": {"env": "HOLDTRUE_REPLICA_DSN"},
@@ -41,6 +45,7 @@ def _replica(name: str) -> dict[str, Any]:
             "mode": "replicate", "trigger": "realtime", "consistency": {"kind": "eventual", "lag": "1h"},
             "conflict": "source_wins", "on_failure": "hold", "repair": {"automatic": []},
             "validation": {"depths": ["counts", "checksums"], "every": "1h"},
+            **decisions,
         },
         "tables": {TABLE: {"to": f"{schema(name)}.{NAME}"}},
     }  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from streams import parent
 from streams.bench.errors import BenchError
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -23,8 +24,8 @@ class Process:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={**os.environ, **environment}, start_new_session=True,
+                words, stdin=parent.stdin(), stdout=output, stderr=subprocess.STDOUT,
+                env={**parent.environment(), **environment}, start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -32,11 +33,17 @@ class Process:
         """The process id."""
         return self._process.pid
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
     def require_alive(self) -> None:
         """Raises BenchError, naming the log, when the process has ended."""
-        code = self._process.poll()
-        if code is not None:
-            raise BenchError(f"{self._name} ended with exit code {code} before its work was done.", f"See {self.log}")
+        if self.code is not None:
+            raise BenchError(
+                f"{self._name} ended with exit code {self.code} before its work was done.", f"See {self.log}"
+            )
 
     def __enter__(self) -> Process:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final, LiteralString
 
@@ -28,18 +29,27 @@ _COLUMNS: Final[LiteralString] = """
     total numeric(12, 2) NOT NULL,
     note text
 """
-_LOAD: Final = """
-INSERT INTO {} SELECT
-    n, 0, n::int8 * 7919 %% 90000, 'article ' || md5(n::text), (ARRAY['new', 'paid', 'packed', 'shipped'])[1 + n %% 4],
-    n %% 5 = 0, timestamp '2024-01-01' + n * interval '1.000037 second', timestamptz '2024-01-01 00:00Z' + n * interval
-    '1.5 second', (n %% 100000)::numeric / 100, CASE WHEN n %% 3 = 0 THEN 'leave at door ' || n END
-FROM generate_series(1, %s) n
+_ROW: Final[LiteralString] = """
+    n, {revision}, n::int8 * 7919 %% 90000, 'article ' || md5(n::text),
+    (ARRAY['new', 'paid', 'packed', 'shipped'])[1 + n %% 4], n %% 5 = 0,
+    timestamp '2024-01-01' + n * interval '1.000037 second',
+    timestamptz '2024-01-01 00:00Z' + n * interval '1.5 second',
+    (n %% 100000)::numeric / 100, CASE WHEN n %% 3 = 0 THEN 'leave at door ' || n END
 """
+_LOAD: Final[LiteralString] = f"INSERT INTO {{}} SELECT {_ROW.format(revision=0)} FROM generate_series(1, %s) n"
+_INSERT: Final[LiteralString] = f"INSERT INTO {{}} SELECT {_ROW.format(revision='%s')} FROM unnest(%s::int8[]) n"
 _UPDATE: Final = """
 UPDATE {} SET revision = revision + 1, status = 'delivered', changed_at = changed_at + interval '1 day 0.25 second',
     total = total + 1.25, note = CASE WHEN id %% 3 = 1 THEN 'signed by ' || customer END
 WHERE id > %s AND id <= %s
 """
+_CHANGE: Final = """
+UPDATE {} SET revision = %s, status = (ARRAY['paid', 'packed', 'shipped'])[1 + customer %% 3], total = total + 1.25,
+    changed_at = changed_at + interval '1 day 0.25 second', note = CASE WHEN revision %% 2 = 0 THEN 'change ' || id END
+WHERE id = ANY(%s)
+"""
+_DIGESTS: Final = "SELECT id, hashtextextended(t::text, 0) FROM {} t WHERE id = ANY(%s)"
+_ALL_DIGESTS: Final = "SELECT id, hashtextextended(t::text, 0) FROM {} t ORDER BY id"
 # Every row as text, in one fixed session, hashed and summed: equal content, whatever the order of rows.
 _CONTENT: Final = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM {} t"
 
@@ -77,6 +87,33 @@ def update_all(connection: psycopg.Connection[Any], rows: int) -> None:
     marks = [rows * number // UPDATE_TRANSACTIONS for number in range(UPDATE_TRANSACTIONS + 1)]
     for lower, upper in pairwise(marks):
         connection.execute(_named(_UPDATE, TABLE), (lower, upper))
+
+
+def insert(connection: psycopg.Connection[Any], table: str, keys: list[int], revision: int) -> None:
+    """Rows with these keys, as `load` makes them."""
+    connection.execute(_named(_INSERT, table), (revision, keys))
+
+
+def change(connection: psycopg.Connection[Any], keys: list[int], revision: int) -> None:
+    """Bring these rows of the SOT to this revision."""
+    connection.execute(_named(_CHANGE, TABLE), (revision, keys))
+
+
+def delete(connection: psycopg.Connection[Any], keys: list[int]) -> None:
+    """Remove these rows of the SOT."""
+    connection.execute(_named("DELETE FROM {} WHERE id = ANY(%s)", TABLE), (keys,))
+
+
+def digests(connection: psycopg.Connection[Any], table: str, keys: list[int]) -> dict[int, int]:
+    """Key → hash of its row's text, of those of these keys that are there."""
+    return dict(connection.execute(_named(_DIGESTS, table), (keys,)).fetchall())
+
+
+def all_digests(connection: psycopg.Connection[Any], table: str) -> Iterator[tuple[int, int]]:
+    """Key and hash of its row's text, of every row, in the order of keys, as a stream."""
+    with connection.transaction(), connection.cursor("digests") as rows:
+        rows.itersize = 10_000
+        yield from rows.execute(_named(_ALL_DIGESTS, table))
 
 
 def content(connection: psycopg.Connection[Any], table: str) -> Content:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import fastavro
@@ -42,7 +43,7 @@ def filled(place: Place, rows: int, note: Note, *, keep_source: bool = False) ->
     Everything that was made for it in Kafka and in the SOT is removed at the end.
     """
     with subject.connect(place.endpoints.sot_dsn) as guard:
-        _require_alone(guard)
+        require_alone(guard)
         yield from _filled(place, rows, note, keep_source)
 
 
@@ -50,14 +51,14 @@ def _filled(place: Place, rows: int, note: Note, keep_source: bool) -> Iterator[
     try:
         marks = _fill(place, rows, note)
         if not keep_source:
-            _stop_source(place)
+            stop_source(place)
         yield marks
     finally:
-        _stop_source(place)
-        _clear(place)
+        stop_source(place)
+        clear(place)
 
 
-def _require_alone(connection: Any) -> None:
+def require_alone(connection: Any) -> None:
     """Two benchmarks on one stack would work on one table; the lock lasts as long as the connection."""
     row = connection.execute("SELECT pg_try_advisory_lock(7308613581302002)").fetchone()
     if not row[0]:
@@ -67,11 +68,11 @@ def _require_alone(connection: Any) -> None:
 def _fill(place: Place, rows: int, note: Note) -> Marks:
     plan, topic = place.plan, place.plan.change_topic(subject.TABLE)
     Topics(place.endpoints.kafka).apply(topics_of(plan))
-    with subject.connect(place.endpoints.sot_dsn) as sot, _Topic(place.endpoints.kafka, topic) as records:
+    with subject.connect(place.endpoints.sot_dsn) as sot, ChangeTopic(place.endpoints.kafka, topic) as records:
         note(f"loading {rows:,} rows into the SOT")
         subject.create(sot, subject.TABLE)
         subject.load(sot, rows)
-        _start_source(place)
+        start_source(place, _DECIMALS)
         note("waiting for the snapshot in the change topic")
         after_snapshot = records.wait(rows)
         note(f"updating {rows:,} rows in the SOT")
@@ -83,24 +84,27 @@ def _fill(place: Place, rows: int, note: Note) -> Marks:
     return Marks(topic, ends, snapshot_keys, update_keys)
 
 
-def _start_source(place: Place) -> None:
+def start_source(place: Place, overrides: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Have the connector begin; returns when it runs. overrides: of its rendered settings."""
     plan = place.plan
     dsn = place.endpoints.sot_dsn
     endpoints = endpoints_of(dsn, plan.converter_url.resolve())
     with connect_sot(dsn) as connection:
         prepare(connection, plan)
     connect = Connect(place.endpoints.connect_url, secrets=(endpoints.password,))
-    connect.put(connector_name(plan), render(plan, endpoints) | _DECIMALS)
+    connect.put(connector_name(plan), {**render(plan, endpoints), **overrides})
     connect.wait_running(connector_name(plan))
 
 
-def _stop_source(place: Place) -> None:
+def stop_source(place: Place) -> None:
+    """Remove the connector, and what it remembers."""
     connect = Connect(place.endpoints.connect_url)
     connect.forget(connector_name(place.plan))
     connect.delete(connector_name(place.plan))
 
 
-def _clear(place: Place) -> None:
+def clear(place: Place) -> None:
+    """Remove slot, publication, the SOT's table, and every topic."""
     plan, admin = place.plan, AdminClient({"bootstrap.servers": place.endpoints.kafka})
     with subject.connect(place.endpoints.sot_dsn) as sot:
         _drop_slot(sot, plan)
@@ -125,7 +129,7 @@ def _drop_slot(sot: Any, plan: Plan) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-class _Topic:
+class ChangeTopic:
     """Reads ends and single records of the change topic."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
@@ -134,7 +138,7 @@ class _Topic:
             {"bootstrap.servers": bootstrap, "group.id": f"{topic}.bench", "enable.auto.commit": False}
         )
 
-    def __enter__(self) -> _Topic:
+    def __enter__(self) -> ChangeTopic:
         return self
 
     def __exit__(self, *_: object) -> None:

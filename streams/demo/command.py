@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from streams import parent
 from streams.errors import HoldtrueError
+from streams.local.ports import free_port
 
 COMMAND_SECONDS = 300
 END_SECONDS = 20.0
@@ -107,10 +107,3 @@ class Worker:
     process: subprocess.Popen[bytes]
     metrics_port: int
     log: Path
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,8 +11,8 @@ from typing import Any
 
 from streams.demo.bank import KEYED_CHANGES_PER_TRANSACTION, KEYS, Bank, Load
 from streams.demo.command import CommandLine
-from streams.demo.figures import Lags, difference, lags, merged, quantile, total
 from streams.demo.plant import Planted, plant
+from streams.figures import Lags, difference, lags, merged, quantile, total
 from streams.local.endpoints import Endpoints
 
 # One row in three tables: about 2,000 keyed changes a second.

@@ -31,6 +31,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    """A loopback port that is free now, for a process that is started at once."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
 class Ports:
     """The port of every service name, kept in `file`."""
 

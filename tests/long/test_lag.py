@@ -11,8 +11,8 @@ import pytest
 
 from streams.demo.bank import Bank
 from streams.demo.command import CommandLine
-from streams.demo.figures import difference, lags, quantile, total
 from streams.demo.story import demo_plan
+from streams.figures import difference, lags, quantile, total
 from streams.local.stack import Stack
 from tests.support.folders import server_folder
 

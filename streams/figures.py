@@ -18,13 +18,17 @@ Lags = Mapping[float, float]
 def lags(port: int) -> Lags:
     """The lag histogram of one worker."""
     found: dict[float, float] = defaultdict(float)
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SCRAPE_SECONDS) as response:
-        text = response.read().decode()
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(_served(port)):
         for sample in family.samples:
             if sample.name == LAG:
                 found[float(sample.labels["le"])] += sample.value
     return found
+
+
+def _served(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SCRAPE_SECONDS) as response:
+        text: str = response.read().decode()
+    return text
 
 
 def total(histogram: Lags) -> float:
@@ -60,3 +64,12 @@ def quantile(histogram: Lags, share: float) -> float:
             return lower + (bound - lower) * (wanted - below) / (count - below)
         below, lower = count, bound
     return lower
+
+
+def counters(port: int) -> Mapping[str, float]:
+    """Every sample of a worker's metrics by its name, summed over labels."""
+    found: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(_served(port)):
+        for sample in family.samples:
+            found[sample.name] += sample.value
+    return found

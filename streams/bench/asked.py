@@ -1,0 +1,91 @@
+"""What `bench detect` can be asked for. No driver is imported here: the command line shows these words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+LAG_SECONDS_MAX: Final = 5
+# A fault is missed when it was not found after so many periods of the scrub and these seconds.
+PERIODS_MAX: Final = 2
+BEYOND_SECONDS: Final = 30.0
+# Every kind that can be repaired without being asked.
+KINDS: Final = ("missing", "orphan", "stale", "mismatch")
+
+
+class Class(StrEnum):
+    """What kind of key a fault is planted in, and so which check has to find it.
+
+    just_written: the load has just written it. scrubbed: nobody writes it. replica_log: any, where the replica's log is
+    followed.
+    """
+
+    just_written = "just_written"
+    scrubbed = "scrubbed"
+    replica_log = "replica_log"
+
+
+# Classes that are known and not planted, and why.
+LEFT_OUT: Final[Mapping[Class, str]] = {Class.replica_log: "no plan follows the replica's log yet"}
+
+
+class Checks(StrEnum):
+    """Who looks for drift. scrub: the worker, continuously. runs: `validate`, again and again. off: nobody."""
+
+    scrub = "scrub"
+    runs = "runs"
+    off = "off"
+
+
+class Repair(StrEnum):
+    """Who repairs. automatic: the worker, as the plan says. ordered: `repair plan` and `apply`. none: nobody."""
+
+    automatic = "automatic"
+    ordered = "ordered"
+    none = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for. planted: faults of each class. false_alarms: reports for nothing, to check the benchmark."""
+
+    rows: int
+    changes_per_second: int
+    seconds: int
+    scrub_period: int
+    planted: int
+    classes: tuple[Class, ...]
+    checks: Checks = Checks.scrub
+    repair: Repair = Repair.automatic
+    false_alarms: int = 0
+    seed: int = 1
+
+    @property
+    def cold(self) -> int:
+        """Rows that the load never touches: twice as many as faults need, and those of false alarms at their end."""
+        return 2 * self.planted + self.false_alarms
+
+    @property
+    def alarmed(self) -> range:
+        """The keys of the false alarms."""
+        return range(self.cold - self.false_alarms + 1, self.cold + 1)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How much longer than its time a run may wait for what was planted; where nobody looks, nothing will come."""
+        return 0.0 if self.checks is Checks.off else PERIODS_MAX * self.scrub_period + BEYOND_SECONDS
+
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """What the plan says of the table. No scheduled run falls into the benchmark."""
+        validation: dict[str, Any] = {"depths": ["checksums"], "every": "7d"}
+        if self.checks is Checks.scrub:
+            validation["scrub_period"] = f"{self.scrub_period}s"
+        automatic = list(KINDS) if self.repair is Repair.automatic else []
+        return {
+            "validation": validation,
+            "repair": {"automatic": automatic, "stop_above": 100_000},
+            "consistency": {"kind": "eventual", "lag": f"{LAG_SECONDS_MAX}s"},
+        }

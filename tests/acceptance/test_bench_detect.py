@@ -1,0 +1,55 @@
+"""`holdtrue bench detect` in a small form: it finds what is planted, and it can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.local.stack import Stack
+
+SMALL = ("--rows", "600", "--changes-per-second", "200", "--planted", "7")
+
+
+def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
+    """The answer of a benchmark that must end with this exit code."""
+    program = str(Path(sys.executable).with_name("holdtrue"))
+    done = subprocess.run(
+        (program, "--format", "json", "bench", *words, "--data-dir", str(stack.data)),
+        env=os.environ, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.stack
+@pytest.mark.long
+def test_what_is_planted_is_found_and_ends(shared_stack: Stack) -> None:
+    """By validations and ordered repairs: every fault of every class, and nothing else."""
+    ways = ("--checks", "runs", "--repair", "ordered", "--scrub-period", "60")
+    found = bench(shared_stack, "detect", *SMALL, "--seconds", "5", *ways, code=0)
+    assert found["left_out"].keys() == {"replica_log"}
+    assert found["classes"].keys() == {"just_written", "scrubbed"}
+    for each in found["classes"].values():
+        assert (each["planted"], each["found"], each["resolved"]) == (7, 7, 7)
+        assert 0 < each["detection_seconds_p50"] <= each["detection_seconds_p99"]
+        assert each["resolved_seconds_p99"] > 0
+    assert (found["false_positives"], found["opened_again"], found["differing"]) == (0, 0, 0)
+    assert found["changes_per_second"] > 0
+
+
+@pytest.mark.stack
+def test_where_nobody_looks_nothing_is_found_and_a_false_alarm_is_counted(shared_stack: Stack) -> None:
+    """The benchmark itself can fail: exit 3, every fault missed, the report for nothing among the false positives."""
+    ways = ("--checks", "off", "--repair", "none", "--false-alarms", "1")
+    found = bench(shared_stack, "detect", *SMALL, "--seconds", "2", *ways, code=3)
+    assert [each["found"] for each in found["classes"].values()] == [0, 0]
+    assert [each["missed"] for each in found["classes"].values()] == [7, 7]
+    assert found["false_positives"] == 1
+    assert len(found["wrong"]) == 2
