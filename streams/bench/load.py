@@ -52,7 +52,9 @@ class Handed:
 class Load:
     """Changes keys above `cold` until it is stopped, at `rate` keys a second. Use as a context manager."""
 
-    def __init__(self, dsn: str, rows: int, cold: int, rate: float, seed: int) -> None:
+    def __init__(
+        self, dsn: str, rows: int, cold: int, rate: float, seed: int, *, written: set[int] | None = None
+    ) -> None:
         self._dsn = dsn
         self._rows = rows
         self._rate = rate
@@ -71,6 +73,8 @@ class Load:
         self._stopped = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="load")
+        # Every key it has written, where somebody wants to know.
+        self.written = written
         self.changes = 0
         self.seconds = 0.0
 
@@ -131,6 +135,8 @@ class Load:
             # Several statements: a transaction that is seen in part would be seen here.
             kinds = [self._random.random() for _ in range(self._random.randint(1, 3))]
             done = [self._statement(sot, kind, -(-size // len(kinds))) for kind in kinds]
+        if self.written is not None:
+            self.written.update(key for _, keys in done for key in keys)
         self._hand_over(done)
 
     def _statement(self, sot: Any, kind: float, size: int) -> tuple[Wish, list[int]]:

@@ -29,7 +29,7 @@ class Outcome:
         """What did not hold, a sentence each; nothing where all was found and nothing was reported for nothing."""
         judge, ledger = self.judge, self.ledger
         if missed := list(ledger.unfound()):
-            yield f"{len(missed)} faults were not found: {_named(fault.key for fault in missed)}"
+            yield f"{len(missed)} faults were not found: {named(fault.key for fault in missed)}"
         if judge.false_positives:
             yield f"{judge.false_positives} keys were reported that were right"
         if judge.real:
@@ -37,7 +37,7 @@ class Outcome:
         if (unseen := ledger.stray - judge.false_positives - judge.real) > 0:
             yield f"{unseen} further reports without a fault were not looked at"
         if self.differing:
-            yield f"{len(self.differing)} keys differ in the end, and nothing says so: {_named(self.differing)}"
+            yield f"{len(self.differing)} keys differ in the end, and nothing says so: {named(self.differing)}"
 
     def document(self, classes: Sequence[str]) -> dict[str, Any]:
         """The JSON of the interface document, and more."""
@@ -94,7 +94,8 @@ def _shares(faults: Sequence[Planted], name: str) -> dict[str, Any]:
     return {"planted": len(mine), "found": len(detection), "detection_seconds_p50": quantile(detection, 0.5)}
 
 
-def _named(keys: Iterable[int]) -> str:
+def named(keys: Iterable[int]) -> str:
+    """The first of them, and how many more there are."""
     listed = sorted(keys)
     more = f" and {len(listed) - SHOWN_MAX} more" if len(listed) > SHOWN_MAX else ""
     return ", ".join(str(key) for key in listed[:SHOWN_MAX]) + more

@@ -1,4 +1,4 @@
-"""`holdtrue bench detect` in a small form: it finds what is planted, and it can fail."""
+"""`holdtrue bench detect` and `bench repair` in a small form: they find what is planted, and they can fail."""
 
 from __future__ import annotations
 
@@ -53,3 +53,14 @@ def test_where_nobody_looks_nothing_is_found_and_a_false_alarm_is_counted(shared
     assert [each["missed"] for each in found["classes"].values()] == [7, 7]
     assert found["false_positives"] == 1
     assert len(found["wrong"]) == 2
+
+
+@pytest.mark.stack
+@pytest.mark.long
+def test_many_keys_are_repaired_and_no_other_one_is_touched(shared_stack: Stack) -> None:
+    """All resolved in time, and every key that nobody wrote compared before and after."""
+    found = bench(shared_stack, "repair", "--rows", "1500", "--keys", "140", "--changes-per-second", "100", code=0)
+    assert (found["keys"], found["found"], found["resolved"]) == (140, 140, 140)
+    assert 0 < found["resolved_seconds_p50"] <= found["resolved_seconds_max"] < 30
+    assert found["others_compared"] > 140
+    assert (found["others_touched"], found["differing"], found["false_positives"]) == (0, 0, 0)
