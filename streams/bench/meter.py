@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from streams import figures
 from streams.bench.process import cpu_seconds, memory_bytes_max
 from streams.bench.scene import Scene
 
+SCRUB_AGE: Final = "holdtrue_scrub_age_seconds"
+LOOK_SECONDS: Final = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of the worker, over `seconds`. lag_seconds_max: an upper bound. late: changes beyond the lag of the plan."""
+    """Of the worker, over `seconds`. lag_seconds_max: an upper bound. late: changes beyond the lag of the plan.
+
+    passes: how often every key was visited anew. scrub_age_seconds_max: the longest that a key can have gone without.
+    """
 
     seconds: float
     applied: float
@@ -22,22 +30,55 @@ class Measured:
     late: float
     cpu_share: float
     memory_bytes_max: int
-    counted: dict[str, float]
+    counted: Mapping[str, float] = field(default_factory=dict)
+    passes: int = 0
+    scrub_age_seconds_max: float | None = None
 
     def per_second(self, counter: str) -> float | None:
         """The rate of one of the worker's counters, by its name in /metrics; None where it has none."""
         return None if counter not in self.counted else self.counted[counter] / self.seconds
 
 
-class Meter:
-    """Reads at its making, and when it is asked."""
+class Passes:
+    """Counts the passes of a scrub, from what it says of its age now and then.
 
-    def __init__(self, scene: Scene) -> None:
+    A pass that ends moves the moment since which every key was visited; partitions do so one soon after the other.
+    """
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._since: float | None = None
+        self.count = 0
+        self.age_max: float | None = None
+
+    def note(self, age: float, now: float) -> None:
+        """Every key has been visited within so many seconds."""
+        since = now - age
+        self.age_max = max(age, self.age_max or 0.0)
+        if self._since is None:
+            self._since = since
+        elif since - self._since > self._period / 2:
+            self._since, self.count = since, self.count + 1
+
+
+class Meter:
+    """Reads at its making, and when it is asked. period: of the scrub, where there is one."""
+
+    def __init__(self, scene: Scene, period: float = 0.0) -> None:
         self._scene = scene
+        self._passes = Passes(period)
+        self._looked = 0.0
         self._at = time.monotonic()
         self._cpu = cpu_seconds(scene.worker.pid)
         self._lags = figures.lags(scene.metrics_port)
         self._counted = figures.counters(scene.metrics_port)
+
+    def look(self) -> None:
+        """See how far the scrub is; to be called often."""
+        if (now := time.monotonic()) - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            if (age := figures.counters(self._scene.metrics_port).get(SCRUB_AGE)) is not None:
+                self._passes.note(age, now)
 
     def read(self, lag_seconds_max: float) -> Measured:
         """Since the beginning."""
@@ -54,4 +95,6 @@ class Meter:
             cpu_share=(cpu_seconds(scene.worker.pid) - self._cpu) / seconds,
             memory_bytes_max=memory_bytes_max(scene.worker.pid),
             counted={name: value - self._counted.get(name, 0.0) for name, value in counted.items()},
+            passes=self._passes.count,
+            scrub_age_seconds_max=self._passes.age_max,
         )

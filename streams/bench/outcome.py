@@ -12,6 +12,7 @@ from streams.bench.ledger import Ledger, Planted
 from streams.bench.meter import Measured
 from streams.bench.report import rounded
 
+CHECK_SECONDS: Final = "holdtrue_check_seconds_total"
 KEYS_CHECKED: Final = "holdtrue_keys_checked_total"
 
 
@@ -56,7 +57,10 @@ class Outcome:
             "lag_seconds_p99": rounded(measured.lag_seconds_p99),
             "worker_cpu_share": rounded(measured.cpu_share),
             "worker_memory_bytes_max": measured.memory_bytes_max,
+            "checking_share": _rounded(measured.per_second(CHECK_SECONDS)),
             "keys_checked_per_second": _rounded(measured.per_second(KEYS_CHECKED)),
+            "scrub_passes": measured.passes,
+            "scrub_age_seconds_max": _rounded(measured.scrub_age_seconds_max),
             "cases": self.judge.cases,
         }
 

@@ -35,7 +35,8 @@ _DETECT_COLUMNS = (
 _FAULT_COLUMNS = ("fault", "planted", "found", "detection_seconds_p50")
 _DETECT_FIGURES = (
     "changes_per_second", "false_positives", "opened_again", "unplanted", "differing", "lag_seconds_p50",
-    "lag_seconds_p99", "keys_checked_per_second", "worker_cpu_share", "worker_memory_bytes_max",
+    "lag_seconds_p99", "keys_checked_per_second", "scrub_passes", "scrub_age_seconds_max", "checking_share",
+    "worker_cpu_share", "worker_memory_bytes_max",
 )  # fmt: skip
 _VALIDATE_FIGURES = ("seconds", "seconds_differing", "cpu_seconds_per_million_rows", "memory_bytes_max")
 

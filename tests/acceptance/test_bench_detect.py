@@ -29,6 +29,17 @@ def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
 
 
 @pytest.mark.stack
+def test_the_worker_finds_and_repairs_what_is_planted_and_a_false_alarm_is_counted(shared_stack: Stack) -> None:
+    """Every fault of every class; exit 3 all the same, for one report of a key that was right."""
+    ways = ("--scrub-period", "4", "--false-alarms", "1")
+    found = bench(shared_stack, "detect", *SMALL, "--seconds", "2", *ways, code=3)
+    for each in found["classes"].values():
+        assert (each["planted"], each["found"], each["resolved"]) == (7, 7, 7)
+    assert found["scrub_age_seconds_max"] > 0
+    assert (found["false_positives"], found["differing"], len(found["wrong"])) == (1, 0, 1)
+
+
+@pytest.mark.stack
 @pytest.mark.long
 def test_what_is_planted_is_found_and_ends(shared_stack: Stack) -> None:
     """By validations and ordered repairs: every fault of every class, and nothing else."""
@@ -45,6 +56,7 @@ def test_what_is_planted_is_found_and_ends(shared_stack: Stack) -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.long
 def test_where_nobody_looks_nothing_is_found_and_a_false_alarm_is_counted(shared_stack: Stack) -> None:
     """The benchmark itself can fail: exit 3, every fault missed, the report for nothing among the false positives."""
     ways = ("--checks", "off", "--repair", "none", "--false-alarms", "1")

@@ -10,11 +10,11 @@ from streams.bench.asked import Asked, Checks, Class
 from streams.bench.faults import WISHES, Fault
 from streams.bench.judge import Judge, merged
 from streams.bench.ledger import Ledger, Planted
-from streams.bench.meter import Measured
+from streams.bench.meter import Measured, Passes
 from streams.bench.outcome import Outcome, counted, quantile
 from streams.bench.planter import schedule
 
-MEASURED = Measured(10.0, 10_000.0, 0.2, 0.9, 1.25, 0.0, 0.3, 1_000, {})
+MEASURED = Measured(10.0, 10_000.0, 0.2, 0.9, 1.25, 0.0, 0.3, 1_000)
 
 
 def fault(key: int, *, opened: float | None = None, ended: float | None = None, healed: bool = False) -> Planted:
@@ -103,3 +103,11 @@ def test_false_alarms_are_of_keys_that_get_no_fault() -> None:
     """What is reported there was right."""
     asked = Asked(5_000, 1_000, 10, 60, 7, (Class.scrubbed,), false_alarms=2)
     assert (asked.cold, list(asked.alarmed)) == (16, [15, 16])
+
+
+def test_a_pass_is_counted_when_every_key_was_visited_anew() -> None:
+    """Once, although the partitions end theirs one after the other; the age grows while a pass is under way."""
+    passes = Passes(period=20.0)
+    for now, age in ((100, 5), (110, 15), (120, 25), (121, 8), (122, 7), (138, 23), (140, 9)):
+        passes.note(float(age), float(now))
+    assert (passes.count, passes.age_max) == (2, 25.0)

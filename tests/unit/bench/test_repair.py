@@ -12,7 +12,7 @@ from streams.bench.ledger import Ledger, Planted
 from streams.bench.meter import Measured
 from streams.bench.repair import Repaired
 
-MEASURED = Measured(10.0, 10_000.0, 0.2, 0.9, 1.25, 0.0, 0.3, 1_000, {})
+MEASURED = Measured(10.0, 10_000.0, 0.2, 0.9, 1.25, 0.0, 0.3, 1_000)
 FOUND = Planted(1, Class.scrubbed, Fault.changed, at=100.0, opened=105.0, heard=105.1, ended=112.0)
 RIGHT = Repaired(Ledger({1: FOUND}), MEASURED, 1_000.0, 4.0, 110.0, 5.0, (), (), 900, (), 0)
 
