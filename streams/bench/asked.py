@@ -47,6 +47,12 @@ class Repair(StrEnum):
     none = "none"
 
 
+def spread(rows: int, many: int) -> range:
+    """So many keys of the first `rows`, all over them; fewer where there are not so many."""
+    step = max(1, rows // many)
+    return range(step, min(rows, step * many) + 1, step)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked for. planted: faults of each class. false_alarms: reports for nothing, to check the benchmark."""
@@ -63,14 +69,19 @@ class Asked:
     seed: int = 1
 
     @property
-    def cold(self) -> int:
-        """Rows that the load never touches: twice as many as faults need, and those of false alarms at their end."""
-        return 2 * self.planted + self.false_alarms
+    def cold(self) -> range:
+        """Rows that the load never touches: twice as many as faults need, and those of the false alarms."""
+        return spread(self.rows, 2 * self.planted + self.false_alarms)
+
+    @property
+    def spoiled(self) -> range:
+        """Those of them for faults."""
+        return self.cold[: 2 * self.planted]
 
     @property
     def alarmed(self) -> range:
-        """The keys of the false alarms."""
-        return range(self.cold - self.false_alarms + 1, self.cold + 1)
+        """Those of the false alarms."""
+        return self.cold[2 * self.planted :]
 
     @property
     def patience_seconds(self) -> float:
@@ -86,6 +97,6 @@ class Asked:
         automatic = list(KINDS) if self.repair is Repair.automatic else []
         return {
             "validation": validation,
-            "repair": {"automatic": automatic, "stop_above": 100_000},
+            "repair": {"automatic": automatic, "stop_above": max(1_000, 10 * self.planted)},
             "consistency": {"kind": "eventual", "lag": f"{LAG_SECONDS_MAX}s"},
         }

@@ -62,7 +62,7 @@ def _told(asked: Asked) -> dict[str, Any]:
 
 
 def _require_room(asked: Asked) -> None:
-    wanted = asked.cold + HOT_KEYS + 4 * asked.planted
+    wanted = 2 * HOT_KEYS + 8 * asked.planted + 2 * asked.false_alarms
     if asked.rows < wanted:
         raise BenchError(
             f"{asked.rows:,} rows are too few for {asked.planted:,} faults of each class.",
@@ -102,7 +102,7 @@ def _planting(scene: Scene, ledger: Ledger, load: Load, asked: Asked) -> Iterato
     spoiler = Spoiler(scene.place.endpoints.replica_dsn, TARGET, TOKEN_SCHEMA)
     plan = schedule(asked.classes, asked.planted, asked.seconds, asked.seed)
     try:
-        with Planter(plan, load, spoiler, ledger, asked.cold - asked.false_alarms, asked.seed) as planter:
+        with Planter(plan, load, spoiler, ledger, asked.spoiled, asked.seed) as planter:
             yield planter
     finally:
         spoiler.close()

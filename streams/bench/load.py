@@ -1,7 +1,7 @@
 """A load at a steady rate: inserts, updates and deletes, several keys a transaction, some keys again and again.
 
-Keys up to `cold` are never touched. A key that is taken out of it stays out: what is planted there, no later change
-repairs.
+The keys of `cold` are never touched, nor is one that was handed over or is to be left alone: what is planted there, no
+later change repairs.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Handed:
 
 
 class Load:
-    """Changes keys above `cold` until it is stopped, at `rate` keys a second. Use as a context manager."""
+    """Changes all keys but those of `cold` until it is stopped, at `rate` keys a second. Use as a context manager."""
 
     def __init__(
-        self, dsn: str, rows: int, cold: int, rate: float, seed: int, *, written: set[int] | None = None
+        self, dsn: str, rows: int, cold: range, rate: float, seed: int, *, written: set[int] | None = None
     ) -> None:
         self._dsn = dsn
         self._rows = rows
         self._rate = rate
         self._random = random.Random(seed)  # noqa: S311 - which rows change need not be a secret
-        self._hot = list(range(cold + 1, cold + 1 + HOT_KEYS))
-        self._live = list(range(cold + 1 + HOT_KEYS, rows + 1))
+        keys = [key for key in range(1, rows + 1) if key not in cold]
+        self._hot, self._live = keys[:HOT_KEYS], keys[HOT_KEYS:]
         self._deleted: deque[int] = deque(maxlen=DELETED_MAX)
         # Deleted once and inserted again: of these nobody can tell from outside which delete a replica has seen.
         self._back: set[int] = set()

@@ -58,13 +58,15 @@ def schedule(kinds: Sequence[Class], planted: int, seconds: float, seed: int) ->
 class Planter:
     """A thread that plants what is due. Use as a context manager; `done` once all of it is planted."""
 
-    def __init__(self, plan: Sequence[Due], load: Load, spoiler: Spoiler, ledger: Ledger, cold: int, seed: int) -> None:
+    def __init__(
+        self, plan: Sequence[Due], load: Load, spoiler: Spoiler, ledger: Ledger, cold: range, seed: int
+    ) -> None:
         self._plan = deque(plan)
         self._load = load
         self._spoiler = spoiler
         self._ledger = ledger
         self._chance = random.Random(seed)  # noqa: S311 - as above
-        self._cold = iter(self._chance.sample(range(1, cold + 1), cold))
+        self._cold = iter(self._chance.sample(cold, len(cold)))
         self._strangers = iter(range(STRANGERS, STRANGERS + len(plan)))
         self._wished: dict[Wish, deque[tuple[Fault, float]]] = {wish: deque() for wish in Wish}
         self._waiting: list[_Waiting] = []

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from streams.bench.asked import LAG_SECONDS_MAX, Class
+from streams.bench.asked import LAG_SECONDS_MAX, Class, spread
 from streams.bench.commands import command, repair_open
 from streams.bench.errors import BenchError
 from streams.bench.faults import Fault, Spoiler
@@ -114,14 +114,15 @@ def bench_repair(
     stack: Stack, reporter: Reporter, note: Note, *, rows: int, keys: int, rate: int, seed: int
 ) -> dict[str, Any]:
     """Plant, find, repair, compare. Raises BenchError when a part of the benchmark itself fails."""
-    cold = 2 * keys
-    if rows < cold + 2 * HOT_KEYS:
-        raise BenchError(f"{rows:,} rows are too few for {keys:,} keys.", f"Give --rows {cold + 2 * HOT_KEYS} or more.")
+    least = 4 * keys + 2 * HOT_KEYS
+    if rows < least:
+        raise BenchError(f"{rows:,} rows are too few for {keys:,} keys.", f"Give --rows {least} or more.")
+    cold = spread(rows, 2 * keys)
     with kept_in_step(stack, reporter, note, rows, cold, _decisions(keys)) as scene:
         ledger = Ledger()
         with listening(scene, ledger) as listener:
             load = Load(scene.place.endpoints.sot_dsn, rows, cold, rate, seed, written=set())
-            repaired = _run(scene, ledger, listener, load, keys)
+            repaired = _run(scene, ledger, listener, load, cold[::2])
     return {"rows": rows, "asked_changes_per_second": rate, **repaired.document()}
 
 
@@ -134,12 +135,12 @@ def _decisions(keys: int) -> dict[str, Any]:
     }
 
 
-def _run(scene: Scene, ledger: Ledger, listener: Listener, load: Load, keys: int) -> Repaired:
+def _run(scene: Scene, ledger: Ledger, listener: Listener, load: Load, keys: range) -> Repaired:
     never = threading.Event()
     judge = Judge(scene, ledger)
     with load:
         time.sleep(WARM_SECONDS)
-        scene.note(f"planting {keys:,} faults")
+        scene.note(f"planting {len(keys):,} faults")
         _plant(scene, ledger, keys)
         find_seconds = _timed(lambda: command(scene, never, "validate", "--replica", REPLICA, "--depth", "checksums"))
         _heard(scene, listener, lambda: not list(ledger.unfound()))
@@ -162,14 +163,14 @@ def _run(scene: Scene, ledger: Ledger, listener: Listener, load: Load, keys: int
     )  # fmt: skip
 
 
-def _plant(scene: Scene, ledger: Ledger, keys: int) -> None:
+def _plant(scene: Scene, ledger: Ledger, keys: range) -> None:
     """Every kind of fault in turn, in keys that nobody writes."""
     spoiler = Spoiler(scene.place.endpoints.replica_dsn, TARGET, TOKEN_SCHEMA)
     faults = list(Fault)
     try:
-        for number in range(1, keys + 1):
+        for number, cold in enumerate(keys):
             fault = faults[number % len(faults)]
-            key = STRANGERS + number if fault is Fault.inserted else number
+            key = STRANGERS + number if fault is Fault.inserted else cold
             ledger.plant(Planted(key, Class.scrubbed, fault, time.time()))
             spoiler.plant(fault, key)
     finally:

@@ -37,6 +37,7 @@ POLL_SECONDS: Final = 0.1
 # Slower than this into the replica is a fault, not a result.
 _ROWS_PER_SECOND_MIN: Final = 500
 _START_SECONDS: Final = 120.0
+_CHANGED_AT_ONCE: Final = 5_000
 # How long everything that the SOT has committed may take into the replica.
 REACH_SECONDS: Final = 180.0
 
@@ -90,9 +91,9 @@ def _has_committed(group: Group, topic: str, ends: Mapping[int, int]) -> bool:
 
 @contextmanager
 def kept_in_step(
-    stack: Stack, reporter: Reporter, note: Note, rows: int, cold: int, decisions: Mapping[str, Any]
+    stack: Stack, reporter: Reporter, note: Note, rows: int, cold: range, decisions: Mapping[str, Any]
 ) -> Iterator[Scene]:
-    """`rows` rows in SOT and replica, equal; the first `cold` of them at revision 1, the others as they were loaded.
+    """`rows` rows in SOT and replica, equal; those of `cold` at revision 1, the others as they were loaded.
 
     Everything that was made or started for it is gone afterwards.
     """
@@ -131,10 +132,10 @@ def _process(place: Place, name: str, words: Sequence[str]) -> Process:
     return Process(f"The {name}", command, place.logs / f"bench-{name}.log", launch.environment)
 
 
-def _catch_up(scene: Scene, rows: int, cold: int) -> None:
+def _catch_up(scene: Scene, rows: int, cold: range) -> None:
     scene.note("waiting for the snapshot in the replica")
     seconds = _START_SECONDS + rows / _ROWS_PER_SECOND_MIN
     scene.when(lambda: subject.content(scene.target, TARGET)[0] >= rows, seconds, "apply the snapshot")
-    for lower in range(0, cold, 5_000):
-        subject.change(scene.sot, list(range(lower + 1, min(lower + 5_000, cold) + 1)), 1)
+    for first in range(0, len(cold), _CHANGED_AT_ONCE):
+        subject.change(scene.sot, list(cold[first : first + _CHANGED_AT_ONCE]), 1)
     scene.reached()
