@@ -17,6 +17,8 @@ class Fresh:
 
     def __init__(self) -> None:
         self._written: dict[bytes, float] = {}
+        # Those that were written again while they waited, and when last.
+        self._again: dict[bytes, float] = {}
         # How many were left to the scrub, because there was no room.
         self.left_out = 0
 
@@ -24,10 +26,14 @@ class Fresh:
         return len(self._written)
 
     def note(self, keys: Iterable[bytes], now: float) -> None:
-        """These were written now (of `time.monotonic()`). One that waits already keeps its place."""
+        """These were written now (of `time.monotonic()`). One that waits already keeps its place, and waits once more.
+
+        So what happens to it after its last write is seen, too, and one that is written all the time is read back.
+        """
         written = self._written
         for key in keys:
             if key in written:
+                self._again[key] = now
                 continue
             if len(written) >= KEYS_MAX:
                 self.left_out += 1
@@ -40,6 +46,8 @@ class Fresh:
         keys = [key for key, at in islice(self._written.items(), most) if at <= until]
         for key in keys:
             del self._written[key]
+            if (last := self._again.pop(key, None)) is not None:
+                self._written[key] = last
         return keys
 
     def left_to_the_scrub(self) -> int:
