@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from streams.checks.request import Depth
 from streams.cli.context import context
 from streams.errors import UsageError
+from streams.validation.depth import RunDepth
 
 _COLUMNS = (
     "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "absent", "superseded", "skipped",
     "failed", "drift_found", "seconds",
 )  # fmt: skip
-_BUILT = (Depth.counts, Depth.checksums)
-_UNBUILT = ("sample", "full")
+_BUILT = (RunDepth.counts, RunDepth.checksums, RunDepth.full)
+_UNBUILT = ("sample",)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def validate(
     ctx: typer.Context,
     table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    depth: Annotated[str, typer.Option("--depth", help="counts or checksums.")] = Depth.checksums,
+    depth: Annotated[str, typer.Option("--depth", help="counts, checksums or full.")] = RunDepth.checksums,
     by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
@@ -45,7 +45,7 @@ def validate(
     wanted = pairs(plan, table, replica)
     opener = Opener(plan, here.out.note, by or getpass.getuser())
     try:
-        reports = run_all(opener, wanted, Depth(depth), note=here.out.note)
+        reports = run_all(opener, wanted, RunDepth(depth), note=here.out.note)
     finally:
         opener.close()
     here.out.rows("results", [report.document() for report in reports], _COLUMNS)

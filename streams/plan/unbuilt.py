@@ -12,7 +12,7 @@ from streams.plan.text import listed
 
 MODES: Final = frozenset(("replicate",))
 TRIGGERS: Final = frozenset(("realtime",))
-DEPTHS: Final = frozenset(("counts", "checksums"))
+DEPTHS: Final = frozenset(("counts", "checksums", "full"))
 JOIN_REFUSED: Final = (
     "joins are refused: a joined row has no single key whose log orders its changes; "
     "copy both tables and join them in the replica"
@@ -75,7 +75,7 @@ def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
     depths: Path_ = ("validation", "depths")
     listed_depths = value_at(raw, depths)
     for index, depth in enumerate(listed_depths if isinstance(listed_depths, list) else ()):
-        if depth in ("sample", "full"):
+        if depth == "sample":
             yield Problem((*depths, index), f"depth {depth} is not built yet; use {listed(sorted(DEPTHS), 'or')}")
     if value_at(raw, ("validation", "sample")) is not None:
         yield Problem(("validation", "sample"), "sampling is not built yet: leave it out or null")

@@ -7,10 +7,11 @@ atomic step as the write, so that a worker which lost its partition and wakes up
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.rows.canonical import Row
@@ -18,6 +19,7 @@ from streams.versions.entry import Token
 
 if TYPE_CHECKING:
     from streams.plan.mapping import Shape
+    from streams.rows.hashes import Asked
 
 __all__ = ["Held", "Outcome", "Refused", "Replica", "ReplicaTable", "Result", "StoreUnavailable", "Write"]
 
@@ -114,6 +116,14 @@ class ReplicaTable(Protocol):
 
     def close(self) -> None:
         """Give back connections; harmless when called twice."""
+
+
+@runtime_checkable
+class InSql(Protocol):
+    """A table that hashes its content where it is."""
+
+    def hashing(self) -> AbstractContextManager[Asked]:
+        """Its side, to be asked at one moment, which is that of the first question."""
 
 
 @dataclass(frozen=True, slots=True)

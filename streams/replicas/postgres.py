@@ -19,6 +19,8 @@ from streams.replicas.postgres_prepare import prepare
 from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
 from streams.rows.canonical import decode
+from streams.rows.hashes import SETTINGS, Asked, replica_side
+from streams.rows.types import identifier
 from streams.versions.entry import Token
 
 FORGET_ROWS_MAX = 10_000
@@ -107,6 +109,15 @@ class PostgresTable:
             row = cursor.execute(self._sql.count, ()).fetchone()
             assert row is not None
             return int(row[0])
+
+    @contextmanager
+    def hashing(self) -> Iterator[Asked]:
+        """This table as one snapshot shows it, which is taken at the first question."""
+        with self._whole_table() as cursor:
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}".encode())
+            side = replica_side(self.shape, identifier(self._sql.schema, self._sql.name))
+            stop = cursor.connection.cancel_safe
+            yield Asked(side, lambda query: _copy_out(cursor, f"COPY ({query}) TO STDOUT".encode()), stop)
 
     @contextmanager
     def _whole_table(self) -> Iterator[Cursor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import psycopg
@@ -14,6 +15,7 @@ from streams.changes.visibility import Snapshot
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import COLUMN_GONE, TABLE_GONE, TYPE_CHANGED, Shape
 from streams.rows.canonical import ESCAPES, Row, decode, encode
+from streams.rows.hashes import SETTINGS, Asked, source_side
 from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.catalog import connected, read_tables
 from streams.sot.connection import SotChanged, connect, unavailable
@@ -31,6 +33,14 @@ class SotRow(NamedTuple):
 
     key: bytes
     line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """The table at one snapshot. read: the rows of these keys, as SotReader.read gives them."""
+
+    asked: Asked
+    read: Callable[[Sequence[bytes]], SotRead]
 
 
 class _Unfit(SotChanged):
@@ -71,13 +81,16 @@ class SotReader:
     def _read(self, keys: Sequence[bytes]) -> SotRead:
         with self._transaction() as cursor:
             snapshot = self._snapshot(cursor)
-            rows = {}
-            with closing(_copy(cursor, self._select(self._keys_clause(keys)))) as lines:
-                for line in lines:
-                    row = decode(line)
-                    if self._shape.keeps(row):
-                        rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
-            return SotRead(snapshot, rows)
+            return SotRead(snapshot, self._rows_of(cursor, keys))
+
+    def _rows_of(self, cursor: psycopg.Cursor[tuple[object, ...]], keys: Sequence[bytes]) -> dict[bytes, Row]:
+        rows = {}
+        with closing(_copy(cursor, self._select(self._keys_clause(keys)))) as lines:
+            for line in lines:
+                row = decode(line)
+                if self._shape.keeps(row):
+                    rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
+        return rows
 
     def keys_after(self, after: bytes | None, limit: int) -> list[bytes]:
         """The next keys of rows that belong in this replica, in the order of the table's own index; [] at its end.
@@ -124,6 +137,20 @@ class SotReader:
         for line in lines:
             row = decode(line)
             yield SotRow(encode(shape.key_of(row)), line if as_read else encode(shape.stored(row)))
+
+    @contextmanager
+    def hashing(self) -> Iterator[Hashing]:
+        """The table as one snapshot shows it, taken on entry: hashed where it is, and read by key."""
+        with self._transaction() as cursor:
+            _take_your_time(cursor)
+            cursor.execute(SETTINGS.encode())
+            snapshot = self._snapshot(cursor)
+            asked = Asked(
+                source_side(self._shape, self._where()),
+                lambda query: _copy(cursor, query),
+                cursor.connection.cancel_safe,
+            )
+            yield Hashing(asked, lambda keys: SotRead(snapshot, self._rows_of(cursor, keys)))
 
     def count(self) -> int:
         """How many rows belong in this replica."""

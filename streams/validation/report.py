@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streams.drift.cause import UNKNOWN
+from streams.validation.depth import OF_EVERY_KEY
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class Report:
     def covers_all(self) -> bool:
         """Whether every key of the table was compared and decided."""
         uncovered = self.superseded or self.skipped or self.failed or self.reason or self.count_differs
-        return self.depth == "checksums" and not uncovered
+        return self.depth in OF_EVERY_KEY and not uncovered
 
     @property
     def coverage(self) -> dict[str, int | None]:

@@ -63,10 +63,27 @@ class Rounds:
         self._expected: set[tuple[int, int, int]] = set()
         self._chunk = 0
 
-    def checksums(self) -> None:
+    def full(self) -> None:
         """SOT ↔ version table ↔ replica content, every key."""
         found = self._first_round()
         self._sweep(found)
+        self._again(found)
+
+    def passed(self, ends: Sequence[int]) -> None:
+        """Wait until every owner has applied what is before these ends of the change topic."""
+        for partition in range(self._target.partitions):
+            self._ask(partition, 0, ends, ends, keys=[], depth=Depth.counts)
+        self._collect(counted=())
+
+    def look(self, looked: Mapping[bytes, bytes], before: Sequence[int], after: Sequence[int]) -> Open:
+        """The first look at keys whose digests (b"" for no row) were read from the SOT between these ends."""
+        for partition, mine in self._by_partition(looked).items():
+            for keys in portions(mine, CHUNK_KEYS):
+                self._ask(partition, 1, before, after, keys=keys, digests=[looked[key] for key in keys])
+        return self._collect()
+
+    def again(self, found: Open) -> None:
+        """Look at what a first look left open, until it is decided."""
         self._again(found)
 
     def keys(self, keys: Sequence[bytes]) -> None:

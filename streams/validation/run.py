@@ -6,25 +6,33 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-from streams.checks.request import Depth
 from streams.errors import HoldtrueError
 from streams.validation.counts import counts
+from streams.validation.depth import RunDepth
+from streams.validation.pushed import checksums
 from streams.validation.report import Report
 from streams.validation.rounds import Rounds
 from streams.validation.target import Target
 
 
-def validate(target: Target, depth: Depth) -> Report:
-    """Run to `depth` (counts or checksums). What keeps the run from finishing is in the report: it is `incomplete`."""
-    if depth is Depth.counts:
-        return _run(target, depth, lambda report: counts(target, report))
-    return _run(target, depth, lambda report: _checksums(target, report))
+def validate(target: Target, depth: RunDepth) -> Report:
+    """Run to this depth. What keeps the run from finishing is in the report: it is `incomplete`."""
+    match depth:
+        case RunDepth.counts:
+            return _run(target, depth, lambda report: counts(target, report))
+        case RunDepth.checksums:
+            return _run(target, depth, lambda report: _every_key(target, report, checksums))
+    return _run(target, depth, lambda report: _every_key(target, report, _full))
 
 
-def _checksums(target: Target, report: Report) -> None:
+def _every_key(target: Target, report: Report, look: Callable[[Target, Report], None]) -> None:
     # Only a run of every key ends drift that was open before it.
     report.drift_before = target.drift_ends()
-    Rounds(target, report).checksums()
+    look(target, report)
+
+
+def _full(target: Target, report: Report) -> None:
+    Rounds(target, report).full()
 
 
 def validate_keys(target: Target, keys: list[bytes]) -> Report:
@@ -46,7 +54,7 @@ def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
     return report
 
 
-def not_begun(replica: str, table: str, depth: Depth, error: HoldtrueError) -> Report:
+def not_begun(replica: str, table: str, depth: RunDepth, error: HoldtrueError) -> Report:
     """The report of a run for which nothing could be opened: `incomplete`, and nothing was counted."""
     report = _empty(replica, table, str(depth))
     report.end_early(str(error))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streams.checks.request import Depth
 from streams.errors import HoldtrueError, UsageError
 from streams.kafka.groups import KafkaSilent
 from streams.plan.mapping import MappingError
+from streams.validation.depth import RunDepth
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import publish_report
 from streams.validation.report import Report
 from streams.validation.run import not_begun, validate
 
 
-def run_all(opener: Opener, wanted: Sequence[Pair], depth: Depth, note: Callable[[str], None]) -> list[Report]:
+def run_all(opener: Opener, wanted: Sequence[Pair], depth: RunDepth, note: Callable[[str], None]) -> list[Report]:
     """One report per pair. Drift found and the run itself are on their topics when this returns.
 
     What keeps one pair from being looked at is in its report; the others are looked at all the same. But where Kafka is
@@ -34,7 +34,7 @@ def run_all(opener: Opener, wanted: Sequence[Pair], depth: Depth, note: Callable
     return reports
 
 
-def _run(opener: Opener, pair: Pair, depth: Depth) -> Report:
+def _run(opener: Opener, pair: Pair, depth: RunDepth) -> Report:
     try:
         with opener.target(pair) as target:
             return validate(target, depth)

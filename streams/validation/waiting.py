@@ -51,6 +51,24 @@ class Fences:
 
     def passed(self, deadline: float) -> str:
         """As of Fence."""
+        with self._waited(deadline) as until:
+            return self._fence.passed(until)
+
+    def emitted(self) -> str:
+        """As of Fence."""
+        return self._fence.emitted()
+
+    def confirmed_by(self, position: str, deadline: float) -> None:
+        """As of Fence."""
+        with self._waited(deadline) as until:
+            self._fence.confirmed_by(position, until)
+
+    def confirmed(self) -> str | None:
+        """As of Fence."""
+        return self._fence.confirmed()
+
+    @contextmanager
+    def _waited(self, deadline: float) -> Iterator[float]:
         if self._in_vain:
             deadline = min(deadline, time.monotonic() + AGAIN_SECONDS)
         what = (
@@ -58,12 +76,11 @@ class Fences:
         )
         try:
             with self._waiting.on(what):
-                position = self._fence.passed(deadline)
+                yield deadline
         except Unread:
             self._in_vain = True
             raise
         self._in_vain = False
-        return position
 
 
 class Writer(EventWriter):

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from streams.checks.request import Depth
 from streams.drift.identity import drift_id
 from streams.errors import NotReady, StoreUnavailable
 from streams.sot.reader import SotRead, SotRow
+from streams.validation.depth import RunDepth
 from streams.validation.report import Report
 from streams.validation.run import validate
 from streams.validation.target import Target
@@ -45,7 +45,7 @@ class Auditor:
             REPLICA, TABLE, CHANGES, "drift", len(world.changelogs), world.shape, world.digester, source, world.store,  # type: ignore[arg-type]
             source, _Exchange(world), source, lambda: None, SILENCE_SECONDS,  # type: ignore[arg-type]
         )  # fmt: skip
-        report = validate(target, Depth.checksums)
+        report = validate(target, RunDepth.full)
         self.busy = False
         world.say("a run says %s%s", report.outcome, f": {report.reason}" if report.reason else "")
         for drifted in report.drift:

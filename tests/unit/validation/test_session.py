@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from streams.checks.request import Depth
 from streams.errors import HoldtrueError, NotReady, StoreUnavailable, UsageError
 from streams.kafka.admin import KafkaUnavailable
 from streams.kafka.groups import KafkaSilent
 from streams.plan.mapping import MappingError
 from streams.sot.connection import SotChanged
 from streams.validation import session
+from streams.validation.depth import RunDepth
 from streams.validation.open import Pair
 from streams.validation.report import Report
 
@@ -45,7 +45,7 @@ def run(
     monkeypatch.setattr(session, "publish_report", lambda opener, pair, report: published.append(report))
     monkeypatch.setattr(session, "validate", lambda target, depth: Report("r", target.table, target.replica, depth))
     opener: Any = Opening("lookup", error)
-    return session.run_all(opener, PAIRS, Depth.checksums, (said if said is not None else []).append), published
+    return session.run_all(opener, PAIRS, RunDepth.checksums, (said if said is not None else []).append), published
 
 
 @pytest.mark.parametrize(
