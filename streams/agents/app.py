@@ -184,6 +184,10 @@ def _tables(
     }  # fmt: skip
     shapes, unprepared = _shapes(plan, replica, versions)
     stores = open_replica(plan, replica, shapes)
+    verified = {
+        table: shape for table, shape in shapes.items() if plan.replicas[replica].tables[table].mode == "verify"
+    }
+    repaired = open_replica(plan, replica, verified, to_write=True) if verified else {}
     budget = Budget(plan.source.reads_per_second)
     tables = {}
     for table, mapping in plan.replicas[replica].tables.items():
@@ -191,7 +195,7 @@ def _tables(
         tables[plan.change_topic(table)] = work = _table_work(
             plan, replica, table, mapping, shapes[table], stores[table], registry, dsn, versions[table], threads, budget
         )
-        work.unprepared = unprepared.get(table, "")
+        work.unprepared, work.repaired = unprepared.get(table, ""), repaired.get(table)
     return tables
 
 
@@ -223,7 +227,7 @@ def _table_work(
     partitioner = partial(partitioner_of, registry, plan.change_topic(table), table, shape.key_columns, partitions)
     return TableWork(
         replica, table, mapping, shape, digester, store, registry, sot, fence, partitions, versions, threads, budget,
-        repairs, partitioner, absent_allowed=plan.replicas[replica].absent_allowed,
+        repairs, partitioner, absent_allowed=plan.replicas[replica].absent_allowed_in(table),
         key_secret=plan.key_secret(replica, table),
     )  # fmt: skip
 

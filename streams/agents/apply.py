@@ -13,11 +13,12 @@ from streams.agents.decode import Decoded, decode_batch
 from streams.agents.failures import Failures
 from streams.agents.retry import until_available
 from streams.agents.table import BEFORE_THE_NEXT, SOT_READ_KEYS_MAX, Held, TableWork
+from streams.agents.writing import write
 from streams.changes.order import AT_THE_READ, Ask, Keep, Pruner, Store, answer, decide
 from streams.changes.record import Record
 from streams.changes.visibility import Looks
 from streams.metrics import CHANGES_APPLIED
-from streams.replicas.base import APPLIED, Outcome, Result, Write
+from streams.replicas.base import APPLIED, Outcome, Result
 from streams.replicas.settle import Settled, Suspicion, Unapplied, settle
 from streams.rows.canonical import encode
 from streams.steps import Step, reached
@@ -33,11 +34,12 @@ ROUNDS_MAX = 10
 class Work:
     """A batch on its way: what is still to be asked or written, and what is decided.
 
-    unknown: what a key without an entry is held for.
+    unknown: what a key without an entry is held for. of_reads: nothing of it is of a change.
     """
 
     old: dict[bytes, Entry | None]
     unknown: Entry | None = None
+    of_reads: bool = False
     asks: dict[bytes, Ask] = field(default_factory=dict)
     stores: dict[bytes, Store] = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
@@ -108,7 +110,8 @@ class Applier:
         unknown = state.takeover.unknown._replace(unproven=())
         here = Position(state.log.at(state.input_offset + 1), AT_THE_READ)
         new = [key for key, entry in zip(keys, state.entries(keys), strict=True) if entry is None]
-        work = Work(dict.fromkeys(new), unknown, asks=dict.fromkeys(new, Ask(unknown, unknown.token, here)))
+        asks = dict.fromkeys(new, Ask(unknown, unknown.token, here))
+        work = Work(dict.fromkeys(new), unknown, of_reads=True, asks=asks)
         if new:
             await self._write_all(work)
             await self._failures.publish_rows(work.refused)
@@ -152,7 +155,7 @@ class Applier:
             if not work.stores:
                 return
             stores, work.stores = work.stores, {}
-            results = await self._write(stores)
+            results = await write(self._table, stores, of_reads=work.of_reads)
             self._count(results)
             for (key, store), result in zip(stores.items(), results, strict=True):
                 if result is APPLIED:
@@ -185,14 +188,6 @@ class Applier:
             if any(key in work.asks for key in keys):
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 1.0)
-
-    async def _write(self, stores: Mapping[bytes, Store]) -> list[Result]:
-        writes = [Write(key, store.row, store.line, store.entry.token) for key, store in stores.items()]
-        reached(Step.store_about_to_write)
-        store = self._table.store
-        results = await until_available(self._table.replica, lambda: self._table.threads.run(store.apply, writes))
-        reached(Step.store_written)
-        return results
 
     def _count(self, results: Sequence[Result]) -> None:
         applied = results.count(APPLIED)

@@ -18,7 +18,7 @@ from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
-from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, Verdict, compare
+from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, OfOthers, Verdict, compare
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import KEYS_CHECKED
@@ -157,7 +157,7 @@ class Checks(Requests):
         fenced, watch = (owner.state.epoch, begin), owner.watch
         findings = [
             compare(s.sot, s.entry, s.content, fenced=fenced, seen=watch.seen(run, s.key, begin, end),
-                    absent_allowed=owner.work.absent_allowed) for s in seen
+                    absent_allowed=owner.work.absent_allowed, others=_of_others(owner, run, s)) for s in seen
         ]  # fmt: skip
         findings = _without_open_questions(owner, seen, findings)
         return _report(owner, request, seen, await self._visible(owner, seen, findings))
@@ -168,8 +168,10 @@ class Checks(Requests):
         What is visible now is in the next look's read, so that two looks which agree have both seen all of it.
         """
         open_questions = owner.state.suspected
+        others = owner.work.mapping.others_write
         doubtful = [
-            _hangs_on_visibility(s, finding, s.key in open_questions) for s, finding in zip(seen, findings, strict=True)
+            _hangs_on_visibility(s, finding, others or s.key in open_questions)
+            for s, finding in zip(seen, findings, strict=True)
         ]
         if not any(doubtful):
             return list(findings)
@@ -200,7 +202,9 @@ class Checks(Requests):
             extra = [key for key, e in entries.items() if not _is_live(e) or e.refused or key in owner.state.suspected]
             seen = await self._look(owner, dict.fromkeys(extra), None, None) if extra else []
         there = [s for s in seen if s.content.digest is not None]
-        open_ones = [_is_live(s.entry) or s.key in owner.state.suspected for s in there]
+        # Somebody else may take it away yet, or have written what the stream will bring: a watch tells.
+        others = owner.work.mapping.others_write
+        open_ones = [others or _is_live(s.entry) or s.key in owner.state.suspected for s in there]
         findings = [UNDECIDED if is_open else Finding(Verdict.suspected, "orphan") for is_open in open_ones]
         return _report(owner, request, there, findings)
 
@@ -218,6 +222,16 @@ class Checks(Requests):
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
         return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+
+
+def _of_others(owner: Owner, run: str, seen: Seen) -> OfOthers | None:
+    """What is thought of content that is somebody else's; None where it is what its owner left there."""
+    work, watch, key = owner.work, owner.watch, seen.key
+    if not work.mapping.others_write:
+        return None
+    lag = work.others_lag_seconds
+    judged = watch.judge(run, key, seen.content.digest, lag, absent_allowed=work.absent_allowed)
+    return OfOthers(judged, watch.known(run, key))
 
 
 def _is_live(entry: Entry | None) -> TypeGuard[Entry]:
@@ -251,7 +265,7 @@ def _without_open_questions(owner: Owner, seen: Sequence[Seen], findings: list[F
 def _hangs_on_visibility(seen: Seen, finding: Finding, is_open: bool) -> bool:
     """Whether the replica holds what its owner left there, which may be more than others can see of the SOT.
 
-    is_open: what the store has is under a token that the owner has not settled yet; it may be as new.
+    is_open: what the store has is somebody else's, or under a token that the owner has not settled; it may be as new.
     """
     if finding.verdict is not Verdict.suspected or seen.entry is None or not seen.entry.unproven:
         return False
@@ -307,6 +321,7 @@ def _suspicion(seen: Seen, finding: Finding) -> dict[str, Any]:
     return {
         "key": seen.key,
         "kind": finding.kind,
+        "proven": finding.proven,
         "entry_digest": entry.digest if entry else None,
         "other_digest": content.digest,
         "token": entry.token.encode() if entry else None,

@@ -122,7 +122,7 @@ class Repairs(Requests):
         Either we are a zombie, and cannot prove ownership, or somebody wrote a token that is not ours. Ends with
         `stop`: the partition's next owner settles what is left.
         """
-        if not owner.state.suspected:
+        if not owner.state.suspected or owner.work.mapping.mode == "verify":  # they are of before it was
             self._told.pop(owner.tp, None)
             return
         task = asyncio.create_task(self._settle_suspicions(owner), name=f"suspicions {owner.tp}")
@@ -183,7 +183,8 @@ class Repairs(Requests):
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {why}.")
         if work.unprepared:
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: {work.unprepared}")
-        held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
+        store = await work.guarded()
+        held = await until_available(work.replica, lambda: work.threads.run(store.read, keys))
         seen = {
             key: token
             for key in keys
@@ -234,7 +235,8 @@ class Repairs(Requests):
                 # What has come since the first look is not settled by what was over then.
                 asked[key] = Asked(entry, Looks())
         # The store first, then the SOT: what is written above its tokens was read after they were there.
-        held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys))
+        store = await work.guarded()
+        held = await until_available(work.replica, lambda: work.threads.run(store.read, keys))
         read = await work.read_sot(keys, "repair", paid=True)
         stored = {key: _token(held.get(key)) for key in keys}
         fixes = [
@@ -246,7 +248,8 @@ class Repairs(Requests):
 
     async def _write(self, owner: Owner, fixes: Sequence[Fix]) -> dict[bytes, Done]:
         work = owner.work
-        results = await until_available(work.replica, lambda: work.threads.run(_send, work.store, fixes))
+        store = await work.guarded()
+        results = await until_available(work.replica, lambda: work.threads.run(_send, store, fixes))
         reached(Step.repair_written)
         done, moves = dict[bytes, Done](), list[Move]()
         for fix, result in zip(fixes, results, strict=True):
@@ -276,7 +279,7 @@ def _fix(owner: Owner, key: bytes, entry: Entry | None, stored: Token | None, ro
     line = b"" if row is None else encode(row)
     digest = None if row is None else owner.work.digester.digest(key, line)
     fix = repaired(entry, stored, row, digest, fenced_end=fence.end, epoch=owner.state.epoch)
-    return Fix(entry, fix.entry, Write(key, row, line, fix.entry.token), fix.overrule)
+    return Fix(entry, fix.entry, owner.work.write(key, row, line, fix.entry.token), fix.overrule)
 
 
 def _send(store: ReplicaTable, fixes: Sequence[Fix]) -> list[Result]:

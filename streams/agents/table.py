@@ -22,12 +22,14 @@ from streams.kafka.registry import NotAvro, UnknownSchema
 from streams.metrics import SOT_READS
 from streams.plan.mapping import Shape
 from streams.plan.model import TableMapping
-from streams.replicas.base import ReplicaTable
+from streams.replicas.base import ReplicaTable, Write
+from streams.rows.canonical import Row
 from streams.rows.digest import Digester
 from streams.settings import settings
 from streams.sot.fence import Fence
 from streams.sot.reader import SotRead, SotReader
 from streams.transport.table import VersionTable
+from streams.versions.entry import Token
 
 T = TypeVar("T")
 
@@ -149,11 +151,39 @@ class TableWork:
     key_secret: bytes | None = None
     # Why store or SOT could not take part at the start; its owners hold the table, and nothing reads or writes it.
     unprepared: str = ""
+    # Of a table that somebody else writes: the store as an ordered repair writes it. Else that is `store`.
+    repaired: ReplicaTable | None = None
     # Held by the partition that is being rebuilt.
     rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _repairable: bool = False
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _snapshot: Snapshot | None = None
     _snapshot_at: float = float("-inf")
+
+    async def guarded(self) -> ReplicaTable:
+        """The store, to be written by a repair; what that needs in it is created where nothing was written before.
+
+        Raises Refused where it cannot be.
+        """
+        if self.repaired is None:
+            return self.store
+        if not self._repairable:
+            await until_available(self.replica, lambda: self.threads.run(self._prepare_repaired))
+        return self.repaired
+
+    def _prepare_repaired(self) -> None:
+        assert self.repaired is not None
+        self.repaired.prepare()
+        self._repairable = True
+
+    def write(self, key: bytes, row: Row | None, line: bytes, token: Token) -> Write:
+        """The write that brings a key to this row: under `mode: invalidate` whoever reads it fills it in."""
+        return Write(key, None, b"", token) if self.mapping.mode == "invalidate" else Write(key, row, line, token)
+
+    @property
+    def others_lag_seconds(self) -> float:
+        """How long after the SOT somebody else may write a row."""
+        return self.mapping.others_lag.total_seconds()
 
     @property
     def labels(self) -> tuple[str, str]:

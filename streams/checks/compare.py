@@ -11,6 +11,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
+from streams.checks.others import Judgement
 from streams.versions.entry import Entry, Token
 
 
@@ -34,10 +35,21 @@ NOTHING = Content(None, None)
 
 
 class Finding(NamedTuple):
-    """The verdict for one key; `kind` says how replica and SOT differ (design, Drift), "" when they do not."""
+    """The verdict for one key; `kind` says how replica and SOT differ (design, Drift), "" when they do not.
+
+    proven: it needs no second look that agrees, for it is two looks that say it.
+    """
 
     verdict: Verdict
     kind: str = ""
+    proven: bool = False
+
+
+class OfOthers(NamedTuple):
+    """What is thought of content that somebody else writes. known: digests the key is known to have had."""
+
+    judgement: Judgement
+    known: Collection[bytes | None] = ()
 
 
 VERIFIED = Finding(Verdict.verified)
@@ -53,12 +65,14 @@ def compare(
     fenced: tuple[int, int],
     seen: Collection[bytes | None],
     absent_allowed: bool = False,
+    others: OfOthers | None = None,
 ) -> Finding:
     """What is to be thought of a key.
 
     sot: digest of the SOT's row at the snapshot, None for no row. fenced: (epoch, O1). seen: digests this key had
     between the fences, as far as it was watched; among them those that were reduced away. absent_allowed: the store may
-    lose what was written, so that only what is there must be right.
+    lose what was written, so that only what is there must be right. others: where somebody else writes the content, and
+    its owner has left nothing there.
     """
     expected = expected_of(entry)
     # Only a change since O1 explains that the SOT was read before it.
@@ -66,7 +80,9 @@ def compare(
     right = compare_store(entry, content, absent_allowed=absent_allowed)
     if right.verdict is Verdict.suspected:
         # Whatever the SOT says: the replica is not what its owner left there.
-        return Finding(Verdict.suspected, kind_of(expected if newer else sot, entry, content))
+        right = _unlike(expected if newer else sot, entry, content, others)
+        if right is not VERIFIED:
+            return right
     if expected == sot:
         return right
     if newer:
@@ -106,3 +122,25 @@ def kind_of(wanted: bytes | None, entry: Entry | None, content: Content) -> str:
         return "stale"
     # Our token, or one that is not ours, over content that is not ours: a rogue write, truncation, lost precision.
     return "mismatch" if entry is None or content.digest != entry.digest else "stale"
+
+
+def _unlike(wanted: bytes | None, entry: Entry | None, content: Content, others: OfOthers | None) -> Finding:
+    """What content is that is not its entry's."""
+    if others is None:
+        return Finding(Verdict.suspected, kind_of(wanted, entry, content))
+    match others.judgement:
+        case Judgement.right:
+            return VERIFIED
+        case Judgement.open:
+            return UNDECIDED
+        case Judgement.wrong:
+            return Finding(Verdict.suspected, kind_of_others(wanted, content, others.known), proven=True)
+
+
+def kind_of_others(wanted: bytes | None, content: Content, known: Collection[bytes | None]) -> str:
+    """Somebody else's rows carry no token that would say how old they are."""
+    if content.digest is None:
+        return "missing"
+    if wanted is None:
+        return "orphan"
+    return "stale" if content.digest in known else "mismatch"

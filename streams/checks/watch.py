@@ -3,6 +3,9 @@
 A key that changes all the time is never still between two fences; but if the SOT's digest is one that the key had
 between them, the stream has delivered it (design, Validation). Each run sees only what was noted since its own watch
 began; a run that was killed never ends its watch, which is forgotten after a time.
+
+Where somebody else writes the replica, it is also remembered when a key had which digest, and what the replica held at
+the last look (`checks.others`).
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
+
+from streams.checks.others import Judgement, Look, judge
 
 # Per partition. A run watches what its first round could not decide; more than this stays undecided and is reported.
 KEYS_MAX = 20_000
@@ -23,10 +28,14 @@ SECONDS_MAX = 900.0
 
 
 class Noted(NamedTuple):
-    """A digest that a key had from the record at `offset` on; BEFORE is any offset before the watch began."""
+    """A digest that a key had from the record at `offset` on; BEFORE is any offset before the watch began.
+
+    at: when that was applied here, or the watch began.
+    """
 
     offset: int
     digest: bytes | None
+    at: float
 
 
 BEFORE = -1
@@ -37,6 +46,8 @@ class _Run:
 
     def __init__(self, now: float) -> None:
         self.keys: dict[bytes, deque[Noted]] = {}
+        # What was not right at the last look of those that somebody else writes.
+        self.looks: dict[bytes, Look] = {}
         self.asked_at = now
 
 
@@ -71,7 +82,7 @@ class Watch:
             if room <= 0:
                 left_out += 1
                 continue
-            watched.keys[key] = deque([Noted(BEFORE, digest)])
+            watched.keys[key] = deque([Noted(BEFORE, digest, self._clock())])
             self._noted += 1
             room -= 1
         return left_out
@@ -80,7 +91,7 @@ class Watch:
         """A key has this digest from the record at `offset` on; keys that are not watched are passed over."""
         for run in self._runs.values():
             if (noted := run.keys.get(key)) is not None:
-                noted.append(Noted(offset, digest))
+                noted.append(Noted(offset, digest, self._clock()))
                 if self._noted >= DIGESTS_MAX:
                     noted.popleft()
                 else:
@@ -97,12 +108,36 @@ class Watch:
         watched.asked_at = self._clock()
         last: tuple[bytes | None, ...] = ()
         between: list[bytes | None] = []
-        for offset, digest in watched.keys.get(key, ()):
+        for offset, digest, _ in watched.keys.get(key, ()):
             if offset < begin:
                 last = (digest,)
             elif offset < end:
                 between.append(digest)
         return (*last, *between)
+
+    def known(self, run: str, key: bytes) -> Collection[bytes | None]:
+        """Every digest the key is known to have had under the run's watch."""
+        mine = self._runs.get(run)
+        return [noted.digest for noted in mine.keys.get(key, ())] if mine is not None else ()
+
+    def judge(self, run: str, key: bytes, content: bytes | None, lag: float, *, absent_allowed: bool) -> Judgement:
+        """What this look says of content that somebody else writes. Remembered for the next look of the same run.
+
+        Nothing can be told of a key that the run does not watch. absent_allowed: no content is right whatever the key
+        had.
+        """
+        mine = self._runs.get(run)
+        if mine is None or key not in mine.keys:
+            return Judgement.open
+        now, last = Look(self._clock(), content), mine.looks.get(key)
+        judged = judge(now, last, lambda since: _had(mine.keys[key], since), lag)
+        if content is None and absent_allowed:
+            judged = Judgement.right
+        if judged is Judgement.right:
+            mine.looks.pop(key, None)
+        elif last is None or now.at - last.at >= lag:
+            mine.looks[key] = now
+        return judged
 
     def end(self, run: str) -> None:
         """The run is over."""
@@ -113,3 +148,14 @@ class Watch:
         oldest = self._clock() - SECONDS_MAX
         for name in [name for name, run in self._runs.items() if run.asked_at < oldest]:
             self.end(name)
+
+
+def _had(noted: Iterable[Noted], since: float) -> Collection[bytes | None] | None:
+    """The digests a key had at some moment since then; None where what is noted does not go back so far."""
+    had: list[bytes | None] = []
+    reaches = False
+    for _, digest, at in noted:
+        if at <= since:
+            reaches, had = True, []
+        had.append(digest)
+    return had if reaches else None

@@ -9,6 +9,7 @@ from typing import Final
 from streams.plan.draft import Draft, Placed, store_name, value_at
 from streams.plan.duration import format_duration
 from streams.plan.mapping import Problem, mapping_conflicts
+from streams.plan.modes import mode_conflicts
 from streams.plan.names import TABLE_PATTERN
 from streams.plan.replicas import KINDS
 from streams.plan.tables import Layout
@@ -84,6 +85,7 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
         yield Problem(("repair", "automatic"), message)
     key = draft.key(table.table)
     yield from mapping_conflicts(key or (), table.layout)
+    yield from mode_conflicts(table)
     yield from _target_name(table)
     if table.kind == "dynamodb" and key is not None and len(key) > DYNAMO_KEY_COLUMNS_MAX:
         yield Problem((), f"has a key of {len(key)} columns; a DynamoDB key has at most two")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from streams.plan.catalog import Catalog, ColumnInfo, TableInfo
 from streams.plan.draft import Draft
@@ -16,6 +16,8 @@ from streams.plan.text import listed, quoted
 from streams.plan.types import KeyAttribute, key_attribute
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+# Of a table that somebody else writes. Ordered repairs need what the others do, and say so.
+_READS = ("SELECT",)
 
 
 def postgres_findings(
@@ -23,7 +25,8 @@ def postgres_findings(
 ) -> Iterator[Finding]:
     """Everything about a Postgres replica that keeps the plan from being worked with."""
     root: Path_ = ("replicas", name)
-    if not _may_create_in(found, replica.token_schema):
+    written = any(mapping.mode != "verify" for mapping in replica.tables.values())
+    if written and not _may_create_in(found, replica.token_schema):
         yield _cannot_create(draft, (*root, "token_schema"), found, replica.token_schema)
     for table, mapping in replica.tables.items():
         path: Path_ = (*root, "tables", table)
@@ -33,10 +36,14 @@ def postgres_findings(
             yield draft.finding("contradictory", path, message)
         shape = _shape(plan, source, table, mapping)
         if shape is not None and target in found.tables:
-            yield from _shape_findings(draft, path, shape, source.tables[table], found.tables[target])
-            yield from _privileges(draft, path, found, found.tables[target])
+            ours = mapping.mode != "verify"
+            yield from _shape_findings(draft, path, shape, source.tables[table], found.tables[target], ours=ours)
+            yield from _privileges(draft, path, found, found.tables[target], _WRITES if ours else _READS)
             yield from _row_security(draft, path, found, found.tables[target])
             yield from _labels(draft, path, found.tables[target], source, found)
+        elif target not in found.tables and mapping.mode == "verify":
+            message = f"{target} is not in the replica: under mode verify whoever writes it creates it"
+            yield draft.finding("missing", path, message)
         elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
             yield _cannot_create(draft, path, found, target.partition(".")[0])
 
@@ -94,8 +101,10 @@ def _cannot_create(draft: Draft, path: Path_, found: Catalog, schema: str) -> Fi
     return draft.finding("invalid", path, message)
 
 
-def _privileges(draft: Draft, path: Path_, found: Catalog, target: TableInfo) -> Iterator[Finding]:
-    lacking = [privilege for privilege in _WRITES if privilege not in target.privileges]
+def _privileges(
+    draft: Draft, path: Path_, found: Catalog, target: TableInfo, needed: Sequence[str]
+) -> Iterator[Finding]:
+    lacking = [privilege for privilege in needed if privilege not in target.privileges]
     if lacking:
         role = found.database.role
         fix = f'run GRANT {", ".join(lacking)} ON {target.name} TO "{role}"'
@@ -111,16 +120,20 @@ def _row_security(draft: Draft, path: Path_, found: Catalog, target: TableInfo) 
         yield draft.finding("invalid", path, f"{message}: {fix}")
 
 
-def _shape_findings(draft: Draft, path: Path_, shape: Shape, source: TableInfo, target: TableInfo) -> Iterator[Finding]:
+def _shape_findings(
+    draft: Draft, path: Path_, shape: Shape, source: TableInfo, target: TableInfo, *, ours: bool
+) -> Iterator[Finding]:
+    """ours: we write it, so that it must take every row."""
     if target.relkind not in ("r", "p"):
         yield draft.finding("contradictory", path, f"{target.name} in the replica is not a table")
         return
     for column, name in zip(shape.source_columns, shape.target_columns, strict=True):
         expected = source.column(column.name)
         assert expected is not None
-        for message in _column(target, name, expected, shape.loss_of(column), in_key=column.name in shape.key_columns):
+        in_key = column.name in shape.key_columns
+        for message in _column(target, name, expected, shape.loss_of(column), in_key=in_key, ours=ours):
             yield draft.finding("contradictory", (*path, "columns"), f"{target.name} in the replica {message}")
-    for message in (*_foreign_columns(target, shape), *_target_key(target, shape)):
+    for message in (*(_foreign_columns(target, shape) if ours else ()), *_target_key(target, shape)):
         yield draft.finding("contradictory", path, f"{target.name} in the replica {message}")
 
 
@@ -140,20 +153,22 @@ def _literal(label: str) -> str:
     return "'" + label.replace("'", "''") + "'"
 
 
-def _column(target: TableInfo, name: str, expected: ColumnInfo, less: Loss | None, *, in_key: bool) -> Iterator[str]:
+def _column(
+    target: TableInfo, name: str, expected: ColumnInfo, less: Loss | None, *, in_key: bool, ours: bool
+) -> Iterator[str]:
     found, kept = target.column(name), f" ({less})" if less is not None else ""
     if found is None:
         yield f"has no column {quoted(name)}; expected is {expected.shown}"
-    elif found.generated:
+    elif found.generated and ours:
         yield f"computes the column {quoted(name)} itself, so it cannot be written"
-    elif found.numbered:
+    elif found.numbered and ours:
         yield (
             f"numbers the column {quoted(name)} itself, so it cannot be written: run ALTER TABLE {target.name} ALTER "
             f"COLUMN {quoted(name)} SET GENERATED BY DEFAULT"
         )
     elif not takes(found.column, expected.column, less):
         yield f"has the column {quoted(name)} as {found.shown}; expected is {expected.shown}{kept}"
-    elif expected.nullable and not found.nullable and not in_key:
+    elif expected.nullable and not found.nullable and not in_key and ours:
         yield f"has the column {quoted(name)} NOT NULL, but in the source of truth it may be NULL"
 
 

@@ -121,3 +121,13 @@ class Policies(Part):
     def lag_max(self) -> timedelta | None:
         """The bound on how far behind the replica may be; None where consistency is strong."""
         return self.consistency.lag if isinstance(self.consistency, Eventual) else None
+
+    @property
+    def others_write(self) -> bool:
+        """Whether what lies in the replica is somebody else's: another writer's, or filled in by an application."""
+        return self.mode != "replicate"
+
+    @property
+    def others_lag(self) -> timedelta:
+        """How long after the source somebody else may write a row; who fills in what was read, by nothing."""
+        return self.lag_max or timedelta(0) if self.mode == "verify" else timedelta(0)

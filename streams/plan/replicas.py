@@ -42,6 +42,10 @@ class _Replica(Part):
         """Whether a row that the store no longer has is no drift."""
         return False
 
+    def absent_allowed_in(self, table: str) -> bool:
+        """Whether that is so for this table: a cache that is only invalidated has what was read, while it may."""
+        return self.absent_allowed or self.tables[table].mode == "invalidate"
+
 
 class PostgresReplica(_Replica):
     """Tables in another Postgres database; `token_schema` holds the version rows beside them."""

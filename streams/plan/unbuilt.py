@@ -10,7 +10,6 @@ from streams.plan.load import Path_
 from streams.plan.mapping import Problem
 from streams.plan.text import listed
 
-MODES: Final = frozenset(("replicate",))
 TRIGGERS: Final = frozenset(("realtime",))
 DEPTHS: Final = frozenset(("counts", "checksums", "full"))
 JOIN_REFUSED: Final = (
@@ -57,7 +56,6 @@ def not_built(table: Placed) -> Iterator[Problem]:
 
 
 def _words(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    yield from _word(raw, "mode", MODES, ("invalidate", "verify"))
     yield from _word(raw, "tombstones", frozenset(("attribute",)), ("table",))
     yield from _word(raw, "trigger", TRIGGERS, ("scheduled", "on_demand"))
     if value_at(raw, ("consistency", "kind")) == "strong":
@@ -79,3 +77,8 @@ def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*depths, index), f"depth {depth} is not built yet; use {listed(sorted(DEPTHS), 'or')}")
     if value_at(raw, ("validation", "sample")) is not None:
         yield Problem(("validation", "sample"), "sampling is not built yet: leave it out or null")
+    if raw.get("mode") in ("verify", "invalidate") and value_at(raw, ("validation", "scrub_period")) is not None:
+        message = (
+            f"tables of mode {raw['mode']} are not checked all the time yet: leave it out, and let validations run"
+        )
+        yield Problem(("validation", "scrub_period"), message)

@@ -18,7 +18,7 @@ from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.dynamodb_client import Connection, configuring, translated, unavailable
 from streams.replicas.dynamodb_items import Item, ItemForm, Names, Unstorable
-from streams.replicas.dynamodb_schema import ensure_table
+from streams.replicas.dynamodb_schema import check_table, ensure_table
 from streams.replicas.dynamodb_write import Batching, Put, Writer
 from streams.versions.entry import Token
 
@@ -37,6 +37,7 @@ class DynamoTable:
     tombstones: "attribute" keeps the dead as items of the table; "table" is not built yet and refused.
     batching: "transactions" is the faster, "single" costs half the write units on AWS.
     names: what the attributes beside the row's own are called.
+    watched: somebody else writes it, and here it is only looked at.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class DynamoTable:
         tombstones: Literal["attribute", "table"] = "attribute",
         batching: Batching = "transactions",
         names: Names | None = None,
+        watched: bool = False,
     ) -> None:
         _check(table, tombstones, tombstone_retention)
         self.shape = shape
@@ -59,16 +61,21 @@ class DynamoTable:
         self._where = f"table {table} at {self._client.meta.endpoint_url}"
         self._retention_seconds = int(tombstone_retention.total_seconds())
         self._batching = batching
+        self._watched = watched
         self._writer = Writer(self._client, table, self.form, self._pool, self._where)
         connection.hold()
 
     def prepare(self) -> None:
-        """Create the table with its TTL, or check its key schema."""
+        """Create the table with its TTL, or check its key schema. One that is only looked at is checked."""
         with configuring(self._where):
+            if self._watched:
+                check_table(self._client, self.table, self.form.key_types)
+                return
             ensure_table(self._client, self.table, self.form.key_types, self.form.names.expires)
 
     def apply(self, writes: Sequence[Write]) -> list[Result]:
         """Guarded writes; a row DynamoDB cannot hold is refused alone, before anything of it is sent."""
+        assert not self._watched, "it is only looked at"
         results: dict[int, Result] = {}
         puts = []
         for place, write in enumerate(writes):

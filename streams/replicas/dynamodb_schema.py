@@ -28,6 +28,17 @@ def ensure_table(client: Any, table: str, key_types: dict[str, str], expires: st
     _ensure_ttl(client, table, expires)
 
 
+def check_table(client: Any, table: str, key_types: dict[str, str]) -> None:
+    """Raises `Refused` where the table is missing, or has another key."""
+    found = _described(client, table)
+    if found is None:
+        raise Refused(
+            f"The DynamoDB table {table} is missing, and under mode verify it is not created.",
+            "Whoever writes it creates it; or let the plan say `mode: replicate`.",
+        )
+    _check_key(table, found, key_types)
+
+
 def _described(client: Any, table: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = client.describe_table(TableName=table)["Table"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from streams.plan.mapping import Shape
@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from streams.replicas.redis_client import Client
 
 
-def open_replica(plan: Plan, replica: str, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
-    """Table → its store. Drivers are imported here, so that a worker loads only its own. Connects to nothing yet."""
+def open_replica(
+    plan: Plan, replica: str, shapes: Mapping[str, Shape], *, to_write: bool = False
+) -> dict[str, ReplicaTable]:
+    """Table → its store. Drivers are imported here, so that a worker loads only its own. Connects to nothing yet.
+
+    A table that somebody else writes (mode: verify) is opened to be looked at only, unless it is `to_write`.
+    """
+    tables = plan.replicas[replica].tables
+    watched = set() if to_write else {table for table in shapes if tables[table].mode == "verify"}
     match plan.replicas[replica]:
         case PostgresReplica() as postgres:
-            return _postgres(postgres, shapes)
+            return _postgres(postgres, shapes, watched)
         case RedisReplica() as redis:
             return _redis(plan, redis, shapes)
         case DynamoReplica() as dynamo:
-            return _dynamo(plan, dynamo, shapes)
+            return _dynamo(plan, dynamo, shapes, watched)
 
 
 def open_servers(plan: Plan, replica: str) -> Client:
@@ -33,13 +40,16 @@ def open_servers(plan: Plan, replica: str) -> Client:
     return connect(spec.url.resolve())
 
 
-def _postgres(replica: PostgresReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+def _postgres(
+    replica: PostgresReplica, shapes: Mapping[str, Shape], watched: Collection[str]
+) -> dict[str, ReplicaTable]:
     from streams.replicas.postgres import PostgresTable
     from streams.replicas.postgres_session import Sessions
 
     sessions = Sessions(replica.dsn.resolve())
     return {
-        table: PostgresTable(sessions, shape, replica.tables[table].target(table, "postgres"), replica.token_schema)
+        table: PostgresTable(sessions, shape, replica.tables[table].target(table, "postgres"), replica.token_schema,
+                             watched=table in watched)
         for table, shape in shapes.items()
     }  # fmt: skip
 
@@ -51,12 +61,14 @@ def _redis(plan: Plan, replica: RedisReplica, shapes: Mapping[str, Shape]) -> di
     client = connect(replica.url.resolve())
     return {
         table: RedisTable(shape, client, template=replica.tables[table].key,
-                          tombstone_retention=plan.tombstone_retention, absent_allowed=replica.absent_allowed)
+                          tombstone_retention=plan.tombstone_retention, absent_allowed=replica.absent_allowed_in(table))
         for table, shape in shapes.items()
     }  # fmt: skip
 
 
-def _dynamo(plan: Plan, replica: DynamoReplica, shapes: Mapping[str, Shape]) -> dict[str, ReplicaTable]:
+def _dynamo(
+    plan: Plan, replica: DynamoReplica, shapes: Mapping[str, Shape], watched: Collection[str]
+) -> dict[str, ReplicaTable]:
     from streams.replicas.dynamodb import DynamoTable
     from streams.replicas.dynamodb_client import connect
 
@@ -64,6 +76,6 @@ def _dynamo(plan: Plan, replica: DynamoReplica, shapes: Mapping[str, Shape]) -> 
     return {
         table: DynamoTable(shape, client, table=replica.tables[table].target(table, "dynamodb"),
                            tombstone_retention=plan.tombstone_retention,
-                           tombstones=replica.tables[table].tombstones or "attribute")
+                           tombstones=replica.tables[table].tombstones or "attribute", watched=table in watched)
         for table, shape in shapes.items()
     }  # fmt: skip

@@ -15,7 +15,7 @@ from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
-from streams.replicas.postgres_prepare import prepare
+from streams.replicas.postgres_prepare import check, prepare
 from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
 from streams.rows.canonical import decode
@@ -33,24 +33,38 @@ Cursor = psycopg.Cursor[Any]
 
 
 class PostgresTable:
-    """One table of a Postgres replica; safe for threads. `target` is its name there, `schema.table`."""
+    """One table of a Postgres replica; safe for threads. `target` is its name there, `schema.table`.
 
-    def __init__(self, sessions: Sessions, shape: Shape, target: str, token_schema: str = "holdtrue") -> None:  # noqa: S107 - a schema's name
+    watched: somebody else writes it, and here it is only looked at: no version table is needed, and no token is known.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        shape: Shape,
+        target: str,
+        token_schema: str = "holdtrue",  # noqa: S107 - a schema's name
+        *,
+        watched: bool = False,
+    ) -> None:
         self.shape = shape
         self.target = target
         self._sessions = sessions
-        self._sql = Statements(shape, target, token_schema)
+        self._watched = watched
+        self._sql = Statements(shape, target, token_schema, watched=watched)
         self._dead_cells = _DeadCells(shape)
         self._open = True
         sessions.enter()
 
     def prepare(self) -> None:
         """Create or check target and version table; raises `Refused` naming column, expected and found type."""
+        ready = check if self._watched else prepare
         with self._sessions.session() as session:
-            prepare(session.connection, self.shape, self._sql)
+            ready(session.connection, self.shape, self._sql)
 
     def apply(self, writes: Sequence[Write]) -> list[Result]:
         """Guarded writes in one transaction; where a row cannot be stored, halves of the batch in their own."""
+        assert not self._watched, "it is only looked at"
         if not writes:
             return []
         results = [APPLIED] * len(writes)
@@ -63,6 +77,7 @@ class PostgresTable:
     def overrule(self, key: bytes, expected: Token | None, write: Write) -> Result:
         """Write if the version row still carries `expected` (None: there is no version row)."""
         assert key == write.key
+        assert not self._watched, "it is only looked at"
         with self._sessions.session() as session:
             try:
                 with self._transaction(session) as cursor:
@@ -129,6 +144,8 @@ class PostgresTable:
 
     def forget_tombstones(self, older_than: timedelta) -> int:
         """Remove version rows that have been dead for longer, some at a time; gives how many, 0 when none is left."""
+        if self._watched:
+            return 0
         with self._sessions.session() as session:
             return session.connection.execute(self._sql.forget, (older_than, FORGET_ROWS_MAX)).rowcount
 

@@ -56,17 +56,34 @@ def prepare(connection: psycopg.Connection[Any], shape: Shape, statements: State
         _versions(cursor, shape, statements)
 
 
+def check(connection: psycopg.Connection[Any], shape: Shape, statements: Statements) -> None:
+    """Checks a target that somebody else writes; creates nothing. Raises Refused, and psycopg.Error."""
+    name = f"{statements.schema}.{statements.name}"
+    with connection.transaction(), connection.cursor() as cursor:
+        columns = _lookup(cursor, statements.schema, statements.name, shape.target_key)
+        if columns is None:
+            raise Refused(
+                f"{name} is not in the replica, and under mode verify it is not created.",
+                "Whoever writes it creates it; or let the plan say `mode: replicate`.",
+            )
+        _fits(name, columns, shape, written=False)
+
+
 def _target(cursor: Cursor, shape: Shape, statements: Statements) -> None:
     name = f"{statements.schema}.{statements.name}"
     columns = _lookup(cursor, statements.schema, statements.name, shape.target_key)
     if columns is None:
         _run(cursor, statements.creations())
         return
+    _fits(name, columns, shape)
+    _refuse(name, _unfilled(columns, shape.target_columns))
+
+
+def _fits(name: str, columns: dict[str, Found], shape: Shape, *, written: bool = True) -> None:
     pairs = list(zip(shape.source_columns, shape.target_columns, strict=True))
     expected = [(column._replace(name=target), shape.loss_of(column)) for column, target in pairs]
     missing = [column.name for column, target in pairs if target not in columns]
-    _refuse(name, _differences(columns, expected), _without(missing) if missing else _MORE)
-    _refuse(name, _unfilled(columns, shape.target_columns))
+    _refuse(name, _differences(columns, expected, written=written), _without(missing) if missing else _MORE)
 
 
 def _versions(cursor: Cursor, shape: Shape, statements: Statements) -> None:
@@ -102,8 +119,10 @@ def _lookup(cursor: Cursor, schema: str, name: str, key: tuple[str, ...]) -> dic
     return {row[0]: Found(*row) for row in cursor.execute(_COLUMNS, (oid,)).fetchall()}
 
 
-def _differences(found: dict[str, Found], expected: Iterable[tuple[Column, Loss | None]]) -> Iterator[str]:
-    """`expected`: each column with what the mapping takes from its values."""
+def _differences(
+    found: dict[str, Found], expected: Iterable[tuple[Column, Loss | None]], *, written: bool = True
+) -> Iterator[str]:
+    """`expected`: each column with what the mapping takes from its values. written: they are to be written by us."""
     for column, less in expected:
         there = found.get(column.name)
         if there is None:
@@ -112,7 +131,7 @@ def _differences(found: dict[str, Found], expected: Iterable[tuple[Column, Loss 
             other = there.type not in (column.type, stored(column.type))
             wanted = column.type if other else f"{column.type} that holds every value the mapping gives"
             yield f"column {column.name}: expected {wanted}, found {there.type if other else there.shown}"
-        elif there.generated:
+        elif there.generated and written:
             yield f"column {column.name}: expected one that can be written, found a generated one"
 
 

@@ -26,9 +26,12 @@ TARGET_FILLFACTOR = 85
 
 
 class Statements:
-    """The statements of one table. Columns of the target are `t`'s, of the version table `v`'s, of the batch `b`'s."""
+    """The statements of one table. Columns of the target are `t`'s, of the version table `v`'s, of the batch `b`'s.
 
-    def __init__(self, shape: Shape, target: str, token_schema: str) -> None:
+    watched: reads are made as if the version table, which there may not be, were empty.
+    """
+
+    def __init__(self, shape: Shape, target: str, token_schema: str, *, watched: bool = False) -> None:
         schema, _, name = target.rpartition(".")
         self.schema, self.name = schema or "public", name
         self.token_schema, self.version_name = token_schema, version_name(target)
@@ -40,6 +43,7 @@ class Statements:
         self._keys = shape.target_key
         self.token_column = _free("token", self._keys)
         self.dead_column = _free("dead_since", self._keys)
+        self._known = self._no_versions() if watched else self._versions
         self._make()
 
     def _make(self) -> None:
@@ -76,14 +80,14 @@ class Statements:
     def _make_reads(self) -> None:
         held = (
             "SELECT b.n, v.{token}, t.{first_key} IS NOT NULL, {content} FROM {batch} b "
-            "LEFT JOIN {versions} v ON {b_is_v} LEFT JOIN {target} t ON {b_is_t} "
+            "LEFT JOIN {known} v ON {b_is_v} LEFT JOIN {target} t ON {b_is_t} "
             "WHERE (v.{token} IS NOT NULL OR t.{first_key} IS NOT NULL)"
         )
         self.copy_held = self._bare("COPY (", held, ") TO STDOUT")
         self.copy_held_of = self._sql("COPY (", held, " AND b.n = ANY(%s)) TO STDOUT")
         # The inner limit comes first, and v's bound is spelled out, so that no join walks v from its beginning.
         inner = "COPY (SELECT v.{token}, {content} FROM (SELECT * FROM {target} t "
-        outer = "ORDER BY {t_keys} LIMIT %s) t LEFT JOIN {versions} v ON {v_is_t} "
+        outer = "ORDER BY {t_keys} LIMIT %s) t LEFT JOIN {known} v ON {v_is_t} "
         self.scan_first = self._sql(inner, outer, "ORDER BY {t_keys}) TO STDOUT")
         self.scan_next = self._sql(
             inner,
@@ -131,6 +135,7 @@ class Statements:
             "token_schema": _name(self.token_schema),
             "target": self._target,
             "versions": self._versions,
+            "known": self._known,
             "batch": self._batch,
             "token": _name(self.token_column),
             "dead": _name(self.dead_column),
@@ -153,6 +158,10 @@ class Statements:
             "version_fillfactor": SQL(str(VERSION_FILLFACTOR)),
             "target_fillfactor": SQL(str(TARGET_FILLFACTOR)),
         }
+
+    def _no_versions(self) -> Composable:
+        nothing = SQL("(SELECT {}, NULL::bytea AS {} FROM {} t WHERE false)")
+        return nothing.format(_listed(self._keys, "t"), _name(self.token_column), self._target)
 
     def _content(self, places: Iterable[int]) -> Composable:
         columns, names = self._shape.source_columns, self._shape.target_columns

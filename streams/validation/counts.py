@@ -19,8 +19,10 @@ def counts(target: Target, report: Report) -> None:
     for number in range(1, TRIES_MAX + 1):
         report.fence_lsn = target.fence.passed(target.deadline())
         before, turned_before = _owners(target, report, number * 2 - 1)
+        target.sleep(target.others_lag_seconds)  # what has come or gone before is there or away by now
         report.sot_rows = sot = target.sot.count()
         report.replica_rows = replica = target.store.count()
+        target.sleep(target.others_lag_seconds)
         report.fence_lsn = target.fence.passed(target.deadline())
         after, turned_after = _owners(target, report, number * 2)
         slack = turned_after - turned_before

@@ -99,6 +99,7 @@ class Opener:
         """What a run of this pair works on; closed on leaving. Raises NotReady when no worker could answer."""
         self._require_worker(pair.replica)
         plan, shape = self.plan, self.shape(pair)
+        mapping = plan.replicas[pair.replica].tables[pair.table]
         with ExitStack() as stack:
             sot = SotReader(plan.source.dsn.resolve(), shape, application=self._application)
             stack.callback(sot.close)
@@ -118,7 +119,9 @@ class Opener:
                 exchange,
                 self._partitioner(pair, shape.key_columns),
                 on_silence=partial(self._require_answers, pair),
-                absent_allowed=plan.replicas[pair.replica].absent_allowed,
+                absent_allowed=plan.replicas[pair.replica].absent_allowed_in(pair.table),
+                others_write=mapping.others_write,
+                others_lag_seconds=mapping.others_lag.total_seconds(),
             )
 
     def _require_answers(self, pair: Pair) -> None:

@@ -13,7 +13,10 @@ from streams.validation.depth import OF_EVERY_KEY
 
 @dataclass(slots=True)
 class Drifted:
-    """A key in which replica and SOT differ, seen twice, with the evidence of the last look."""
+    """A key in which replica and SOT differ, seen twice, with the evidence of the last look.
+
+    proven: the owner has seen it twice itself.
+    """
 
     key: bytes
     kind: str
@@ -23,6 +26,7 @@ class Drifted:
     other_token: bytes | None = None
     columns: tuple[str, ...] = ()
     cause: str = UNKNOWN
+    proven: bool = False
 
 
 @dataclass(slots=True)

@@ -17,6 +17,9 @@ from streams.validation.target import Target
 CHUNK_KEYS = 1_000
 # Keys that one further round looks at again under one pair of fences.
 AGAIN_KEYS = 2_000
+# Keys that somebody else writes and that are under watch at once: their other writer's lag is waited for together. Less
+# than an owner can watch (`checks.watch.KEYS_MAX`).
+WATCHED_KEYS = 10_000
 # Bytes of keys in one request, whatever their number: it must fit into a Kafka message.
 REQUEST_BYTES = 4 * 1024 * 1024
 # Keys that one run looks at twice, some 500 bytes each; what differs beyond them is not decided, and counted as such.
@@ -147,7 +150,7 @@ class Rounds:
 
     def _again(self, found: Open) -> None:
         """Look again at what is open, keys under watch, until it is decided or the rounds are used up."""
-        for keys in portions(found.keys, AGAIN_KEYS):
+        for keys in portions(found.keys, WATCHED_KEYS if self._target.others_lag_seconds else AGAIN_KEYS):
             self._settle(keys, found.suspected)
         if found.beyond:
             # No drift without a second look: a TRUNCATE may be on its way.
@@ -157,12 +160,13 @@ class Rounds:
 
     def _settle(self, keys: list[bytes], suspected: dict[bytes, Drifted]) -> None:
         try:
-            self._watch(keys)
+            for some in portions(keys, AGAIN_KEYS):
+                self._watch(some)
             pending, earlier = keys, suspected
             for number in range(2, ROUNDS_MAX + 2):
-                again, rows = self._round(pending, number)
-                pending = self._confirmed(again, earlier, rows)
-                earlier = again.suspected
+                # What was not there yet may be by now, and what the stream lacked.
+                self._target.sleep(self._target.others_lag_seconds)
+                pending, earlier = self._looked_again(pending, number, earlier)
                 if not pending:
                     return
             self._report.superseded += len(pending)
@@ -170,13 +174,25 @@ class Rounds:
         finally:
             self._release(keys)
 
+    def _looked_again(
+        self, keys: Sequence[bytes], number: int, earlier: dict[bytes, Drifted]
+    ) -> tuple[list[bytes], dict[bytes, Drifted]]:
+        """The keys that are not decided yet, and those that are suspected now."""
+        pending, suspected = list[bytes](), dict[bytes, Drifted]()
+        for some in portions(keys, AGAIN_KEYS):
+            again, rows = self._round(some, number)
+            pending += self._confirmed(again, earlier, rows)
+            suspected |= again.suspected
+        return pending, suspected
+
     def _confirmed(self, again: Open, earlier: dict[bytes, Drifted], rows: Mapping[bytes, Row]) -> list[bytes]:
-        """Drift only when two reads agree and the entry did not move; the rest is looked at again."""
+        """Drift only when two looks agree and the entry did not move, or one proves the other; the rest once more."""
         pending = sorted(again.undecided)
         confirmed = []
         for key, now in again.suspected.items():
             before = earlier.get(key)
-            if before is not None and before.token == now.token and before.kind == now.kind:
+            agreed = before is not None and before.token == now.token and before.kind == now.kind
+            if agreed or now.proven:
                 confirmed.append(now)
             else:
                 pending.append(key)
@@ -194,7 +210,8 @@ class Rounds:
             columns = tuple(name for name, a, b in zip(names, row, stored, strict=False) if a != b)
         else:
             columns = ()
-        return replace(drifted, columns=columns, cause=cause_of(drifted.kind, drifted.entry_digest == wanted))
+        cause = cause_of(drifted.kind, drifted.entry_digest == wanted, others_write=target.others_write)
+        return replace(drifted, columns=columns, cause=cause)
 
     def _round(self, keys: Sequence[bytes], number: int) -> tuple[Open, Mapping[bytes, Row]]:
         """Read these keys again from the SOT, between two fences, and have the owners compare.
@@ -327,4 +344,6 @@ def portions(keys: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
 
 def _drifted(suspicion: dict[str, Any]) -> Drifted:
     names = ("key", "kind", "entry_digest", "other_digest", "token", "other_token")
-    return Drifted(*(suspicion[name] for name in names))
+    found = Drifted(*(suspicion[name] for name in names))
+    found.proven = suspicion.get("proven", False)  # an owner of an older version does not say so
+    return found

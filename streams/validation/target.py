@@ -40,6 +40,10 @@ class Target:
     silence_seconds: float = 120.0
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
+    # Somebody else writes what is in the replica, and may be so late with it: a run waits that long between its looks.
+    others_write: bool = False
+    others_lag_seconds: float = 0.0
+    sleep: Callable[[float], None] = time.sleep
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

@@ -66,6 +66,7 @@ class World:
         self.mapping = SimpleNamespace(
             on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
             drift=SimpleNamespace(flood_above=1_000),
+            mode="replicate", others_write=False,
         )  # fmt: skip
         self.slow = 1.0
         self.changelog_away = False

@@ -18,6 +18,7 @@ from streams.checks.request import Depth, request
 from streams.kafka.registry import UnknownSchema
 from streams.versions.entry import Entry, Token
 from streams.versions.marks import Takeover
+from tests.support.works import REPLICATED
 
 
 class _Behind:
@@ -31,7 +32,8 @@ class _Behind:
         self.held: Held | None = None
         self.ordered: list[tuple[str, str, str]] = []
         self.state = SimpleNamespace(mapping="", sweep=SimpleNamespace(pending=False), takeover=Takeover())
-        self.work = SimpleNamespace(unprepared="", digester=SimpleNamespace(version="1"), labels=("public.t", "cache"))
+        digester = SimpleNamespace(version="1")
+        self.work = SimpleNamespace(unprepared="", digester=digester, labels=("public.t", "cache"), mapping=REPLICATED)
 
     async def passed(self, offset: int) -> bool:
         """Not in this life."""

@@ -28,7 +28,7 @@ from streams.rows.digest import bucket_of
 from streams.sot.reader import SotRead
 from streams.versions.entry import Entry, Token
 from streams.versions.state import Move, PartitionState
-from tests.support.works import SHAPE, work_of
+from tests.support.works import REPLICATED, SHAPE, work_of
 from tests.support.writes import put
 
 OLD, NEW, ROGUE = ("1", "old"), ("1", "new"), ("1", "rogue")
@@ -234,7 +234,9 @@ async def test_a_row_that_others_cannot_see_yet_is_not_drift() -> None:
 
     checks: Any = object.__new__(Checks)
     for snapshot, told in ((waits, [UNDECIDED]), (shows, found)):
-        owner = SimpleNamespace(work=SimpleNamespace(snapshot=snapshot), state=SimpleNamespace(suspected={}))
+        owner = SimpleNamespace(
+            work=SimpleNamespace(snapshot=snapshot, mapping=REPLICATED), state=SimpleNamespace(suspected={})
+        )
         assert await checks._visible(owner, seen, found) == told
 
 
@@ -249,7 +251,9 @@ async def test_a_row_that_others_cannot_see_yet_is_not_drift_under_an_unsettled_
 
     checks: Any = object.__new__(Checks)
     for suspected, told in (({b"1": b"t"}, [UNDECIDED]), ({}, found)):
-        owner = SimpleNamespace(work=SimpleNamespace(snapshot=waits), state=SimpleNamespace(suspected=suspected))
+        owner = SimpleNamespace(
+            work=SimpleNamespace(snapshot=waits, mapping=REPLICATED), state=SimpleNamespace(suspected=suspected)
+        )
         assert await checks._visible(owner, seen, found) == told
 
 

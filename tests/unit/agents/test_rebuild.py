@@ -23,6 +23,7 @@ from streams.sot.reader import SotRead
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
 from tests.support.shapes import make_shape
+from tests.support.works import REPLICATED
 from tests.support.writes import put
 
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
@@ -49,7 +50,7 @@ class Town:
             replica="r", table="t", held=None, labels=("t", "r"), partitions=2, store=self.store,
             rebuilding=asyncio.Lock(), digester=Digester(SHAPE.mapping_version), versions=self,
             threads=SimpleNamespace(run=self.run),
-            mapping=SimpleNamespace(on_failure="dead-letter"), read_sot=self.read, sot_keys=self.keys,
+            mapping=REPLICATED, write=Write, read_sot=self.read, sot_keys=self.keys,
             until_visible=self.visible, recent_snapshot=self.nothing, partitioner=lambda: self,
         )  # fmt: skip
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from streams.checks.compare import ABSENT, NOTHING, UNDECIDED, VERIFIED, Content, Finding, Verdict, compare
+from streams.checks.compare import (
+    ABSENT,
+    NOTHING,
+    UNDECIDED,
+    VERIFIED,
+    Content,
+    Finding,
+    OfOthers,
+    Verdict,
+    compare,
+)
+from streams.checks.others import Judgement
 from streams.versions.entry import NO_TOKEN, Entry, Token
 
 A, B = b"a" * 16, b"b" * 16
@@ -104,3 +115,40 @@ def test_a_row_that_must_not_be_there_is_an_orphan() -> None:
     """For the version table, or for the SOT alone."""
     assert compare(None, None, Content(None, A), fenced=(1, 9), seen=()) == suspected("orphan")
     assert compare(None, entry(), Content(TOKEN, A), fenced=(1, 9), seen=()) == suspected("orphan")
+
+
+def of(judgement: Judgement, *known: bytes) -> OfOthers:
+    return OfOthers(judgement, known)
+
+
+def test_content_that_somebody_else_writes_is_judged_over_time() -> None:
+    """One look that differs says nothing; what is right leaves the other edge, from the source to the version table."""
+    foreign = Content(None, B)
+    assert compare(A, entry(), foreign, fenced=(1, 9), seen=(), others=of(Judgement.open)) == UNDECIDED
+    assert compare(A, entry(), foreign, fenced=(1, 9), seen=(), others=of(Judgement.right)) == VERIFIED
+    missed = compare(B, entry(), foreign, fenced=(1, 9), seen=(), others=of(Judgement.right))
+    assert (missed.verdict, missed.proven) == (Verdict.suspected, False)
+
+
+@pytest.mark.parametrize(
+    ("sot", "content", "known", "kind"),
+    [
+        (A, Content(None, None), (), "missing"),
+        (A, Content(None, B), (), "mismatch"),
+        (A, Content(None, B), (B,), "stale"),
+        (None, Content(None, B), (B,), "orphan"),
+    ],
+)
+def test_what_is_proven_wrong_needs_no_second_look(
+    sot: bytes | None, content: Content, known: tuple[bytes, ...], kind: str
+) -> None:
+    """It is named by what the key was known to have: somebody else's rows have no token."""
+    found = compare(sot, entry(sot), content, fenced=(1, 9), seen=(), others=of(Judgement.wrong, *known))
+    assert found == Finding(Verdict.suspected, kind, proven=True)
+
+
+def test_a_cache_need_not_have_what_it_must_not_have_wrong() -> None:
+    """Absent is fine whatever was thought of it."""
+    cache = {"fenced": (1, 9), "seen": (), "absent_allowed": True}
+    assert compare(A, entry(), NOTHING, others=of(Judgement.right), **cache) == ABSENT  # type: ignore[arg-type]
+    assert compare(None, entry(None), NOTHING, others=of(Judgement.right), **cache) == VERIFIED  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ def test_everything_is_named_at_once() -> None:
     result = found(
         ("owner: payments-team\n", ""),
         ("retention: 7d", "retention: seven"),
-        ("mode: replicate", "mode: invalidate"),
+        ("trigger: realtime", "trigger: on_demand"),
         ("on_failure: dead-letter", "on_failure: ignore"),
         ('key: "teller:{tid}"', 'key: "account:{x}"'),
         ("kind: dynamodb", "kind: dynamo"),
@@ -71,7 +71,7 @@ def test_everything_is_named_at_once() -> None:
     assert result >= {
         ("missing", "owner"),
         ("invalid", "kafka.retention"),
-        ("not_built", "replicas.reports.defaults.mode"),
+        ("not_built", "replicas.reports.defaults.trigger"),
         ("invalid", "replicas.reports.defaults.on_failure"),
         ("contradictory", "replicas.cache.tables.public.pgbench_tellers.key"),
         ("invalid", "replicas.lookup.kind"),
@@ -167,7 +167,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
 @pytest.mark.parametrize(
     ("edit", "path", "words"),
     [
-        (("mode: replicate", "mode: verify"), "defaults.mode", "verify is not built yet"),
         (("trigger: realtime", "trigger: scheduled"), "defaults.trigger", "scheduled is not built yet"),
         (("{kind: eventual, lag: 2s}", "{kind: strong}"), "defaults.consistency.kind", "strong"),
         (("source_wins", "{last_write_wins: mtime}"), "defaults.conflict", "last_write_wins"),

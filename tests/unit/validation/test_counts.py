@@ -37,7 +37,7 @@ def counted(sot_rows: int, replica_rows: int, *said: tuple[int, int], absent_all
         replica="reports", table="public.t", partitions=1, exchange=Owners(*said),
         on_silence=lambda: None, silence_seconds=1.0, absent_allowed=absent_allowed,
         ends=lambda: [0], deadline=lambda: float("inf"),
-        fence=SimpleNamespace(passed=lambda deadline: "0/1"),
+        fence=SimpleNamespace(passed=lambda deadline: "0/1"), others_lag_seconds=0.0, sleep=lambda seconds: None,
         sot=SimpleNamespace(count=lambda: sot_rows), store=SimpleNamespace(count=lambda: replica_rows),
     )  # fmt: skip
     report = Report("run", "reports", "public.t", Depth.counts)

@@ -85,7 +85,7 @@ def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1, of
     target: Any = SimpleNamespace(
         replica="reports", table="public.t", partitions=partitions, exchange=owner, on_silence=lambda: None,
         silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE,
-        digester=Digester(SHAPE.mapping_version),
+        digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=0.0, sleep=float,
         fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=of),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
@@ -190,7 +190,7 @@ def test_drift_names_the_columns_that_differ_and_the_cause() -> None:
     digester = Digester(SHAPE.mapping_version)
     wanted, held = ("1", "right"), ("1", "wrong")
     digest = digester.digest(KEYS[1], encode(wanted))
-    target: Any = SimpleNamespace(shape=SHAPE, digester=digester)
+    target: Any = SimpleNamespace(shape=SHAPE, digester=digester, others_write=False)
     run = Rounds(target, Report("run", "reports", "public.t", Depth.checksums))
     known = Drifted(KEYS[1], "mismatch", entry_digest=digest)
     named = run._explained(known, wanted, Held(None, held))
