@@ -58,7 +58,7 @@ class KeyTemplate:
 
     def glob(self) -> str:
         """A pattern for SCAN that matches every name of this template (and perhaps others)."""
-        return "*".join(_GLOB.sub(r"\\\1", literal) for literal in self.literals)
+        return "*".join(glob_of(literal) for literal in self.literals)
 
     def _separators(self) -> str:
         return "".join(self.literals[1:-1])
@@ -90,3 +90,8 @@ class KeyTemplate:
 def _separates(literal: str) -> bool:
     # Letters, digits and % occur in percent-encoded values themselves.
     return bool(literal) and all(" " <= char <= "~" and not char.isalnum() and char != "%" for char in literal)
+
+
+def glob_of(text: str) -> str:
+    """A pattern for SCAN that this text alone matches."""
+    return _GLOB.sub(r"\\\1", text)

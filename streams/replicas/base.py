@@ -96,6 +96,15 @@ class ReplicaTable(Protocol):
     def overrule(self, key: bytes, expected: Token | None, write: Write) -> Result:
         """Write whatever the order says, if the stored token is still `expected`: repairs only (design, Repair)."""
 
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """Put tokens beside rows that are there and are these; no row is touched. One result per write, in order.
+
+        As `apply` answers; conflict: another row is there, or none. Of a row that somebody else has written.
+        """
+
+    def drop_tokens(self) -> int:
+        """Remove every token and tombstone of the table; rows stay as they are. How many there were."""
+
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content of the given keys; keys the store knows nothing of are left out."""
 

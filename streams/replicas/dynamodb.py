@@ -95,15 +95,35 @@ class DynamoTable:
         except Unstorable as reason:
             return _refusal(reason)
 
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """The token attribute on items that are these rows, and still are when DynamoDB compares."""
+        assert not self._watched, "it is only looked at"
+        items = {key: item for item in self._items([w.key for w in writes]) if (key := self.form.row_key(item))}
+        return list(self._pool.map(lambda write: self._writer.stamp(write, items.get(write.key, {})), writes))
+
+    def drop_tokens(self) -> int:
+        """The token attribute is taken from live items; tombstones are deleted."""
+        return sum(sum(self._pool.map(self._writer.drop, items)) for items in self._with_tokens())
+
+    def _with_tokens(self) -> Iterator[list[Item]]:
+        """The keys of items that have a token, and whether they are tombstones."""
+        names = {"#t": self.form.names.token, "#d": self.form.names.dead}
+        for page in self._pages(FilterExpression="attribute_exists(#t) OR attribute_exists(#d)",
+                                ExpressionAttributeNames=names):  # fmt: skip
+            yield page.get("Items", [])
+
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content of the given keys, read consistently."""
+        rows = map(self._known, self._items(keys))
+        return {key: held for key, held in rows if key is not None and held != (None, None)}
+
+    def _items(self, keys: Sequence[bytes]) -> Iterator[Item]:
         wanted = []
         for key in keys:
             with suppress(Unstorable):  # never written, so the store knows nothing of it
                 wanted.append(self.form.key(key))
         chunks = [wanted[at : at + KEYS_PER_READ] for at in range(0, len(wanted), KEYS_PER_READ)]
-        rows = (self._known(item) for items in self._pool.map(self._get, chunks) for item in items)
-        return {key: held for key, held in rows if key is not None and held != (None, None)}
+        return (item for items in self._pool.map(self._get, chunks) for item in items)
 
     def scan(self, chunk: int) -> Iterator[list[tuple[bytes, Held]]]:
         """All live rows, read consistently; items whose key no row of the table can have are left out."""

@@ -7,7 +7,7 @@ twice the write units on AWS; `single` costs one call, and one unit, a key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
@@ -79,6 +79,55 @@ class Writer:
         """One guarded put, or for repairs a compare-and-set on the token."""
         with translated(self._where):
             return self._one(put, expected)
+
+    def stamp(self, write: Write, item: Item) -> Result:
+        """Put the token on an item that is this row; `item`: as it was read, {} for none."""
+        held = self._form.held(item)
+        if not item or write.row is None or held.row != write.row:
+            return Result(Outcome.conflict, held.token)
+        if held.token is not None and held.token >= write.token:
+            return Result(Outcome.duplicate if held.token == write.token else Outcome.stale, held.token)
+        token = self._form.names.token
+        rest = [name for name in item if name != token]
+        same = "".join(f" AND #a{number} = :a{number}" for number in range(len(rest)))
+        request = {
+            **self._place(item),
+            "UpdateExpression": "SET #t = :t",
+            "ConditionExpression": f"({'#t = :old' if token in item else 'attribute_not_exists(#t)'}){same}",
+            "ExpressionAttributeNames": {"#t": token, **{f"#a{number}": name for number, name in enumerate(rest)}},
+            "ExpressionAttributeValues": {
+                ":t": {"S": write.token.encode().hex()},
+                **({":old": item[token]} if token in item else {}),
+                **{f":a{number}": item[name] for number, name in enumerate(rest)},
+            },
+        }
+        return APPLIED if self._changed(self._client.update_item, request) else Result(Outcome.conflict, held.token)
+
+    def drop(self, item: Item) -> int:
+        """Take the token from an item, or delete a tombstone; 0 where it is another one by now."""
+        names = self._form.names
+        if names.dead in item:
+            condition = {"ConditionExpression": "attribute_exists(#d)", "ExpressionAttributeNames": {"#d": names.dead}}
+            return int(self._changed(self._client.delete_item, {**self._place(item), **condition}))
+        request = {
+            **self._place(item), "UpdateExpression": "REMOVE #t", "ConditionExpression": "#t = :t",
+            "ExpressionAttributeNames": {"#t": names.token}, "ExpressionAttributeValues": {":t": item[names.token]},
+        }  # fmt: skip
+        return int(self._changed(self._client.update_item, request))
+
+    def _place(self, item: Item) -> dict[str, Any]:
+        return {"TableName": self._table, "Key": {name: item[name] for name in self._form.key_types}}
+
+    def _changed(self, call: Callable[..., Any], request: dict[str, Any]) -> bool:
+        """Whether the condition held. One that is too long, of more columns than it has room for, does not."""
+        with translated(self._where):
+            try:
+                call(**request)
+            except ClientError as error:
+                if code(error) == "ConditionalCheckFailedException" or code(error) in _REFUSALS:
+                    return False
+                raise
+        return True
 
     def _alone(self, put: Put) -> list[tuple[int, Result]]:
         return [(put.place, self.one(put, BY_ORDER))]

@@ -42,6 +42,18 @@ class MemoryTable:
                 return self._lost(write)
             return self._written(write)
 
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """Tokens beside rows that are these."""
+        with self._lock:
+            return [self._stamped(write) for write in writes]
+
+    def drop_tokens(self) -> int:
+        """Tokens are gone."""
+        with self._lock:
+            count = len(self._tokens)
+            self._tokens.clear()
+            return count
+
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content of the given keys; keys never heard of are left out."""
         with self._lock:
@@ -81,6 +93,15 @@ class MemoryTable:
         if stored is not None and stored >= write.token:
             return self._lost(write)
         return self._written(write)
+
+    def _stamped(self, write: Write) -> Result:
+        stored = self._tokens.get(write.key)
+        if write.row is None or self._rows.get(write.key) != write.row:
+            return Result(Outcome.conflict, stored)
+        if stored is not None and stored >= write.token:
+            return Result(Outcome.duplicate if stored == write.token else Outcome.stale, stored)
+        self._tokens[write.key] = write.token
+        return APPLIED
 
     def _lost(self, write: Write) -> Result:
         stored = self._tokens.get(write.key)

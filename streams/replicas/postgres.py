@@ -18,7 +18,7 @@ from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
 from streams.replicas.postgres_prepare import check, prepare
 from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
-from streams.rows.canonical import decode
+from streams.rows.canonical import Row, decode
 from streams.rows.hashes import SETTINGS, Asked, replica_side
 from streams.rows.types import identifier
 from streams.versions.entry import Token
@@ -84,6 +84,53 @@ class PostgresTable:
                     return self._overrule(cursor, expected, write)
             except RowRefused as refused:
                 return Result(Outcome.refused, reason=refused.reason)
+
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """Version rows for rows that are these. Where one is changed meanwhile, it is done again without that one."""
+        assert not self._watched, "it is only looked at"
+        results = [Result(Outcome.conflict)] * len(writes)
+        held = self.read([write.key for write in writes])
+        same = [place for place, write in enumerate(writes) if write.row is not None and _row(held, write) == write.row]
+        left = sorted(same, key=lambda place: writes[place].key)
+        with self._sessions.session() as session:
+            while left:
+                answers, changed = self._stamp(session, [writes[place] for place in left])
+                if not changed:
+                    for place, answer in zip(left, answers, strict=True):
+                        results[place] = answer
+                    break
+                left = [place for number, place in enumerate(left) if number not in changed]
+        return results
+
+    def drop_tokens(self) -> int:
+        """The version table is dropped."""
+        with (
+            self._sessions.session() as session,
+            session.connection.transaction(),
+            session.connection.cursor() as cursor,
+        ):
+            if cursor.execute(self._sql.find_versions, ()).fetchone() == (None,):
+                return 0
+            row = cursor.execute(self._sql.count_versions, ()).fetchone()
+            cursor.execute(self._sql.drop_versions, ())
+            assert row is not None
+            return int(row[0])
+
+    def _stamp(self, session: Session, writes: list[Write]) -> tuple[list[Result], set[int]]:
+        """The answers; or the places of rows that are others by now, and nothing is stamped."""
+        try:
+            with self._transaction(session) as cursor:
+                self._copy_writes(cursor, writes)
+                # The version rows first: they keep away who writes under the guard, until the rows have been compared.
+                lost = {place for (place,) in _run(cursor, self._sql.take).fetchall()}
+                held = _held_by_place(_copy_out(cursor, self._sql.copy_held))
+                changed = {place for place, write in enumerate(writes) if held.get(place, _ABSENT).row != write.row}
+                if changed:
+                    raise _Changed(changed)
+                lose = [_lost(write, held[place]) for place, write in enumerate(writes)]
+                return [lose[place] if place in lost else APPLIED for place in range(len(writes))], set()
+        except _Changed as others:
+            return [], others.places
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content and token of the keys, at one moment; keys without version row and data row are left out."""
@@ -240,6 +287,14 @@ class PostgresTable:
             raise
 
 
+class _Changed(Exception):
+    """Rows are not what they were when they were compared; rolls back."""
+
+    def __init__(self, places: set[int]) -> None:
+        super().__init__()
+        self.places = places
+
+
 class _DeadCells:
     """The batch line of a delete: key cells in their places, everything else NULL."""
 
@@ -257,6 +312,10 @@ class _DeadCells:
         for index, cell in zip(self._index, key.split(b"\t"), strict=True):
             cells[index] = cell
         return b"\t".join(cells)
+
+
+def _row(held: dict[bytes, Held], write: Write) -> Row | None:
+    return held.get(write.key, _ABSENT).row
 
 
 def _run(cursor: Cursor, statement: Composed, *params: object) -> Cursor:

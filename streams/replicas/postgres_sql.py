@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import LiteralString
 
-from psycopg.sql import SQL, Composable, Composed, Identifier
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from streams.plan.mapping import Shape
 from streams.plan.types import stored
@@ -97,6 +97,9 @@ class Statements:
         )
         self.list_keys = self._bare("COPY (SELECT {key_content} FROM {target} t) TO STDOUT")
         self.count = self._sql("SELECT count(*) FROM {target}")
+        self.find_versions = self._sql("SELECT to_regclass({versions_name})")
+        self.count_versions = self._sql("SELECT count(*) FROM {versions}")
+        self.drop_versions = self._sql("DROP TABLE {versions}")
         self.forget = self._sql(
             "DELETE FROM {versions} v USING (SELECT {v_keys} FROM {versions} v WHERE v.{dead} < now() - %s "
             "ORDER BY v.{dead} LIMIT %s FOR UPDATE SKIP LOCKED) t WHERE {v_is_t}"
@@ -136,6 +139,7 @@ class Statements:
             "target": self._target,
             "versions": self._versions,
             "known": self._known,
+            "versions_name": Literal(self._versions.as_string(None)),
             "batch": self._batch,
             "token": _name(self.token_column),
             "dead": _name(self.dead_column),

@@ -20,7 +20,7 @@ from streams.replicas.redis_client import Client
 from streams.replicas.redis_errors import configuring
 from streams.replicas.redis_json import RowJson
 from streams.replicas.redis_keys import RedisKeys, UnusableKey
-from streams.replicas.redis_script import GUARD, READ, Script, call
+from streams.replicas.redis_script import FORGET, GUARD, READ, STAMP, Script, call
 from streams.versions.entry import Token
 
 _BY_ORDER: Final = b"-"
@@ -67,6 +67,47 @@ class RedisTable:
         """Write if the stored token is still `expected`; None is no token, or one that is not ours."""
         assert key == write.key
         return self._guarded([write], _hex(expected))[0]
+
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """Tokens beside values that are these rows, and are still what was read when the server compares."""
+        results = [Result(Outcome.conflict)] * len(writes)
+        sent: list[int] = []
+        words: list[tuple[bytes, bytes]] = []
+        pairs = [self._pair(write.key) for write in writes]
+        for number, value in self._values(pairs):
+            if isinstance(value, bytes) and self.json.decode(value) == writes[number].row:
+                sent.append(number)
+                words.append((writes[number].token.encode().hex().encode(), value))
+                results[number] = APPLIED
+        stamped = [pair for number in sent if (pair := pairs[number]) is not None]
+        for place, result in self._outcomes(STAMP, stamped, words):
+            results[sent[place]] = result
+        return results
+
+    def drop_tokens(self) -> int:
+        """The keys beside the values are removed."""
+        servers = self._client.servers
+        dropped = 0
+        for found in servers.scan(self.names.token_glob, 1_000):
+            names = [name.decode() for name in found]
+            calls = [(len(group), *(names[number] for number in group)) for group in servers.groups(names)]
+            dropped += sum(servers.run(FORGET, calls))
+        return dropped
+
+    def _pair(self, key: bytes) -> tuple[str, str] | None:
+        """None: what could never be there."""
+        try:
+            return self.names.pair(key)
+        except UnusableKey:
+            return None
+
+    def _values(self, pairs: Sequence[tuple[str, str] | None]) -> Iterator[tuple[int, object]]:
+        """What the values' keys hold."""
+        there = [number for number, pair in enumerate(pairs) if pair is not None]
+        usable = [pair for pair in pairs if pair is not None]
+        for group, answer in self._calls(READ, usable, before=self._expiry_allowed):
+            for place, value in zip(group, answer[::2], strict=True):
+                yield there[place], value
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content of the given keys, each value together with its token."""
@@ -124,11 +165,22 @@ class RedisTable:
             sent.append(number)
             pairs.append(pair)
             words.append((write.token.encode().hex().encode(), content))
-        for group, answer in self._calls(GUARD, pairs, words, (self._retention, expected)):
+        for place, result in self._outcomes(GUARD, pairs, words, (self._retention, expected)):
+            results[sent[place]] = result
+        return results
+
+    def _outcomes(
+        self,
+        script: Script,
+        pairs: Sequence[tuple[str, str]],
+        words: Sequence[tuple[bytes, bytes]],
+        before: tuple[bytes, ...] = (),
+    ) -> Iterator[tuple[int, Result]]:
+        """The answers of those that were not written, by the pair's number."""
+        for group, answer in self._calls(script, pairs, words, before):
             for place, outcome, token in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
                 stored = Token.decode(bytes.fromhex(token.decode())) if token else None
-                results[sent[group[place - 1]]] = Result(Outcome(outcome.decode()), stored)
-        return results
+                yield group[place - 1], Result(Outcome(outcome.decode()), stored)
 
     def _calls(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.plan.mapping import Shape
-from streams.plan.template import KeyTemplate
+from streams.plan.template import KeyTemplate, glob_of
 from streams.replicas.base import Refused
 from streams.replicas.kinds import possible
 from streams.rows.canonical import decode, encode
@@ -31,6 +31,8 @@ class RedisKeys:
         if "{" in self._side:
             raise Refused(f"The table name {shape.table!r} holds a brace.", "Redis Cluster takes it for a slot's name.")
         self.glob = self._template.glob()
+        # Of the tokens of all rows.
+        self.token_glob = f"{glob_of(self._side)}*"
 
     def pair(self, key: bytes) -> tuple[str, str]:
         """The keys of a row's value and of its token. Raises UnusableKey."""

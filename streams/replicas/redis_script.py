@@ -15,14 +15,16 @@ Call = tuple[Any, ...]  # number of keys, keys, arguments
 
 
 class Script:
-    """A Lua file of this package."""
+    """Lua files of this package, one after the other."""
 
-    def __init__(self, file: str) -> None:
-        self.text = files("streams.replicas").joinpath(file).read_text()
+    def __init__(self, *names: str) -> None:
+        self.text = "".join(files("streams.replicas").joinpath(name).read_text() for name in names)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-GUARD: Final = Script("redis_guard.lua")
+GUARD: Final = Script("redis_tokens.lua", "redis_guard.lua")
+STAMP: Final = Script("redis_tokens.lua", "redis_stamp.lua")
+FORGET: Final = Script("redis_forget.lua")
 READ: Final = Script("redis_read.lua")
 
 

@@ -56,6 +56,16 @@ class Store:
         self._changed(key, before, write, overruled=True)
         return result
 
+    def stamp(self, writes: Sequence[Write]) -> list[Result]:
+        """Tokens beside rows that are these."""
+        self._be_there()
+        return self.table.stamp(writes)
+
+    def drop_tokens(self) -> int:
+        """Tokens are gone."""
+        self._be_there()
+        return self.table.drop_tokens()
+
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Content and tokens."""
         self._be_there()

@@ -1,0 +1,3 @@
+-- Removes keys. KEYS: which. Returns how many there were.
+
+return redis.call('UNLINK', unpack(KEYS))
