@@ -30,6 +30,7 @@ class Step(StrEnum):
     state_written = "state-written"
     offset_committed = "offset-committed"
     check_received = "check-received"
+    rows_stamped = "rows-stamped"
     check_answered = "check-answered"
     repair_received = "repair-received"
     repair_written = "repair-written"

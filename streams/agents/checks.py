@@ -18,13 +18,13 @@ from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
-from streams.checks.compare import NOTHING, UNDECIDED, Content, Finding, OfOthers, Verdict, compare
+from streams.checks.compare import NOTHING, UNDECIDED, VERIFIED, Content, Finding, OfOthers, Verdict, compare
 from streams.checks.request import Depth
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import KEYS_CHECKED
-from streams.repair.rule import counts
-from streams.replicas.base import Held
-from streams.rows.canonical import encode
+from streams.repair.rule import counts, is_foreign
+from streams.replicas.base import Held, Outcome, Result
+from streams.rows.canonical import Row, encode
 from streams.steps import Step, reached
 from streams.versions.entry import Entry
 
@@ -42,12 +42,13 @@ REACH_AGAIN_SECONDS = 0.1
 
 
 class Seen(NamedTuple):
-    """One key as the owner sees it: the SOT's digest that was sent, its entry, the replica's content."""
+    """One key as the owner sees it: the SOT's digest that was sent, its entry, the replica's content and row."""
 
     key: bytes
     sot: bytes | None
     entry: Entry | None
     content: Content
+    row: Row | None = None
 
 
 class Checks(Requests):
@@ -160,7 +161,31 @@ class Checks(Requests):
                     absent_allowed=owner.work.absent_allowed, others=_of_others(owner, run, s)) for s in seen
         ]  # fmt: skip
         findings = _without_open_questions(owner, seen, findings)
+        if _stamps(owner, request):
+            seen, findings = await self._stamped(owner, seen, findings)
         return _report(owner, request, seen, await self._visible(owner, seen, findings))
+
+    async def _stamped(
+        self, owner: Owner, seen: Sequence[Seen], findings: Sequence[Finding]
+    ) -> tuple[list[Seen], list[Finding]]:
+        """Put tokens beside the rows that are right; what is to be thought of each then.
+
+        One that is right only as what its key had a moment ago, or is another by now, is looked at again. A larger
+        token than any of ours keeps every write of ours away: somebody has to say that it may be overruled.
+        """
+        work = owner.work
+        marks = {
+            s.key: work.write(s.key, s.row, encode(s.row), s.entry.token)
+            for s, finding in zip(seen, findings, strict=True)
+            if finding is VERIFIED and s.row is not None and _is_live(s.entry) and s.content.digest == s.entry.digest
+        }
+        store = await work.guarded()
+        writes = list(marks.values())
+        answers = await until_available(work.replica, lambda: work.threads.run(store.stamp, writes)) if writes else []
+        results = dict(zip(marks, answers, strict=True))
+        reached(Step.rows_stamped)
+        pairs = [_after_stamp(s, f, results.get(s.key)) for s, f in zip(seen, findings, strict=True)]
+        return [s for s, _ in pairs], [finding for _, finding in pairs]
 
     async def _visible(self, owner: Owner, seen: Sequence[Seen], findings: Sequence[Finding]) -> list[Finding]:
         """The findings without suspicions of keys whose last changes others may not see yet: nor did the SOT's digest.
@@ -221,7 +246,10 @@ class Checks(Requests):
             keys = list(wanted)
             entries = dict(zip(keys, owner.state.entries(keys), strict=True)) if keys else {}
         held = await until_available(work.replica, lambda: work.threads.run(work.store.read, keys)) if keys else {}
-        return [Seen(key, wanted.get(key), entries.get(key), _content(owner, key, held.get(key))) for key in keys]
+        return [
+            Seen(key, wanted.get(key), entries.get(key), _content(owner, key, one := held.get(key)), one and one.row)
+            for key in keys
+        ]
 
 
 def _of_others(owner: Owner, run: str, seen: Seen) -> OfOthers | None:
@@ -232,6 +260,24 @@ def _of_others(owner: Owner, run: str, seen: Seen) -> OfOthers | None:
     lag = work.others_lag_seconds
     judged = watch.judge(run, key, seen.content.digest, lag, absent_allowed=work.absent_allowed)
     return OfOthers(judged, watch.known(run, key))
+
+
+def _stamps(owner: Owner, request: Mapping[str, Any]) -> bool:
+    """Whether rows are to get tokens: those that we write have them."""
+    return bool(request.get("stamp")) and owner.work.mapping.mode == "verify"
+
+
+def _after_stamp(seen: Seen, finding: Finding, result: Result | None) -> tuple[Seen, Finding]:
+    if result is None:
+        doubtful = finding is VERIFIED and seen.content.digest is not None
+        return seen, UNDECIDED if doubtful else finding
+    if result.outcome in (Outcome.applied, Outcome.duplicate):
+        return seen, finding
+    if result.outcome is Outcome.stale and is_foreign(seen.entry, result.stored):
+        return seen._replace(content=Content(result.stored, seen.content.digest)), Finding(
+            Verdict.suspected, "mismatch"
+        )
+    return seen, finding if result.outcome is Outcome.stale else UNDECIDED
 
 
 def _is_live(entry: Entry | None) -> TypeGuard[Entry]:
@@ -285,6 +331,7 @@ def _report(owner: Owner, request: dict[str, Any], seen: Sequence[Seen], finding
         request,
         verified=counted[Verdict.verified],
         absent=counted[Verdict.absent],
+        stamped=_stamps(owner, request),
         undecided=undecided[:named],
         suspected=[_suspicion(*pair) for pair in suspected[:explained]],
         # What is not named is not decided: the run is not correct, and says how many keys it is about.

@@ -27,6 +27,7 @@ VERBS = (
     "worker",
     "validate",
     "runs",
+    "adopt",
     "demo",
     "repair",
     "bench",

@@ -57,12 +57,13 @@ def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
 class Opener:
     """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka, fences.
 
-    note: tells a person what is waited for. by: who asked.
+    note: tells a person what is waited for. by: who asked. stamp: whether what is right gets its token.
     """
 
-    def __init__(self, plan: Plan, note: Callable[[str], None], by: str = "") -> None:
+    def __init__(self, plan: Plan, note: Callable[[str], None], by: str = "", *, stamp: bool = False) -> None:
         self.plan = plan
         self.by = by
+        self.stamp = stamp
         self.source = f"/holdtrue/{plan.name}/cli"
         self.bootstrap = plan.kafka.bootstrap.resolve()
         self.registry = Registry(plan.kafka.registry.resolve())
@@ -122,6 +123,7 @@ class Opener:
                 absent_allowed=plan.replicas[pair.replica].absent_allowed_in(pair.table),
                 others_write=mapping.others_write,
                 others_lag_seconds=mapping.others_lag.total_seconds(),
+                stamp=self.stamp,
             )
 
     def _require_answers(self, pair: Pair) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streams.checks.request import Depth, request
-from streams.drift.cause import cause_of
+from streams.drift.cause import FOREIGN, cause_of
 from streams.errors import NotReady
 from streams.replicas.base import Held
 from streams.rows.canonical import Row, encode
@@ -29,6 +29,10 @@ ROUNDS_MAX = 3
 ASTRAY = (
     "a partition that is not theirs, whose owner may write them beside their own: give the replica another name in the "
     "plan, under which it begins anew (docs/operations.md, A record that is somebody else's)"
+)
+NOT_STAMPED = (
+    "a worker has put no tokens beside what is right: its plan does not say `mode: verify` of this table yet, or it is "
+    "of an older version; start it again"
 )
 # What the answers to a look count.
 COUNTED = ("verified", "absent", "skipped")
@@ -211,6 +215,8 @@ class Rounds:
         else:
             columns = ()
         cause = cause_of(drifted.kind, drifted.entry_digest == wanted, others_write=target.others_write)
+        if drifted.other_digest == drifted.entry_digest == wanted:
+            cause = FOREIGN  # the row is right, and no write of ours would get through
         return replace(drifted, columns=columns, cause=cause)
 
     def _round(self, keys: Sequence[bytes], number: int) -> tuple[Open, Mapping[bytes, Row]]:
@@ -281,6 +287,7 @@ class Rounds:
             round=number,
             fence=self._report.fence_lsn,
             mapping=target.digester.version,
+            **({"stamp": True} if target.stamp and depth is Depth.checksums else {}),
             **more,
         )
         target.exchange.ask(partition, asked)
@@ -309,6 +316,8 @@ class Rounds:
     def _take(self, answer: dict[str, Any], found: Open, counted: Sequence[str]) -> None:
         if answer["incomplete"]:
             raise NotReady(answer["incomplete"])
+        if self._target.stamp and "verified" in counted and not answer.get("stamped"):
+            raise NotReady(NOT_STAMPED)
         for name in counted:  # an owner of an older version does not know all of them
             setattr(self._report, name, getattr(self._report, name) + answer.get(name, 0))
         for key in answer["undecided"]:

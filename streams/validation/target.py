@@ -44,6 +44,8 @@ class Target:
     others_write: bool = False
     others_lag_seconds: float = 0.0
     sleep: Callable[[float], None] = time.sleep
+    # Rows that are right get their tokens, of a table that somebody else writes.
+    stamp: bool = False
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

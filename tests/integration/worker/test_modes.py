@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -146,6 +148,53 @@ def test_it_is_written_on_an_order_and_only_then(watched: Bank) -> None:
         assert replica.execute(versions).fetchone() == (3,)
     wait_open(watched, 0)
     assert [each["outcome"] for each in watched.validate()] == ["correct"]
+
+
+def adopted(bank: Bank) -> tuple[int, dict[str, Any]]:
+    """How an adoption ended."""
+    ran = bank.run("--format", "json", "adopt", "--replica", "reports", "--table", THING)
+    (result,) = json.loads(ran.stdout)["results"]
+    found: dict[str, Any] = result
+    return ran.returncode, found
+
+
+def test_what_is_right_gets_its_token_and_no_row_is_touched(watched: Bank) -> None:
+    """Also where the worker is killed in the middle; what is wrong is drift, and repaired by order."""
+    assert watched.workers.pop(0).stop() == 0
+    crashing = watched.worker("reports", HOLDTRUE_CRASH_AT="rows-stamped:1")
+    watched.workers.remove(crashing)
+    with hands(watched) as replica, ThreadPoolExecutor() as beside:
+        replica.execute("UPDATE thing SET note = 'somebody else''s' WHERE id IN (SELECT id FROM thing LIMIT 2)")
+        rows = "SELECT id, note, xmin::text, ctid::text FROM thing ORDER BY id"
+        before = replica.execute(rows).fetchall()
+        first = beside.submit(adopted, watched)
+        assert crashing.process.wait(120) == -signal.SIGKILL
+        watched.worker("reports")
+        watched.workers.insert(0, watched.workers.pop())
+        code, result = first.result()
+        assert (code, result["outcome"], result["drift_found"]) == (3, "drifted", 2)
+        assert replica.execute(rows).fetchall() == before
+        stamped = 'SELECT count(*) FROM holdtrue."public.thing" v JOIN thing USING (id) WHERE v.dead_since IS NULL'
+        assert replica.execute(stamped).fetchone()[0] >= len(before) - 2  # type: ignore[index]
+        wait_open(watched, 2)
+        assert repair(watched)["resolved"] == 2
+        code, result = adopted(watched)
+        assert (code, result["outcome"], result["verified"]) == (0, "correct", len(before))
+        assert replica.execute(stamped).fetchone() == (len(before),)
+
+
+def test_an_adopted_replica_is_written_by_its_worker(watched: Bank) -> None:
+    """The plan says so from now on; what was adopted needs no snapshot and no rebuild."""
+    of_mode(watched, "replicate")
+    assert watched.workers.pop(0).stop() == 0
+    watched.worker("reports")
+    watched.workers.insert(0, watched.workers.pop())
+    watched.sot.execute("UPDATE thing SET note = 'ours now'")
+    watched.sot.execute("INSERT INTO thing VALUES (7001, 'new')")
+    watched.wait_caught_up("reports")
+    assert [each["outcome"] for each in watched.validate()] == ["correct"]
+    refused = watched.run("adopt", "--replica", "reports")
+    assert (refused.returncode, "mode replicate" in refused.stderr) == (2, True)
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,7 @@ def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1, of
         replica="reports", table="public.t", partitions=partitions, exchange=owner, on_silence=lambda: None,
         silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE,
         digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=0.0, sleep=float,
+        stamp=False,
         fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=of),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
@@ -152,7 +153,7 @@ def _swept(store: _Store, owner: _Owner) -> Report:
     target: Any = SimpleNamespace(
         replica="reports", table="public.t", partitions=1, store=store, exchange=owner,
         partitioner=SimpleNamespace(partition=lambda key: 0), digester=Digester(SHAPE.mapping_version),
-        silence_seconds=1.0, on_silence=lambda: None,
+        silence_seconds=1.0, on_silence=lambda: None, stamp=False,
     )  # fmt: skip
     report = Report("run", "reports", "public.t", Depth.checksums)
     with suppress(StoreUnavailable):
