@@ -34,6 +34,20 @@ SIGHTS: Final[Mapping[str, Sight]] = MappingProxyType(
         ),
         "checksums": Sight(
             (
+                "Every key of both sides: between two Postgres servers by a hash of its canonical text that each makes of"
+                " its own rows, elsewhere as a full run does.",
+                "What differs then as a full run does: twice, with the version table and the content beside it.",
+            ),
+            (
+                *_COPY,
+                "Between two Postgres servers, the version table where both contents are equal; and a difference that a"
+                " sum of 64-bit hashes hides, which the next run, with another seed, does not.",
+                "A row that was wrong and was right again before it was looked at.",
+                "Keys that are counted as superseded, skipped or failed: they are not verified.",
+            ),
+        ),
+        "full": Sight(
+            (
                 "Every key of the source in one snapshot, against what the worker has applied and against the content"
                 " that was read from the store: missing, stale and wrong rows, whoever wrote them.",
                 "Every key that the store holds and the source does not: the store's own keys were listed.",
