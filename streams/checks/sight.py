@@ -34,8 +34,8 @@ SIGHTS: Final[Mapping[str, Sight]] = MappingProxyType(
         ),
         "checksums": Sight(
             (
-                "Every key of both sides: between two Postgres servers by a hash of its canonical text that each makes of"
-                " its own rows, elsewhere as a full run does.",
+                "Every key of both sides: between two Postgres servers by a hash of its canonical text that each makes"
+                " of its own rows, elsewhere as a full run does.",
                 "What differs then as a full run does: twice, with the version table and the content beside it.",
             ),
             (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,6 +19,7 @@ from streams.errors import UsageError
 COLUMNS: Final = ("id", "table", "replica", "key", "keys", "kind", "cause", "state", "first_seen", "times_seen")
 HISTORY: Final = ("at", "before", "state", "verdict", "life", "run", "repair", "reason", "ordered_by", "said_by")
 WATCHED: Final = ("at", "state", "kind", "replica", "table", "key", "cause", "id")
+RECHECKED: Final = ("table", "replica", "keys", "ended", "wrong", "undecided", "left", "reason")
 ANY_OPEN: Final = "open-all"
 
 
@@ -26,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("watch")(watch)
+    group.command("recheck")(recheck)
     group.command("accept")(accept)
     group.command("close")(close)
     app.add_typer(group, name="drift")
@@ -115,6 +119,32 @@ def watch(
         call.out.note("ended")
     finally:
         reader.close()
+
+
+def recheck(
+    ctx: typer.Context,
+    table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
+    replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
+) -> None:
+    """Look again at the keys whose drift is open: what is right is over. Exit 3 when some is left.
+
+    Control does the same every few minutes. A whole table's drift, and keys that the plan hides, need a full run.
+    """
+    from streams.plan.check import load_plan
+    from streams.validation.open import Opener, pairs
+    from streams.validation.recheck import recheck as look_again
+
+    call = context(ctx)
+    plan = load_plan(call.plan_path)
+    wanted = pairs(plan, table, replica)
+    opener = Opener(plan, call.out.note, getpass.getuser())
+    try:
+        found = list(look_again(opener, wanted, call.out.note))
+    finally:
+        opener.close()
+    call.out.rows("rechecked", [asdict(each) for each in found], RECHECKED)
+    if any(each.wrong or each.undecided or each.left for each in found):
+        raise typer.Exit(3)
 
 
 def _follow(call: Context, events: Iterator[dict[str, Any] | None], maximum: int | None) -> None:

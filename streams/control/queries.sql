@@ -215,6 +215,12 @@ SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes
  WHERE d.state IN ('open', 'repairing', 'repaired', 'accepted') AND d.table_name = %(table)s AND d.replica = %(replica)s
  ORDER BY d.first_seen, d.id LIMIT %(limit)s
 
+-- name: open_since
+-- Of what a look at single keys can end, when it was seen last: of the one longest ago.
+SELECT replica, table_name AS table, min(last_seen) AS seen
+  FROM holdtrue.drift WHERE state = 'open' AND key_bytes IS NOT NULL AND NOT key_hidden
+ GROUP BY 1, 2
+
 -- name: one_drift
 SELECT d.id, d.replica, d.table_name AS table, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes,
        d.state, d.first_seen, d.last_seen, e.partition

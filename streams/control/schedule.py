@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.plan.model import Plan
 
@@ -16,6 +16,25 @@ class Due(NamedTuple):
     replica: str
     table: str
     depth: str
+
+
+# How long ago a check must have seen an open drift for it to be looked at again.
+RECHECK_AFTER: Final = timedelta(minutes=5)
+
+
+def rechecks(
+    plan: Plan, open_since: Mapping[tuple[str, str], datetime], tried: Mapping[tuple[str, str], datetime], now: datetime
+) -> Iterator[tuple[str, str]]:
+    """Replica and table whose open drift is to be looked at again: nothing else may end what came right by itself.
+
+    open_since: by replica and table, when the open drift of a key that was seen longest ago was seen. tried: the last
+    look.
+    """
+    for place, seen in open_since.items():
+        replica, table = place
+        copied = replica in plan.replicas and table in plan.replicas[replica].tables
+        if copied and now - max(seen, tried.get(place, seen)) >= RECHECK_AFTER:
+            yield place
 
 
 def due(

@@ -29,7 +29,7 @@ def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
     known: list[Row] = []
     if report.drift or report.covers_all:
         try:
-            known = _known_open(opener, pair)
+            known = known_open(opener, pair)
         except ControlUnavailable as error:
             if report.covers_all:
                 report.reason = f"which drift was open before is not known: {error}"
@@ -80,7 +80,7 @@ def ended_by(report: Report, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"run": report.run, "ends_before": report.drift_before[row["partition"]]}
 
 
-def _known_open(opener: Opener, pair: Pair) -> list[Row]:
+def known_open(opener: Opener, pair: Pair) -> list[Row]:
     """Drift of the pair that has not ended, as far as control knows."""
     with opened(opener.plan) as database:
         place = {"table": pair.table, "replica": pair.replica, "limit": LIST_MAX}

@@ -71,6 +71,24 @@ def found(bank: Bank) -> dict[str, Any]:
     return result
 
 
+def test_drift_that_came_right_by_itself_is_over_when_it_is_looked_at_again(town: Bank) -> None:
+    """Somebody puts one of two rows back; the other one stays open."""
+    first, second = kept(town)[:2]
+    client = town.redis()
+    name = f"{town.name}:person:{first}"
+    before = client.get(name)
+    lose(town, first, second)
+    assert found(town)["drift_found"] == 2
+    client.set(name, before)
+    ran = town.run("--format", "json", "drift", "recheck")
+    (answer,) = json.loads(ran.stdout)["rechecked"]
+    assert (ran.returncode, answer["keys"], answer["ended"], answer["wrong"]) == (3, 2, 1, 1)
+    wait_until(lambda: len(listed(town, "--state", "open-all")) == 1, "control to take it in")
+    planned(town)
+    town.done("repair", "apply", "repair.json", "--reason", "test")
+    assert town.run("drift", "recheck").returncode == 0
+
+
 def test_very_many_keys_are_named_in_part_and_counted_as_a_whole(town: Bank) -> None:
     """The first three get records of their own, the others one; repair by repair they become fewer, down to none."""
     lose(town, *kept(town)[:8])

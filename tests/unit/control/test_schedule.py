@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from streams.control.schedule import Due, due
+from streams.control.schedule import RECHECK_AFTER, Due, due, rechecks
 from streams.plan.check import load_plan
 
 PLAN = load_plan(Path("docs/examples/bank/consistency.yaml"))
@@ -43,3 +43,14 @@ def test_a_run_made_meanwhile_is_not_due_again() -> None:
     made = Due("cache", "public.pgbench_tellers", "counts")
     now = STARTED + HOUR
     assert set(due(PLAN, {made: now - timedelta(minutes=5)}, STARTED, now)) == EVERYTHING - {made}
+
+
+def test_open_drift_is_looked_at_again_some_time_after_it_was_seen() -> None:
+    """Not while checks see it anyway, nor oftener than that, nor of a table that is not copied any more."""
+    place, gone = ("cache", "public.pgbench_tellers"), ("cache", "public.gone")
+    since = {place: STARTED, gone: STARTED, ("nobody", "public.t"): STARTED}
+    assert list(rechecks(PLAN, since, {}, STARTED + RECHECK_AFTER - timedelta(seconds=1))) == []
+    now = STARTED + RECHECK_AFTER
+    assert list(rechecks(PLAN, since, {}, now)) == [place]
+    assert list(rechecks(PLAN, since, {place: now}, now + RECHECK_AFTER - timedelta(seconds=1))) == []
+    assert list(rechecks(PLAN, since, {place: now}, now + RECHECK_AFTER)) == [place]

@@ -58,7 +58,7 @@ def row(state: str, offset: int, key: bytes | None = b"7", kind: str = "unapplie
 def ended(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], found: Sequence[Drifted] = ()) -> list[str]:
     """The states that drift known at the end of a run is said to have then; the run began at offset 5."""
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(publish, "_known_open", lambda opener, pair: [known])
+    monkeypatch.setattr(publish, "known_open", lambda opener, pair: [known])
     monkeypatch.setattr(publish, "send_event", lambda opener, kind, event: sent.append(event))
     opener: Any = Opening()
     report = Report("r", *reversed(PAIR), "checksums", 3, 3, verified=3 - len(found), drift=[*found])
@@ -93,7 +93,7 @@ def test_a_run_that_cannot_say_which_drift_it_ends_is_incomplete(monkeypatch: py
     def away(opener: Any, pair: Pair) -> Any:
         raise ControlUnavailable("The control database is away.", "Start it.")
 
-    monkeypatch.setattr(publish, "_known_open", away)
+    monkeypatch.setattr(publish, "known_open", away)
     monkeypatch.setattr(publish, "send_event", lambda opener, kind, event: sent.append((kind, event)))
     opener: Any = Opening()
     report = Report("r", *reversed(PAIR), "checksums", 3, 3, verified=3)
@@ -124,7 +124,7 @@ def published(
 ) -> list[dict[str, Any]]:
     """The drift events of a run that began at offset 5 and has looked at every key."""
     sent: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(publish, "_known_open", lambda opener, pair: known)
+    monkeypatch.setattr(publish, "known_open", lambda opener, pair: known)
     monkeypatch.setattr(publish, "send_event", lambda opener, topic, event: sent.append((topic, event)))
     report = Report("r", *reversed(PAIR), "checksums", 9, 9, verified=9 - len(found), drift=[*found])
     report.drift_before = [0, 5]
