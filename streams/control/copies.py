@@ -48,6 +48,8 @@ class Copies:
         self._clock = clock
         self._thinned: datetime | None = None
         self._rules = {place: rules_of(plan, *place) for place in _places(plan)}
+        # What somebody else writes is not brought into sync here: how far we have noted it says nothing of that.
+        self._foreign = {(t, r) for t, r in self._rules if plan.replicas[r].tables[t].mode == "verify"}
 
     def look(self, lags: Mapping[str, Mapping[str, Lag]], source_seconds: float | None) -> None:
         """Keep and tell what is known now. lags: by replica and table, of those that could be asked about."""
@@ -59,7 +61,7 @@ class Copies:
         self._thin(at)
         for place, lag in known.items():
             self._tell(place)
-            if lag is not None:
+            if lag is not None and place not in self._foreign:
                 self._follow(place, self._look(place, at, lag, seconds[place], state))
                 self._tell(place)
 

@@ -41,7 +41,7 @@ class Samples(NamedTuple):
 
 @dataclass(frozen=True)
 class Dossier:
-    """One run. counts: recorded drift that it told of, by kind, cause and present state; drift: its first records.
+    """One run. counts: keys of recorded drift that it told of, by kind, cause and present state; drift: first records.
 
     ended: by state, how much drift it found over. mark: the place's verified-through mark by now. entry: of the run in
     the audit trail; tail: the trail's last one. holds_cut: there were more holds than were looked at.
@@ -62,8 +62,13 @@ class Dossier:
 
     @property
     def recorded(self) -> int:
-        """Drift of the run that there are records of."""
+        """Keys in drift, as the run told, that there are records of."""
         return sum(row["count"] for row in self.counts)
+
+    @property
+    def records(self) -> int:
+        """Those records: one may count many keys."""
+        return sum(row["records"] for row in self.counts)
 
     @property
     def repair_count(self) -> int:

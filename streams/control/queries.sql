@@ -410,14 +410,15 @@ SELECT run, table_name AS table, replica, depth, scope, outcome, sot_rows, repli
   FROM holdtrue.runs WHERE run = %(run)s ORDER BY table_name, replica LIMIT 1
 
 -- name: run_drift_counts
--- Of the drift that a run told of, what it is by now.
-SELECT kind, cause, state, count(*) AS count FROM holdtrue.drift
+-- Of the drift that a run told of, what it is by now: keys, and records, of which one may be about many keys.
+SELECT kind, cause, state, sum(keys)::bigint AS count, count(*) AS records FROM holdtrue.drift
  WHERE id IN (SELECT id FROM holdtrue.drift_events
                WHERE run = %(run)s AND state = 'open' AND verdict <> 'refused' AND repair IS NULL)
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 
 -- name: run_drift
-SELECT id, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, columns, repair, reason
+SELECT id, key, key_bytes, key_hidden, keys, kind, cause, state, first_seen, last_seen, times_seen, columns, repair,
+       reason
   FROM holdtrue.drift
  WHERE id IN (SELECT id FROM holdtrue.drift_events
                WHERE run = %(run)s AND state = 'open' AND verdict <> 'refused' AND repair IS NULL)
@@ -425,8 +426,10 @@ SELECT id, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen
 
 -- name: run_ended
 -- Drift that was open before and that the run found over.
-SELECT state, count(DISTINCT id) AS count FROM holdtrue.drift_events
- WHERE run = %(run)s AND state IN ('resolved', 'superseded') AND verdict <> 'refused' AND repair IS NULL
+SELECT state, sum(keys)::bigint AS count
+  FROM (SELECT state, id, max(keys) AS keys FROM holdtrue.drift_events
+         WHERE run = %(run)s AND state IN ('resolved', 'superseded') AND verdict <> 'refused' AND repair IS NULL
+         GROUP BY state, id) ended
  GROUP BY state ORDER BY state
 
 -- name: run_repairs
@@ -436,6 +439,9 @@ SELECT i.repair, min(i.at) AS first, max(i.at) AS last, count(*) AS keys,
        (SELECT e.reason FROM holdtrue.drift_events e
          WHERE e.repair = i.repair AND e.state = 'repairing' AND e.reason IS NOT NULL
          ORDER BY e.topic, e.partition, e."offset" LIMIT 1) AS reason,
+       (SELECT e.ordered_by FROM holdtrue.drift_events e
+         WHERE e.repair = i.repair AND e.state = 'repairing' AND e.ordered_by IS NOT NULL
+         ORDER BY e.topic, e.partition, e."offset" LIMIT 1) AS ordered_by,
        count(*) OVER () AS repairs
   FROM holdtrue.repair_items i
  WHERE i.at >= %(started)s

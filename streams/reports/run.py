@@ -106,22 +106,22 @@ def _drift(found: Dossier) -> Iterator[Block]:
         )
     if found.recorded:
         rows = [(row["kind"], row["cause"], row["state"], shown(row["count"])) for row in found.counts]
-        yield Table(f"All {shown(found.recorded)}, counted", ("kind", "cause", "state", "records"), rows, {3})
-        yield Table(_caption("Records", len(found.drift), found.recorded, DRIFT_MAX), *_named(found.drift))
+        yield Table(f"All {shown(found.recorded)}, counted", ("kind", "cause", "state", "keys"), rows, {3})
+        yield Table(_caption("Records", len(found.drift), found.records, DRIFT_MAX), *_named(found.drift))
     for state, count in found.ended.items():
         yield Paragraph(f"{shown(count)} that were open before were found right: they are {state}.")
 
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], list[list[str]], frozenset[int]]:
-    columns = ("drift", "key", "kind", "cause", "state", "first seen", "times", "columns", "repair")
+    columns = ("drift", "key", "keys", "kind", "cause", "state", "first seen", "times", "columns", "repair")
     listed = [
         [
-            row["id"], _key(row), row["kind"], row["cause"], row["state"], shown(row["first_seen"]),
+            row["id"], _key(row), shown(row["keys"]), row["kind"], row["cause"], row["state"], shown(row["first_seen"]),
             shown(row["times_seen"]), ", ".join(row["columns"]), row["repair"] or "-",
         ]
         for row in rows
     ]  # fmt: skip
-    return columns, listed, frozenset({6})
+    return columns, listed, frozenset({2, 7})
 
 
 def _key(row: Mapping[str, Any]) -> str:
@@ -142,10 +142,10 @@ def _repairs(found: Dossier) -> Iterator[Block]:
         return
     rows = [
         [row["repair"], shown(row["first"]), shown(row["last"]), shown(row["keys"]), shown(row["repaired"]),
-         row["reason"] or "-"]
+         row["ordered_by"] or NOT_RECORDED, row["reason"] or "-"]
         for row in found.repairs
     ]  # fmt: skip
-    columns = ("repair", "first answer", "last answer", "keys", "repaired", "reason given")
+    columns = ("repair", "first answer", "last answer", "keys", "repaired", "ordered by", "reason given")
     caption = _caption("Repairs", len(found.repairs), found.repair_count, REPAIRS_MAX)
     yield Table(f"{caption}, of keys above", columns, rows, {3, 4})
     states = Counter[str]()

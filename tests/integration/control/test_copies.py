@@ -183,3 +183,13 @@ def test_a_look_of_another_control_takes_back_nothing(plan: Plan, database: Data
     world.kafka_takes = True
     look(looking, world, 30)
     assert len(world.sent) == 1
+
+
+def test_what_somebody_else_writes_is_not_told_to_be_in_sync(plan: Plan, database: Database, world: World) -> None:
+    """Its lag is kept, of what is noted of it; but nothing of ours is applied there."""
+    other = load_plan(EXAMPLE)
+    spec = other.replicas["cache"].tables[TABLE]
+    other.replicas["cache"].tables[TABLE] = spec.model_copy(update={"mode": "verify"})
+    look(copies(other, database, world), world, 0, 20, 40)
+    assert world.sent == []
+    assert len(samples(database)) == 1

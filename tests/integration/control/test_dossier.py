@@ -84,9 +84,9 @@ def test_everything_that_came_of_a_run(told: Database) -> None:
     assert found is not None
     assert (found.plan, found.run["who"], found.run["absent"], found.run["plan_hash"]) == ("bank", "ada", 0, "ab" * 32)
     assert [tuple(row.values()) for row in found.counts] == [
-        ("missing", "unknown", "open", 1),
-        ("stale", "unknown", "open", 1),
-        ("stale", "unknown", "resolved", 1),
+        ("missing", "unknown", "open", 1, 1),
+        ("stale", "unknown", "open", 1, 1),
+        ("stale", "unknown", "resolved", 1, 1),
     ]
     assert [row["id"] for row in found.drift] == ["d1", "d2", "d3"]
     assert (found.recorded, dict(found.ended)) == (3, {"superseded": 1})
@@ -161,7 +161,7 @@ def test_many_records_are_counted_and_some_named(
     found = dossier(told, "r1")
     assert found is not None
     assert (found.recorded, [row["id"] for row in found.drift]) == (303, ["d1", "d2", "d3", "m0000"])
-    assert {"kind": "orphan", "cause": "unknown", "state": "open", "count": 300} in found.counts
+    assert {"kind": "orphan", "cause": "unknown", "state": "open", "count": 300, "records": 300} in found.counts
 
 
 def test_the_verbs(told: Database, tmp_path: Path) -> None:

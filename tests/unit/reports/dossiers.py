@@ -32,7 +32,7 @@ def run(**fields: Any) -> dict[str, Any]:
 def drifted(number: int, **fields: Any) -> dict[str, Any]:
     """A record of drift that the run told of."""
     return {
-        "id": f"d{number}", "key": {"aid": str(number)}, "key_bytes": b"%d" % number, "key_hidden": False,
+        "id": f"d{number}", "key": {"aid": str(number)}, "key_bytes": b"%d" % number, "key_hidden": False, "keys": 1,
         "kind": "stale", "cause": "missed change", "state": "resolved", "first_seen": at(1), "last_seen": at(1),
         "times_seen": 2, "columns": ["abalance"], "repair": "repair-1", "reason": None,
     } | fields  # fmt: skip
@@ -73,13 +73,14 @@ DRIFTED = replace(
     CORRECT,
     run=run(outcome="drifted", verified=199_996, drift_found=4, verified_through=None, verified_through_at=None),
     counts=[
-        {"kind": "missing", "cause": "unknown", "state": "open", "count": 1},
-        {"kind": "stale", "cause": "missed change", "state": "resolved", "count": 2},
+        {"kind": "missing", "cause": "unknown", "state": "open", "count": 1, "records": 1},
+        {"kind": "stale", "cause": "missed change", "state": "resolved", "count": 2, "records": 2},
     ],
     drift=[drifted(1), drifted(2), drifted(3, **_LOST, key={"name": "<b>&|*_x_\n\u202e"})],
     ended={},
     repairs=[
         {"repair": "repair-1", "first": at(5), "last": at(6), "keys": 2, "repaired": 2, "reason": "rogue <write>",
+         "ordered_by": "ada",
          "repairs": 1},
     ],
     holds=[

@@ -92,7 +92,7 @@ def test_what_others_have_written_is_text() -> None:
     """Keys, reasons and names of whoever asked may hold anything."""
     held = CORRECT.run | {"outcome": "drifted", "who": EVIL, "error": EVIL, "owner": EVIL, "drift_found": 1}
     row = drifted(1, id=EVIL, key={EVIL: EVIL}, cause=EVIL, columns=[EVIL], repair=EVIL)
-    counts = [{"kind": "stale", "cause": EVIL, "state": "open", "count": 1}]
+    counts = [{"kind": "stale", "cause": EVIL, "state": "open", "count": 1, "records": 1}]
     repairs = [{**DRIFTED.repairs[0], "repair": EVIL, "reason": EVIL}]
     holds = [hold._replace(who=EVIL, why=EVIL) for hold in DRIFTED.holds]
     found = replace(CORRECT, plan=EVIL, run=held, drift=[row], counts=counts, repairs=repairs, holds=holds)
@@ -128,7 +128,7 @@ def test_every_block_can_be_written_both_ways() -> None:
 
 def test_of_much_drift_the_first_is_named_and_all_is_counted() -> None:
     """The list is bounded; the counts are exact."""
-    counts = [{"kind": "missing", "cause": "unknown", "state": "open", "count": 54_321}]
+    counts = [{"kind": "missing", "cause": "unknown", "state": "open", "count": 54_321, "records": 54_321}]
     rows = [drifted(number) for number in range(DRIFT_MAX)]
     held = run(outcome="drifted", drift_found=100_000, failed=7)
     text = markdown(run_report(replace(CORRECT, run=held, counts=counts, drift=rows), None))
@@ -153,7 +153,7 @@ def test_figures_are_joined_to_their_worst() -> None:
 def test_a_hidden_key_stays_hidden() -> None:
     """Where the plan has keys hidden, their HMAC is shown."""
     row = drifted(1, key={"aid": "7"}, key_bytes=b"\x01\x02", key_hidden=True)
-    counts = [{"kind": "stale", "cause": "unknown", "state": "open", "count": 1}]
+    counts = [{"kind": "stale", "cause": "unknown", "state": "open", "count": 1, "records": 1}]
     text = markdown(run_report(replace(CORRECT, counts=counts, drift=[row]), None))
     assert "hmac:0102" in text
     assert "aid=" not in text
