@@ -19,7 +19,7 @@ from streams.kafka.wire import Decoder, NotOurFormat, Schemas, unframe
 from streams.plan.model import Plan
 from streams.settings import settings
 
-Take = Callable[[Connection, Sequence[Event]], list[Fact]]
+Take = Callable[[Connection, Sequence[Event], Plan], list[Fact]]
 
 # Offset of a record that cannot be taken in, and why.
 Unreadable = tuple[int, str]
@@ -64,6 +64,7 @@ class Materialiser:
 
     def __init__(self, database: Database, plan: Plan, schemas: Schemas) -> None:
         self._database = database
+        self._plan = plan
         # Schema id → since when the registry has not known it.
         self._unknown: dict[int, float] = {}
         self._handlers = {plan.own_topic(name): take for name, (_, take) in HANDLERS.items()}
@@ -92,7 +93,7 @@ class Materialiser:
             if not fresh:
                 return Applied(next_offset, 0, 0, 0)
             events, unreadable = self._decode(topic, partition, fresh)
-            facts, refused = _taken(connection, self._handlers[topic], events)
+            facts, refused = _taken(connection, self._handlers[topic], events, self._plan)
             unreadable += refused
             facts += [keep(connection, {**place, "offset": offset}, why) for offset, why in unreadable]
             entries = trail.append(connection, facts)
@@ -130,18 +131,18 @@ class Materialiser:
 NOT_TO_BE_KEPT = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 
-def _taken(connection: Connection, take: Take, events: list[Event]) -> tuple[list[Fact], list[Unreadable]]:
+def _taken(connection: Connection, take: Take, events: list[Event], plan: Plan) -> tuple[list[Fact], list[Unreadable]]:
     """The facts of these events; where a value of one cannot be kept, each is taken alone and that one told of."""
     try:
         with connection.transaction():
-            return (take(connection, events) if events else []), []
+            return (take(connection, events, plan) if events else []), []
     except NOT_TO_BE_KEPT:
         facts: list[Fact] = []
         refused: list[Unreadable] = []
     for event in events:
         try:
             with connection.transaction():
-                facts += take(connection, [event])
+                facts += take(connection, [event], plan)
         except NOT_TO_BE_KEPT as error:
             refused.append((event.offset, f"a value cannot be kept in the control database ({type(error).__name__})"))
     return facts, refused

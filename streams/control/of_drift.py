@@ -12,12 +12,13 @@ from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
 from streams.drift.lifecycle import Seen, State, Step, Verdict, follow
+from streams.plan.model import Plan
 
 # Steps an auditor asks for. Suspicions and sightings again are in the history only.
 _AUDITED: Final = frozenset({State.open, State.repairing, State.resolved, State.superseded, State.accepted})
 
 
-def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
+def take(connection: Connection, events: Sequence[Event], _: Plan) -> list[Fact]:
     """Apply events of one partition in order; the facts for the audit trail."""
     states = _states(connection, [event.record["id"] for event in events])
     told = _told(connection, [event.record["id"] for event in events if event.record["ends_before"] is not None])

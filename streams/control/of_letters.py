@@ -10,9 +10,10 @@ from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
 from streams.kafka.wire import NotOurFormat, unframe
+from streams.plan.model import Plan
 
 
-def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
+def take(connection: Connection, events: Sequence[Event], _: Plan) -> list[Fact]:
     """Apply dead letters of one partition; the facts for the audit trail.
 
     A worker that was killed dead-letters the same change again: it is the same letter, seen once more.

@@ -14,6 +14,7 @@ from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
 from streams.control.source import Event
+from streams.plan.model import Plan
 
 HELD: Final = "table-held"
 RELEASED: Final = "table-released"
@@ -21,7 +22,7 @@ RELEASED: Final = "table-released"
 WHOLE_TABLE: Final = -1
 
 
-def take(connection: Connection, events: Sequence[Event]) -> list[Fact]:
+def take(connection: Connection, events: Sequence[Event], _: Plan) -> list[Fact]:
     """Apply signals of one partition in order; the facts for the audit trail."""
     facts = []
     for event in events:

@@ -20,6 +20,7 @@ from streams.plan.text import dotted, listed, quoted
 _DYNAMO_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 # A partition key and a sort key.
 DYNAMO_KEY_COLUMNS_MAX: Final = 2
+UNKEYED: Final = "needs digest_key, which the plan does not have: without a secret, guesses of keys could be tested"
 # Where a Redis replica keeps tokens.
 RESERVED: Final = "holdtrue:"
 # Fields of a table that only one kind of replica has.
@@ -87,6 +88,8 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
     yield from mapping_conflicts(key or (), table.layout)
     yield from mode_conflicts(table)
     yield from _target_name(table)
+    if value_at(table.raw, ("drift", "hidden_keys")) is True and draft.value("digest_key") is None:
+        yield Problem(("drift", "hidden_keys"), UNKEYED)
     if table.kind == "dynamodb" and key is not None and len(key) > DYNAMO_KEY_COLUMNS_MAX:
         yield Problem((), f"has a key of {len(key)} columns; a DynamoDB key has at most two")
     if table.kind == "redis" and table.layout.key is not None:

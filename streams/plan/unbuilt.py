@@ -27,7 +27,6 @@ OF_A_TABLE: Final[Mapping[Path_, str]] = {
     ("windows",): "windows belong to the trigger scheduled, which is not built yet: leave them out",
     ("validation", "thresholds"): "thresholds are not built yet: leave them out; every drifted key counts",
     ("drift", "row_values"): "row values in drift are not built yet: leave it out; no record of drift has any",
-    ("drift", "hidden_keys"): "hidden keys are not built yet: leave it out; records of drift name keys as they are",
 }
 
 

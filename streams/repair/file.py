@@ -13,8 +13,10 @@ import msgspec
 
 from streams.errors import UsageError
 
-VERSION = 2
+VERSION = 3
 BYTES_MAX = 256 << 20
+# What a hidden key is shown as.
+HIDDEN = "hmac"
 
 # What a repair of each kind does to the replica.
 EFFECTS: Mapping[str, str] = {
@@ -38,7 +40,7 @@ class RepairFileBroken(UsageError):
 class Item:
     """One drifted key. key: canonical bytes in hex; shown: its columns; cause: why, as far as it is known.
 
-    replica_token: in hex, as last seen there.
+    replica_token: in hex, as last seen there. hidden: key is the HMAC of the key, as the plan wants it.
     """
 
     drift: str
@@ -50,6 +52,7 @@ class Item:
     cause: str
     effect: str
     replica_token: Hex | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class RepairPlan:
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     """What a file holds."""
 
-    repair: Literal[2]
+    repair: Literal[3]
     plan: str
     hash: str
     items: tuple[Item, ...]
@@ -120,17 +123,18 @@ def planned(plan: str, rows: Sequence[Mapping[str, Any]]) -> RepairPlan:
 
 
 def _item(row: Mapping[str, Any]) -> Item:
-    token = row["replica_token"]
+    token, key = row["replica_token"], bytes(row["key_bytes"]).hex()
     return Item(
         row["id"],
         row["replica"],
         row["table"],
-        bytes(row["key_bytes"]).hex(),
-        dict(row["key"] or {}),
+        key,
+        {HIDDEN: key} if row["key_hidden"] else dict(row["key"] or {}),
         row["kind"],
         row["cause"],
         EFFECTS[row["kind"]],
         bytes(token).hex() if token is not None else None,
+        row["key_hidden"],
     )
 
 

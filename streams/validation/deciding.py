@@ -13,12 +13,15 @@ from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.wire import cloud_event
 from streams.plan.model import Plan
+from streams.validation.hidden import find_keys
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import drift_event, ended_by, send_event
 from streams.validation.repairing import proven
 from streams.validation.run import validate_keys
+from streams.validation.target import Target
 
 Row = Mapping[str, Any]
+CLIENT: Final = "holdtrue-cli"
 STILL_WRONG: Final = "found wrong when it was to be closed"
 
 
@@ -36,9 +39,6 @@ def accept(plan: Plan, row: Row, by: str, reason: str, until: datetime) -> None:
     writer.flush()
 
 
-CLIENT: Final = "holdtrue-cli"
-
-
 def _headers(plan: Plan) -> list[tuple[str, bytes]]:
     return cloud_event("holdtrue.drift", f"/holdtrue/{plan.name}/cli")
 
@@ -50,8 +50,8 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
     """
     pair = Pair(row["replica"], row["table"])
     _require_closable(opener.plan, pair, row)
-    key = bytes(row["key_bytes"])
     with opener.target(pair) as target:
+        key = _key(opener, target, pair, row)
         before = target.drift_ends()
         report = validate_keys(target, [key])
     report.drift_before = before
@@ -74,6 +74,19 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
             f"({report.reason or 'it kept changing'}).",
             "Try it again.",
         )
+
+
+def _key(opener: Opener, target: Target, pair: Pair, row: Row) -> bytes:
+    shown = bytes(row["key_bytes"])
+    if not row["key_hidden"]:
+        return shown
+    found = find_keys(target, opener.hiding_names(pair), [shown])
+    if shown not in found:
+        raise NotReady(
+            f"The drift {row['id']} is not closed: its key is neither in the source nor in the replica any more.",
+            f"A run of every key ends it: holdtrue validate --table {pair.table} --replica {pair.replica}",
+        )
+    return found[shown]
 
 
 def _require_closable(plan: Plan, pair: Pair, row: Row) -> None:

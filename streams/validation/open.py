@@ -84,6 +84,10 @@ class Opener:
         """How drift of a pair is named."""
         return Names(*pair, self.shape(pair).key_columns, self.plan.key_secret(*pair))
 
+    def hiding_names(self, pair: Pair) -> Names:
+        """The same where keys are hidden, whether the plan still has it so or not."""
+        return self.names(pair)._replace(secret=self.plan.digest_secret)
+
     def mapping(self, pair: Pair) -> TableMapping:
         """What the plan decides about a pair."""
         return self.plan.replicas[pair.replica].tables[pair.table]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from streams.drift.lifecycle import ENDED
 from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
+from streams.validation.hidden import find_keys
 from streams.validation.open import Opener, Pair, repair_channel
 from streams.validation.publish import drift_event, send_event
 from streams.validation.report import Drifted, Report
@@ -26,6 +27,7 @@ ANSWER_SECONDS = 30
 # Times the requests of this repair up to it, whose turn comes first: what nobody waits for is not done hours later.
 REQUEST_SECONDS = 120.0
 NO_REASONS: Mapping[bytes, str] = MappingProxyType({})
+GONE = "its key is neither in the source nor in the replica any more: validate, which ends its drift"
 WRONG_AGAIN = "found wrong again after the repair"
 
 
@@ -101,12 +103,16 @@ def _refuse_storm(opener: Opener, pair: Pair, count: int, *, above_threshold: bo
 def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order) -> Outcome:
     repair = f"repair-{uuid4()}"
     with opener.target(pair) as target:
+        items, gone = _with_keys(opener, target, pair, items)
+        if not items:
+            return Outcome("", pair.replica, pair.table, len(gone), 0, 0, len(gone), failures=gone)
         grouped = _by_partition(target, items)
         ended = _ended(opener, items)
         right = set(proven(ended, validate_keys(target, ended))) if ended else set()
         known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
         if not known:
-            return Outcome("", pair.replica, pair.table, len(items), 0, 0, 0, len(right))
+            counts = (len(items) + len(gone), 0, 0, len(gone), len(right))
+            return Outcome("", pair.replica, pair.table, *counts, gone)
         # What had ended and is wrong again begins a new life: no repair follows from an end.
         _publish(opener, pair, _as_known(known, [key for key in ended if key in known]), "open", repair)
         left = {n: [item for item in mine if bytes.fromhex(item.key) in known] for n, mine in grouped.items()}
@@ -125,8 +131,27 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     failures |= dict.fromkeys(wrong, WRONG_AGAIN)
     failures |= {key: _unproven(report) for key in done if key not in wrong and key not in right_now}
     told = tuple(Failure(known[key].shown, reason) for key, reason in failures.items())
-    counts = (len(items), len(done), len(right_now), len(known) - len(done), len(right))
-    return Outcome(repair, pair.replica, pair.table, *counts, told)
+    failed = len(known) - len(done) + len(gone)
+    counts = (len(items) + len(gone), len(done), len(right_now), failed, len(right))
+    return Outcome(repair, pair.replica, pair.table, *counts, told + gone)
+
+
+def _with_keys(
+    opener: Opener, target: Target, pair: Pair, items: Sequence[Item]
+) -> tuple[list[Item], tuple[Failure, ...]]:
+    """The items with their keys, where the plan hides them; and those whose key is nowhere any more."""
+    hidden = [bytes.fromhex(item.key) for item in items if item.hidden]
+    keys = find_keys(target, opener.hiding_names(pair), hidden) if hidden else {}
+    found: list[Item] = []
+    gone: list[Failure] = []
+    for item in items:
+        if not item.hidden:
+            found.append(item)
+        elif (key := keys.get(bytes.fromhex(item.key))) is not None:
+            found.append(replace(item, key=key.hex()))
+        else:
+            gone.append(Failure(item.shown, GONE))
+    return found, tuple(gone)
 
 
 def _ended(opener: Opener, items: Sequence[Item]) -> list[bytes]:

@@ -19,8 +19,9 @@ from streams.control.materialise import HANDLERS, Materialiser, taken_topics
 from streams.control.queries import migrations
 from streams.control.view import drift_row
 from streams.drift.lifecycle import OPEN
+from streams.drift.names import Names
 from streams.kafka.registry import UnknownSchema
-from streams.plan.model import Plan
+from streams.plan.model import Plan, SecretRef
 from streams.validation.report import Report
 from tests.integration.control.records import (
     DRIFT,
@@ -195,6 +196,23 @@ def test_what_is_accepted_counts_again_from_its_date_on(
     assert (row["state"], row["accepted_by"], row["accepted_until"], row["times_seen"]) == ("open", None, None, 2)
     Acceptances(plan, database, writer).look()
     assert len(sent) == 2
+
+
+def test_keys_of_repairs_are_kept_as_the_plan_shows_them(
+    database: Database, plan: Plan, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results carry them for the workers and whoever ordered; a hidden one does not enter the database."""
+    monkeypatch.setenv("TESTS_KEY", "a secret")
+    hiding = plan.model_copy(update={"digest_key": SecretRef(env="TESTS_KEY")})
+    table = plan.replicas["cache"].tables[TABLE]
+    hidden = table.model_copy(update={"drift": table.drift.model_copy(update={"hidden_keys": True})})
+    cache = plan.replicas["cache"].model_copy(update={"tables": {TABLE: hidden}})
+    hiding = hiding.model_copy(update={"replicas": {**plan.replicas, "cache": cache}})
+    Materialiser(database, hiding, SCHEMAS).apply(REPAIRS, 0, [repaired(0, "repaired")])
+    Materialiser(database, plan, SCHEMAS).apply(REPAIRS, 1, [repaired(0, "repaired", repair="r2")])
+    with psycopg.connect(dsn) as connection:
+        kept = dict(connection.execute("SELECT repair, key_bytes FROM holdtrue.repair_items").fetchall())
+    assert kept == {"r1": Names("cache", TABLE, (), b"a secret").shown(b"7"), "r2": b"7"}
 
 
 def test_later_steps_keep_what_earlier_ones_said(materialiser: Materialiser, database: Database) -> None:

@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from streams.drift.names import Names
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
 from tests.support.wait import wait_until
@@ -148,3 +150,42 @@ def test_a_drift_is_closed_by_hand_only_when_its_key_is_right(town: Bank) -> Non
     assert [(row["id"], row["state"]) for row in closed["drift"]] == [(drift["id"], "resolved")]
     assert ("drift.resolved", "ada", "a bad deploy") in trail(town)
     assert town.run(*words).returncode == 2
+
+
+def test_hidden_keys_are_in_no_record_and_are_repaired_all_the_same(make_bank: MakeBank) -> None:
+    """By the same verbs: neither drift, its ids, nor what control keeps of repairs gives them away."""
+    bank = make_bank("cache", partitions=2)
+    bank.document["digest_key"] = {"env": "BANK_DIGEST_KEY"}
+    bank.env["BANK_DIGEST_KEY"] = "a secret of the bank"
+    plan(bank, hidden_keys=True)
+    bank.apply()
+    bank.worker("cache")
+    bank.control()
+    bank.wait_equal("cache")
+    first, second, *_ = kept(bank)
+    lose(bank, first, second)
+    assert bank.redis().set(f"{bank.name}:person:4711", "{}")  # an orphan
+    assert found(bank)["drift_found"] == 3
+    drift = listed(bank, "--state", "open-all")
+    assert sorted(row["kind"] for row in drift) == ["missing", "missing", "orphan"]
+    assert all(row["key"].startswith("hmac:") for row in drift)
+    items = planned(bank)
+    assert all(item["hidden"] and item["shown"] == {"hmac": item["key"]} for item in items)
+    applied = json.loads(bank.done("--format", "json", "repair", "apply", "repair.json", "--reason", "test"))
+    assert [(each["ordered"], each["resolved"]) for each in applied["repairs"]] == [(3, 3)]
+    assert bank.difference("cache") == {}
+    lose(bank, second)
+    found(bank)
+    (again,) = listed(bank, "--state", "open-all")
+    assert again["id"] in {row["id"] for row in drift}
+    bank.sot.execute("UPDATE person SET name = 'right again' WHERE id = %s", (second,))
+    bank.wait_equal("cache")
+    bank.done("drift", "close", again["id"], "--reason", "a bad deploy")
+    events = bank.events("drift")
+    assert {(event["key"], event["key_hidden"], len(event["key_bytes"])) for event in events} == {(None, True, 32)}
+    unkeyed = Names("cache", PERSON, ["id"])
+    ids = {unkeyed.id(str(number).encode()) for number in (*kept(bank), 4711)}
+    assert ids.isdisjoint(event["id"] for event in events)
+    with psycopg.connect(bank.env["HOLDTRUE_CONTROL_DSN"]) as control:
+        repaired = control.execute("SELECT length(key_bytes) FROM holdtrue.repair_items").fetchall()
+    assert repaired == [(32,)] * 3

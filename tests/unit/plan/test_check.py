@@ -185,11 +185,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
             "defaults.drift.row_values",
             "row values",
         ),
-        (
-            (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{drift: {{hidden_keys: true}}}}"),
-            f"tables.{ACCOUNTS}.drift.hidden_keys",
-            "hidden keys",
-        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, words: str) -> None:
@@ -220,6 +215,15 @@ def test_what_is_said_not_to_be_wanted_is_not_refused() -> None:
     """Nor is an empty field: nobody relies on it."""
     none = "trigger: realtime\n      windows: null\n      drift: {row_values: false, hidden_keys: false}"
     assert findings(("trigger: realtime", none), ("owner:", "monitoring:\nowner:")) == []
+
+
+def test_hidden_keys_need_a_secret() -> None:
+    """Without one anybody could hide a guess in the same way, and compare."""
+    hidden = (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{drift: {{hidden_keys: true}}}}")
+    (finding,) = findings(hidden)
+    path = f"replicas.reports.tables.{ACCOUNTS}.drift.hidden_keys"
+    assert (finding.severity, finding.path, "digest_key" in finding.message) == ("contradictory", path, True)
+    assert findings(hidden, ("owner:", "digest_key: {env: KEY}\nowner:")) == []
 
 
 def test_a_side_table_for_tombstones_is_not_built_yet() -> None:

@@ -15,7 +15,7 @@ from streams.repair.file import RepairFileBroken, planned, read
 def row(drift: str, key: bytes | None, kind: str = "missing", replica: str = "reports") -> dict[str, Any]:
     """A drift as the control database has it."""
     return {"id": drift, "replica": replica, "table": "public.t", "key_bytes": key, "key": {"id": "1"}, "kind": kind,
-            "cause": "unknown", "replica_token": None}  # fmt: skip
+            "cause": "unknown", "replica_token": None, "key_hidden": False}  # fmt: skip
 
 
 def test_a_key_is_repaired_once_however_many_drifts_tell_of_it() -> None:
@@ -27,6 +27,12 @@ def test_a_key_is_repaired_once_however_many_drifts_tell_of_it() -> None:
 def test_what_has_no_key_or_no_repair_is_left_out() -> None:
     """A drift of a whole table is not made right key by key."""
     assert planned("bank", [row("a", None), row("b", b"2", "continuity")]).items == ()
+
+
+def test_a_hidden_key_is_in_the_file_as_it_is_in_its_record() -> None:
+    """Who reads the file learns no more of it than who reads the drift; whoever applies it finds the key again."""
+    (item,) = planned("bank", [row("a", b"\x07") | {"key": None, "key_hidden": True}]).items
+    assert (item.key, item.shown, item.hidden) == ("07", {"hmac": "07"}, True)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from streams.validation.report import Drifted, Report
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PAIR = Pair("cache", "public.t")
 NAMES = Names(*PAIR, ["id"])
+HIDING = NAMES._replace(secret=b"s")
 PLAN: Any = SimpleNamespace(replicas={"cache": SimpleNamespace(tables={"public.t": None})}, name="bank")
 
 
@@ -32,22 +33,45 @@ def row(state: str = "open", key: bytes | None = b"7", **more: Any) -> dict[str,
 
 
 def closed(
-    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], **found: Any
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, keys: Any = (), **found: Any
 ) -> tuple[list[dict[str, Any]], HoldtrueError | None]:
     """What is told when it is to be closed and the looks find this, and why it is not closed."""
     sent: list[dict[str, Any]] = []
-    target = SimpleNamespace(drift_ends=lambda: [3, 5])
+    rows = [SimpleNamespace(key=key) for key in keys]
+    target = SimpleNamespace(
+        drift_ends=lambda: [3, 5], partitions=1, sot=SimpleNamespace(scanning=lambda: nullcontext(rows)),
+        store=SimpleNamespace(keys=lambda chunk: [[None, b"9"]]),
+    )  # fmt: skip
     opener: Any = SimpleNamespace(
-        plan=PLAN, target=lambda pair: nullcontext(target), names=lambda pair: NAMES, writer=SimpleNamespace(flush=int)
+        plan=PLAN,
+        target=lambda pair: nullcontext(target),
+        names=lambda pair: NAMES,
+        hiding_names=lambda pair: HIDING,
+        writer=SimpleNamespace(flush=int),
     )
     report = Report("run", "public.t", "cache", "keys", **found)
-    monkeypatch.setattr(deciding, "validate_keys", lambda target, keys: report)
+    asked: list[bytes] = []
+    monkeypatch.setattr(deciding, "validate_keys", lambda target, keys: asked.extend(keys) or report)
     monkeypatch.setattr(deciding, "send_event", lambda opener, topic, event: sent.append(event))
     try:
         deciding.close(opener, known, "ada", "a bad deploy")
     except HoldtrueError as error:
         return sent, error
+    assert asked == [keys[-1] if keys else b"7"]
     return sent, None
+
+
+def test_a_hidden_key_is_found_again_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among those of source and replica; one that is nowhere any more is a full run's to end."""
+    hidden = row(key=HIDING.shown(b"8"), key_hidden=True) | {"key": None}
+    (event,), error = closed(monkeypatch, hidden, keys=[b"7", b"8"], verified=1)
+    assert error is None
+    assert (event["state"], event["key"], event["key_bytes"], event["key_hidden"]) == (
+        "resolved", None, HIDING.shown(b"8"), True,
+    )  # fmt: skip
+    sent, error = closed(monkeypatch, hidden, keys=[b"7"], verified=1)
+    assert sent == []
+    assert isinstance(error, NotReady)
 
 
 @pytest.mark.parametrize("state", ["suspected", "open", "repairing", "repaired", "accepted"])

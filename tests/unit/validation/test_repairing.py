@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from streams.drift.names import Names
 from streams.errors import UsageError
 from streams.repair.file import Item
 from streams.validation import repairing
 from streams.validation.open import Pair
-from streams.validation.repairing import Order, Outcome, _repair_pair, _request_items, apply_plan, proven
+from streams.validation.repairing import Order, Outcome, _repair_pair, _request_items, _with_keys, apply_plan, proven
 from streams.validation.report import Drifted, Report
 
 KEYS = [b"1", b"2", b"3"]
@@ -215,3 +216,29 @@ def test_a_request_is_as_large_as_its_budget_answers_soon(per_second: int, parti
     )
     opener: Any = SimpleNamespace(plan=plan)
     assert _request_items(opener, Pair("cache", "public.t")) == size
+
+
+def test_hidden_keys_are_found_again_and_what_is_nowhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the source, or in what the replica lists: an orphan is only there."""
+    names = Names("cache", "public.t", ["id"], b"secret")
+    listed = iter([[b"1", None], [b"5"], [b"not looked at"]])
+    target: Any = SimpleNamespace(
+        partitions=1,
+        sot=SimpleNamespace(scanning=lambda: nullcontext([SimpleNamespace(key=key) for key in (b"1", b"2")])),
+        store=SimpleNamespace(keys=lambda chunk: listed),
+    )
+    opener: Any = SimpleNamespace(hiding_names=lambda pair: names)
+    shown = [names.shown(key).hex() for key in (b"2", b"5")]
+    items = [
+        Item(f"d{key}", "cache", "public.t", key, {"hmac": key}, "stale", "", "", None, hidden=True) for key in shown
+    ]
+    plain = Item("d", "cache", "public.t", b"9".hex(), {"id": "9"}, "stale", "", "")
+    found, gone = _with_keys(opener, target, Pair("cache", "public.t"), [*items, plain])
+    assert [bytes.fromhex(item.key) for item in found] == [b"2", b"5", b"9"]
+    assert [item.drift for item in found] == [f"d{shown[0]}", f"d{shown[1]}", "d"]
+    assert gone == ()
+    assert next(listed) == [b"not looked at"], "all were found"
+    listed = iter([[b"1"]])
+    found, gone = _with_keys(opener, target, Pair("cache", "public.t"), items)
+    assert [bytes.fromhex(item.key) for item in found] == [b"2"]
+    assert [failure.key for failure in gone] == [{"hmac": shown[1]}]
