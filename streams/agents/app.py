@@ -228,7 +228,7 @@ def _table_work(
     return TableWork(
         replica, table, mapping, shape, digester, store, registry, sot, fence, partitions, versions, threads, budget,
         repairs, partitioner, absent_allowed=plan.replicas[replica].absent_allowed_in(table),
-        key_secret=plan.key_secret(replica, table),
+        key_secret=plan.key_secret(replica, table), kind=plan.replicas[replica].kind,
     )  # fmt: skip
 
 

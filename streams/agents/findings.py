@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from streams.agents.repairs import REPAIRED, Done, Repairs, result
-from streams.drift.cause import cause_of
+from streams.drift.cause import Sides, explain
 from streams.drift.flood import Counted, flood_records
 from streams.drift.record import key_record
+from streams.drift.rows import Shown, shown_row
 from streams.repair.storm import Storm
+from streams.rows.canonical import Row
 
 if TYPE_CHECKING:
     from streams.agents.events import Events
@@ -100,7 +102,8 @@ class Findings:
 
     def _open(self, judged: Judged, now: float, *, asked: bool) -> None:
         key, entry, content, kind = judged.key, judged.entry, judged.content, judged.finding.kind
-        before, cause = self._known.get(key), cause_of(kind, entry_is_right=True)
+        before, sides = self._known.get(key), self._sides(judged)
+        cause, evidence = explain(sides)
         if before is None and len(self._known) >= self._named_max and self._counted.add(key, kind, cause):
             return
         self._counted.discard(key)
@@ -115,7 +118,10 @@ class Findings:
             entry_digest=entry.digest if entry else None,
             replica_digest=content.digest,
             sot_digest=entry.digest if entry else None,
-            columns=self._differing(judged),
+            columns=list(sides.differing),
+            evidence=evidence,
+            sot_row=self._shown(judged.row),
+            replica_row=self._shown(judged.held.row),
         )
 
     def _tell_counted(self) -> None:
@@ -132,11 +138,17 @@ class Findings:
             return None
         return f"not repaired without being asked: more than {self._storm.stop_above} keys were found in drift"
 
-    def _differing(self, judged: Judged) -> list[str]:
-        row, stored = judged.row, judged.held.row
-        if row is None or stored is None:
-            return []
-        return [name for name, a, b in zip(self._work.shape.target_columns, row, stored, strict=False) if a != b]
+    def _shown(self, row: Row | None) -> Shown | None:
+        return shown_row(self._work.mapping.drift, self._work.shape, row)
+
+    def _sides(self, judged: Judged) -> Sides:
+        """As `explain` wants them. The version table agrees with the source, or it would not be told."""
+        shape, entry, stored = self._work.shape, judged.entry, judged.held.token
+        return Sides(
+            judged.finding.kind, True, entry.token.encode() if entry else None, stored.encode() if stored else None,
+            judged.row, judged.held.row, shape.target_columns, [column.type for column in shape.source_columns],
+            self._work.kind,
+        )  # fmt: skip
 
     def _is_automatic(self, judged: Judged) -> bool:
         known = self._known.get(judged.key)

@@ -147,6 +147,8 @@ class TableWork:
     hold_ordered: bool = False
     # The plan allows the store to lose rows.
     absent_allowed: bool = False
+    # The kind of store.
+    kind: str = ""
     # Where the plan hides keys in drift: what they are hidden with.
     key_secret: bytes | None = None
     # Why store or SOT could not take part at the start; its owners hold the table, and nothing reads or writes it.

@@ -52,17 +52,20 @@ SELECT id, max("offset") AS "offset" FROM holdtrue.drift_events
 INSERT INTO holdtrue.drift (
     id, replica, table_name, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen, times_seen, lives,
     entry_token, replica_token, entry_digest, replica_digest, sot_digest, columns, run, change, repair, reason,
-    accepted_by, accepted_until, at, keys, causes
+    accepted_by, accepted_until, at, keys, causes, evidence
 ) VALUES (
     %(id)s, %(replica)s, %(table)s, %(key)s, %(key_bytes)s, %(key_hidden)s, %(kind)s, %(cause)s, %(state)s,
     %(first_seen)s, %(last_seen)s, %(times_seen)s, %(lives)s, %(entry_token)s, %(replica_token)s, %(entry_digest)s,
     %(replica_digest)s, %(sot_digest)s, %(columns)s, %(run)s, %(change)s, %(repair)s, %(reason)s, %(accepted_by)s,
-    %(accepted_until)s, %(at)s, %(keys)s, %(causes)s
+    %(accepted_until)s, %(at)s, %(keys)s, %(causes)s, %(evidence)s
 ) ON CONFLICT (id) DO UPDATE SET
     replica = excluded.replica, table_name = excluded.table_name, key_hidden = excluded.key_hidden,
     kind = excluded.kind, state = excluded.state,
     cause = CASE WHEN NOT %(fresh)s AND (excluded.cause, excluded.kind) = ('unknown', drift.kind)
                  THEN drift.cause ELSE excluded.cause END,
+    -- Of the cause that holds: a later step that repeats that may leave it out.
+    evidence = CASE WHEN NOT %(fresh)s AND (excluded.kind = drift.kind AND excluded.cause IN ('unknown', drift.cause))
+                    THEN coalesce(excluded.evidence, drift.evidence) ELSE excluded.evidence END,
     first_seen = excluded.first_seen, last_seen = excluded.last_seen, times_seen = excluded.times_seen,
     lives = excluded.lives, at = excluded.at, keys = excluded.keys, causes = excluded.causes,
     -- Seen again while it is accepted, it stays so.
@@ -199,7 +202,7 @@ UPDATE holdtrue.audit_published SET through = greatest(through, %(through)s)
 
 -- name: list_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
-       times_seen, entry_token, replica_token, columns, run, repair, keys, causes
+       times_seen, entry_token, replica_token, columns, run, repair, keys, causes, evidence
   FROM holdtrue.drift
  WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s)) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
    AND (%(table)s::text IS NULL OR table_name = %(table)s) AND (%(replica)s::text IS NULL OR replica = %(replica)s)
@@ -236,7 +239,7 @@ SELECT id, replica, table_name AS table, key, key_bytes, key_hidden, kind, cause
 
 -- name: show_drift
 SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause, state, first_seen, last_seen,
-       times_seen, entry_token, replica_token, columns, run, repair, keys, causes, lives, entry_digest,
+       times_seen, entry_token, replica_token, columns, run, repair, keys, causes, evidence, lives, entry_digest,
        replica_digest, sot_digest, change, reason, accepted_by, accepted_until, at
   FROM holdtrue.drift WHERE id = %(id)s
 

@@ -26,7 +26,6 @@ WHOLE: Final[Mapping[Path_, str]] = {
 OF_A_TABLE: Final[Mapping[Path_, str]] = {
     ("windows",): "windows belong to the trigger scheduled, which is not built yet: leave them out",
     ("validation", "thresholds"): "thresholds are not built yet: leave them out; every drifted key counts",
-    ("drift", "row_values"): "row values in drift are not built yet: leave it out; no record of drift has any",
 }
 
 

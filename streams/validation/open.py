@@ -128,6 +128,8 @@ class Opener:
                 others_write=mapping.others_write,
                 others_lag_seconds=mapping.others_lag.total_seconds(),
                 stamp=self.stamp,
+                kind=plan.replicas[pair.replica].kind,
+                drift=mapping.drift,
             )
 
     def _require_answers(self, pair: Pair) -> None:

@@ -92,7 +92,8 @@ def drift_event(opener: Opener, pair: Pair, drifted: Drifted, state: str, **more
     said: dict[str, Any] = {"kind": drifted.kind, "cause": drifted.cause, "state": state, "at": datetime.now(UTC)}
     said |= {
         "entry_token": drifted.token, "replica_token": drifted.other_token, "entry_digest": drifted.entry_digest,
-        "replica_digest": drifted.other_digest, "columns": list(drifted.columns),
+        "replica_digest": drifted.other_digest, "columns": list(drifted.columns), "evidence": drifted.evidence,
+        "sot_row": drifted.sot_row, "replica_row": drifted.replica_row,
     }  # fmt: skip
     return key_record(opener.names(pair), drifted.key, **{**said, **more})
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streams.drift.cause import UNKNOWN
+from streams.drift.rows import Shown
 from streams.validation.depth import OF_EVERY_KEY
 
 
@@ -27,6 +28,9 @@ class Drifted:
     columns: tuple[str, ...] = ()
     cause: str = UNKNOWN
     proven: bool = False
+    evidence: str | None = None
+    sot_row: Shown | None = None
+    replica_row: Shown | None = None
 
 
 @dataclass(slots=True)

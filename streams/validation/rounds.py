@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streams.checks.request import Depth, request
-from streams.drift.cause import FOREIGN, cause_of
+from streams.drift.cause import Sides, explain
+from streams.drift.rows import shown_row
 from streams.errors import NotReady
 from streams.replicas.base import Held
 from streams.rows.canonical import Row, encode
@@ -26,6 +27,8 @@ REQUEST_BYTES = 4 * 1024 * 1024
 # As many as a repair plan takes: a store that lost everything is filled again by runs and repairs in turn.
 SUSPECTS_MAX = 100_000
 ROUNDS_MAX = 3
+# Of the rows that a run keeps to tell of them; those beyond are withheld.
+SHOWN_CHARACTERS_MAX = 64 << 20
 ASTRAY = (
     "a partition that is not theirs, whose owner may write them beside their own: give the replica another name in the "
     "plan, under which it begins anew (docs/operations.md, A record that is somebody else's)"
@@ -69,6 +72,8 @@ class Rounds:
         self._report = report
         self._expected: set[tuple[int, int, int]] = set()
         self._chunk = 0
+        # Characters of rows that are kept to be told.
+        self._shown = 0
 
     def full(self) -> None:
         """SOT ↔ version table ↔ replica content, every key."""
@@ -205,19 +210,22 @@ class Rounds:
         return pending
 
     def _explained(self, drifted: Drifted, row: Row | None, held: Held | None) -> Drifted:
-        """With what tells a person why: which columns differ, and whose fault it is where the version table knows."""
+        """With what tells a person why: which columns differ, whose fault it is as far as that can be seen, and how."""
         target, key = self._target, drifted.key
         stored = held.row if held is not None else None
         wanted = None if row is None else target.digester.digest(key, encode(row))
-        if row is not None and stored is not None:
-            names = target.shape.target_columns
-            columns = tuple(name for name, a, b in zip(names, row, stored, strict=False) if a != b)
-        else:
-            columns = ()
-        cause = cause_of(drifted.kind, drifted.entry_digest == wanted, others_write=target.others_write)
-        if drifted.other_digest == drifted.entry_digest == wanted:
-            cause = FOREIGN  # the row is right, and no write of ours would get through
-        return replace(drifted, columns=columns, cause=cause)
+        right = drifted.entry_digest == wanted
+        sides = Sides(
+            drifted.kind, right, drifted.token, drifted.other_token, row, stored, target.shape.target_columns,
+            [column.type for column in target.shape.source_columns], target.kind,
+            right and drifted.other_digest == wanted, target.others_write,
+        )  # fmt: skip
+        found = replace(drifted, columns=sides.differing, **explain(sides)._asdict())
+        if self._shown > SHOWN_CHARACTERS_MAX:
+            return found
+        sot_row, replica_row = (shown_row(target.drift, target.shape, side) for side in (row, stored))
+        self._shown += sum(len(value) for side in (sot_row, replica_row) if side for value in side.values() if value)
+        return replace(found, sot_row=sot_row, replica_row=replica_row)
 
     def _round(self, keys: Sequence[bytes], number: int) -> tuple[Open, Mapping[bytes, Row]]:
         """Read these keys again from the SOT, between two fences, and have the owners compare.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.kafka.partitions import Partitioner
 from streams.kafka.topics import DRIFT_PARTITIONS
 from streams.plan.mapping import Shape
+from streams.plan.policy import Drift
 from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
 from streams.sot.reader import SotReader
@@ -46,6 +47,10 @@ class Target:
     sleep: Callable[[float], None] = time.sleep
     # Rows that are right get their tokens, of a table that somebody else writes.
     stamp: bool = False
+    # The kind of store.
+    kind: str = ""
+    # What records of drift show.
+    drift: Drift = field(default_factory=Drift)
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

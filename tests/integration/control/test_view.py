@@ -136,6 +136,7 @@ def test_drift_is_listed_with_the_fields_of_the_interface(materialiser: Material
         "repair",
         "keys",
         "causes",
+        "evidence",
     }
     assert (row["id"], row["key"], row["state"]) == ("d1", {"aid": "7"}, "open")
     shown = json.loads(holdtrue("--format", "json", "drift", "show", "d1").stdout)

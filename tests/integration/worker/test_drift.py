@@ -157,7 +157,7 @@ def test_hidden_keys_are_in_no_record_and_are_repaired_all_the_same(make_bank: M
     bank = make_bank("cache", partitions=2)
     bank.document["digest_key"] = {"env": "BANK_DIGEST_KEY"}
     bank.env["BANK_DIGEST_KEY"] = "a secret of the bank"
-    plan(bank, hidden_keys=True)
+    plan(bank, hidden_keys=True, row_values=True)
     bank.apply()
     bank.worker("cache")
     bank.control()
@@ -183,6 +183,11 @@ def test_hidden_keys_are_in_no_record_and_are_repaired_all_the_same(make_bank: M
     bank.done("drift", "close", again["id"], "--reason", "a bad deploy")
     events = bank.events("drift")
     assert {(event["key"], event["key_hidden"], len(event["key_bytes"])) for event in events} == {(None, True, 32)}
+    opened = [event for event in events if event["state"] == "open"]
+    assert all(event["evidence"] for event in opened)
+    assert {frozenset(event["sot_row"]) for event in opened if event["kind"] == "missing"} == {
+        frozenset(("full_name", "city", "born"))
+    }
     unkeyed = Names("cache", PERSON, ["id"])
     ids = {unkeyed.id(str(number).encode()) for number in (*kept(bank), 4711)}
     assert ids.isdisjoint(event["id"] for event in events)

@@ -14,6 +14,7 @@ from streams.agents.repairs import REPAIRED, Done
 from streams.agents.scrub import Judged
 from streams.checks.compare import Content, Finding, Verdict
 from streams.drift.names import Names
+from streams.plan.policy import Drift
 from streams.repair.storm import Storm
 from streams.replicas.base import Held
 from streams.versions.entry import Entry, Position, Token
@@ -51,16 +52,18 @@ class Told:
 
 def _findings(told: Told, automatic: tuple[str, ...] = ("missing", "mismatch"), stop_above: int = 100) -> Findings:
     repair = SimpleNamespace(automatic=automatic, stop_above=stop_above)
-    mapping = SimpleNamespace(repair=repair, drift=SimpleNamespace(flood_above=1_000))
+    mapping = SimpleNamespace(repair=repair, drift=Drift(flood_above=1_000))
     names = Names("r", "t", SHAPE.key_columns)
-    work = SimpleNamespace(replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1)
+    work = SimpleNamespace(
+        replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1, kind="redis"
+    )
     owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=3))
     as_any: Any = told
     return Findings(owner, as_any, as_any, Storm(stop_above, 60.0))
 
 
 def _wrong(key: bytes = b"1", kind: str = "mismatch") -> Judged:
-    content = Content(Token(1, 4, 0), b"x" * 16)
+    content = Content(ENTRY.token, b"x" * 16)
     finding = Finding(Verdict.suspected, kind)
     return Judged(key, ENTRY, Held(content.token, ("1", "b")), content, ("1", "a"), finding, agrees=True)
 

@@ -13,9 +13,11 @@ from streams.agents.findings import Findings
 from streams.agents.scrub import Judged
 from streams.checks.compare import NOTHING, Finding, Verdict
 from streams.drift.names import Names
+from streams.plan.policy import Drift
 from streams.repair.storm import Storm
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
+from tests.support.works import SHAPE
 
 KEYS = [encode((str(number),)) for number in range(10)]
 
@@ -33,8 +35,10 @@ def found(told: list[dict[str, Any]]) -> Findings:
     async def flush() -> None:
         pass
 
-    mapping = SimpleNamespace(drift=SimpleNamespace(flood_above=6), repair=SimpleNamespace(automatic=()))
-    work = SimpleNamespace(mapping=mapping, partitions=2, names=Names("cache", "public.t", ["id"]))
+    mapping = SimpleNamespace(drift=Drift(flood_above=6), repair=SimpleNamespace(automatic=()))
+    work = SimpleNamespace(
+        mapping=mapping, partitions=2, kind="redis", shape=SHAPE, names=Names("cache", "public.t", ["id"])
+    )
     owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=1))
     events: Any = SimpleNamespace(send=lambda topic, key, schema, record: told.append(record), flush=flush)
     nothing: Any = None

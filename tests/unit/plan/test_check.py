@@ -180,11 +180,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
         ((f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: [{{}}, {{to: a.b}}]"), f"tables.{ACCOUNTS}", "several shapes"),
         (("trigger: realtime", "trigger: realtime\n      windows: ['01:00-05:00']"), "defaults.windows", "scheduled"),
         (("every: 1h", "every: 1h, thresholds: {drift: 5}"), "defaults.validation.thresholds", "thresholds"),
-        (
-            ("trigger: realtime", "trigger: realtime\n      drift: {row_values: true}"),
-            "defaults.drift.row_values",
-            "row values",
-        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, words: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from streams.checks.request import Depth
 from streams.errors import StoreUnavailable
+from streams.plan.policy import Drift
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
 from streams.rows.digest import Digester
@@ -84,9 +85,9 @@ def _run(owner: _Owner, monkeypatch: pytest.MonkeyPatch, partitions: int = 1, of
     monkeypatch.setattr(rounds, "AGAIN_KEYS", 2)
     target: Any = SimpleNamespace(
         replica="reports", table="public.t", partitions=partitions, exchange=owner, on_silence=lambda: None,
-        silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE,
+        silence_seconds=1.0, ends=lambda: [9] * partitions, deadline=lambda: float("inf"), shape=SHAPE, kind="postgres",
         digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=0.0, sleep=float,
-        stamp=False,
+        stamp=False, drift=Drift(),
         fence=SimpleNamespace(passed=lambda deadline: "0/1"), partitioner=SimpleNamespace(partition=of),
         sot=SimpleNamespace(read=lambda keys: SotRead(None, {})), store=SimpleNamespace(read=lambda keys: {}),
     )  # fmt: skip
@@ -191,14 +192,20 @@ def test_drift_names_the_columns_that_differ_and_the_cause() -> None:
     digester = Digester(SHAPE.mapping_version)
     wanted, held = ("1", "right"), ("1", "wrong")
     digest = digester.digest(KEYS[1], encode(wanted))
-    target: Any = SimpleNamespace(shape=SHAPE, digester=digester, others_write=False)
+    target: Any = SimpleNamespace(
+        shape=SHAPE, digester=digester, others_write=False, kind="postgres", drift=Drift(row_values=True)
+    )
     run = Rounds(target, Report("run", "reports", "public.t", Depth.checksums))
     known = Drifted(KEYS[1], "mismatch", entry_digest=digest)
     named = run._explained(known, wanted, Held(None, held))
     assert (named.columns, named.cause) == (("value",), "rogue write")
+    assert named.evidence == "the row has no token: nobody of ours wrote it as it is"
+    assert (named.sot_row, named.replica_row) == ({"id": "1", "value": "right"}, {"id": "1", "value": "wrong"})
     assert run._explained(known, wanted, None).columns == ()
     missed = run._explained(Drifted(KEYS[1], "stale", entry_digest=b"older"), wanted, Held(None, held))
     assert missed.cause == "missed change"
+    target.drift = Drift()
+    assert run._explained(known, wanted, Held(None, held)).sot_row is None, "the plan does not want it"
 
 
 def test_keys_that_move_in_every_round_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
