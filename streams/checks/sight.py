@@ -18,6 +18,14 @@ _COPY: Final = (
     "What the mapping leaves out, rounds or cuts: that is not compared.",
     "What was committed in the source, or written to the store, after a row was looked at.",
 )
+_EVERY_KEY: Final = (
+    "Every key that the store holds and the source does not: the store's own keys were listed.",
+    "Each difference twice: a key is in drift only if two looks agree.",
+)
+_OF_EVERY_KEY_NOT: Final = (
+    "A row that was wrong and was right again before it was looked at.",
+    "Keys that are counted as superseded, skipped or failed: they are not verified.",
+)
 
 SIGHTS: Final[Mapping[str, Sight]] = MappingProxyType(
     {
@@ -32,32 +40,40 @@ SIGHTS: Final[Mapping[str, Sight]] = MappingProxyType(
                 "What was committed in the source, or written to the store, after it was counted.",
             ),
         ),
-        "checksums": Sight(
+        "sample": Sight(
             (
-                "Every key of both sides: between two Postgres servers by a hash of its canonical text that each makes"
-                " of its own rows, elsewhere as a full run does.",
-                "What differs then as a full run does: twice, with the version table and the content beside it.",
+                "Some keys, drawn by a seed from all keys of the source, in source, worker and store, as a full run"
+                " looks at them.",
+                "At 95 % confidence, that no more than the reported share of all keys is wrong.",
+                "In a Postgres replica, its own keys drawn by the same seed: orphans among them.",
             ),
             (
+                "Any other key of the table.",
+                "In Redis and DynamoDB, keys that the store holds and the source does not.",
                 *_COPY,
-                "Between two Postgres servers, the version table where both contents are equal; and a difference that a"
-                " sum of 64-bit hashes hides, which the next run, with another seed, does not.",
-                "A row that was wrong and was right again before it was looked at.",
-                "Keys that are counted as superseded, skipped or failed: they are not verified.",
+            ),
+        ),
+        "checksums": Sight(
+            (
+                "Every key of the source in one snapshot, against the content of the store: missing, stale and wrong"
+                " rows, whoever wrote them.",
+                *_EVERY_KEY,
+            ),
+            (
+                "Between two Postgres servers, what the worker has applied, for keys whose content is equal in both.",
+                "Between two Postgres servers, a difference that a sum of 64-bit hashes does not show; the next run has"
+                " others.",
+                *_COPY,
+                *_OF_EVERY_KEY_NOT,
             ),
         ),
         "full": Sight(
             (
                 "Every key of the source in one snapshot, against what the worker has applied and against the content"
                 " that was read from the store: missing, stale and wrong rows, whoever wrote them.",
-                "Every key that the store holds and the source does not: the store's own keys were listed.",
-                "Each difference twice: a key is in drift only if two looks agree.",
+                *_EVERY_KEY,
             ),
-            (
-                *_COPY,
-                "A row that was wrong and was right again before it was looked at.",
-                "Keys that are counted as superseded, skipped or failed: they are not verified.",
-            ),
+            (*_COPY, *_OF_EVERY_KEY_NOT),
         ),
         "keys": Sight(
             ("The keys that were named, in source, worker and store, as a run of every key looks at them.",),

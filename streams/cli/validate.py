@@ -15,8 +15,6 @@ _COLUMNS = (
     "table", "replica", "depth", "outcome", "sot_rows", "replica_rows", "verified", "absent", "superseded", "skipped",
     "failed", "drift_found", "seconds",
 )  # fmt: skip
-_BUILT = (RunDepth.counts, RunDepth.checksums, RunDepth.full)
-_UNBUILT = ("sample",)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,24 +26,27 @@ def validate(
     ctx: typer.Context,
     table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    depth: Annotated[str, typer.Option("--depth", help="counts, checksums or full.")] = RunDepth.checksums,
+    depth: Annotated[str, typer.Option("--depth", help="counts, sample, checksums or full.")] = RunDepth.checksums,
+    keys: Annotated[int | None, typer.Option("--keys", min=1, max=100_000, help="Keys of a sample.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Chooses a sample's keys.")] = None,
     by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
     from streams.plan.check import load_plan
     from streams.validation.open import Opener, pairs
+    from streams.validation.sample import Sampling
     from streams.validation.session import run_all
 
-    if depth not in (*_BUILT, *_UNBUILT):
-        raise UsageError(f"There is no depth {depth}.", f"Use one of {', '.join(_BUILT)}.")
-    if depth in _UNBUILT:
-        raise UsageError(f"The depth {depth} is not built yet.", f"Use one of {', '.join(_BUILT)}.")
+    if depth not in tuple(RunDepth):
+        raise UsageError(f"There is no depth {depth}.", f"Use one of {', '.join(RunDepth)}.")
+    if depth != RunDepth.sample and not (keys is None and seed is None):
+        raise UsageError("Only a sample takes --keys and --seed.", "Add --depth sample.")
     here = context(ctx)
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
     opener = Opener(plan, here.out.note, by or getpass.getuser())
     try:
-        reports = run_all(opener, wanted, RunDepth(depth), note=here.out.note)
+        reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed))
     finally:
         opener.close()
     here.out.rows("results", [report.document() for report in reports], _COLUMNS)

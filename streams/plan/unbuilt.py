@@ -11,7 +11,6 @@ from streams.plan.mapping import Problem
 from streams.plan.text import listed
 
 TRIGGERS: Final = frozenset(("realtime",))
-DEPTHS: Final = frozenset(("counts", "checksums", "full"))
 JOIN_REFUSED: Final = (
     "joins are refused: a joined row has no single key whose log orders its changes; "
     "copy both tables and join them in the replica"
@@ -68,13 +67,6 @@ def _word(raw: Mapping[str, Any], field: str, built: frozenset[str], others: tup
 
 
 def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    depths: Path_ = ("validation", "depths")
-    listed_depths = value_at(raw, depths)
-    for index, depth in enumerate(listed_depths if isinstance(listed_depths, list) else ()):
-        if depth == "sample":
-            yield Problem((*depths, index), f"depth {depth} is not built yet; use {listed(sorted(DEPTHS), 'or')}")
-    if value_at(raw, ("validation", "sample")) is not None:
-        yield Problem(("validation", "sample"), "sampling is not built yet: leave it out or null")
     if raw.get("mode") in ("verify", "invalidate") and value_at(raw, ("validation", "scrub_period")) is not None:
         message = (
             f"tables of mode {raw['mode']} are not checked all the time yet: leave it out, and let validations run"

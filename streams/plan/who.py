@@ -33,7 +33,7 @@ _MEANING: Final = {
     "tables": "the tables this is about",
     "replicas": "the stores that hold copies",
     "every": "how often the validation runs, such as 1h",
-    "depths": "which checks run: counts, checksums, full",
+    "depths": "which checks run: counts, sample, checksums, full",
     "kind": "what kind this is",
     "holdtrue": "the version of the plan format: 1",
     "name": "the plan's name, used in the names of slot, connector and consumer groups",

@@ -8,8 +8,9 @@ before they hash (docs/decisions/0015-checksums-in-sql.md). Queries made here ar
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from streams.plan.losses import Loss
 from streams.plan.mapping import Column, Shape
@@ -26,6 +27,7 @@ SETTINGS: Final = (
     "SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+Found = TypeVar("Found")
 # Their text is never empty and holds no tab: beside a tab they need no length.
 _PLAIN_KINDS: Final = frozenset((Kind.integer, Kind.numeric, Kind.float, Kind.boolean, Kind.bytes, Kind.time))
 _INDEXED: Final = frozenset(("int2", "int4", "int8"))
@@ -81,6 +83,12 @@ class Asked:
     stop: Callable[[], None]
 
 
+def asked(side: Asked, query: str, read: Callable[[Iterable[bytes]], Found]) -> Found:
+    """What `read` makes of the answer to a query."""
+    with closing(side.lines(query)) as lines:
+        return read(lines)
+
+
 class Grid(NamedTuple):
     """How keys fall into buckets: by `number >> shift` of a number that each key has.
 
@@ -128,6 +136,13 @@ def rows_sql(side: Side, grid: Grid, buckets: Iterable[int]) -> str:
     """The keys' canonical texts and the rows' hashes, of these buckets."""
     keys = ", ".join(side.cells[place][0] for place in side.key)
     return f"SELECT {keys}, {_hash(side, grid.seed)} FROM {_rows(side, (grid, buckets))}"
+
+
+def sample_sql(side: Side, seed: int, keys: int) -> str:
+    """So many keys' canonical texts: those with the smallest hashes under this seed."""
+    cells = [side.cells[place] for place in side.key]
+    columns = ", ".join(cell for cell, _ in cells)
+    return f"SELECT {columns} FROM {_rows(side, None)} ORDER BY {_hashed(cells, seed)} LIMIT {keys}"
 
 
 def probe_sql(seed: int) -> str:

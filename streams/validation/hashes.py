@@ -5,16 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from streams.checks.buckets import Sum, differing, finer_by, hashes, portions, rows_of, sums, unequal
 from streams.errors import HoldtrueError
-from streams.rows.hashes import Asked, Grid, Side, bounds_sql, is_indexed, probe_sql, rows_sql, sums_sql
+from streams.rows.hashes import Asked, Found, Grid, Side, asked, bounds_sql, is_indexed, probe_sql, rows_sql, sums_sql
 
 SEED_BITS = 63
-Found = TypeVar("Found")
 
 
 class NotAlike(HoldtrueError):
@@ -76,17 +75,17 @@ class Hashes:
         key = [side.cells[place][1] for place in side.key]
         if not is_indexed(key):
             return Grid.over(key, self._seed, None)
-        (least, most), *_ = _asked(self._source, bounds_sql(side), lambda lines: [line.split(b"\t") for line in lines])
+        (least, most), *_ = asked(self._source, bounds_sql(side), lambda lines: [line.split(b"\t") for line in lines])
         return Grid.over(key, self._seed, None if least == b"\\N" else (int(least), int(most)))
 
-    def _whole(self, asked: Asked, grid: Grid) -> tuple[dict[int, Sum], list[bytes]]:
-        alike = _asked(asked, probe_sql(self._seed), list)
-        return _asked(asked, sums_sql(asked.side, grid), sums), alike
+    def _whole(self, side: Asked, grid: Grid) -> tuple[dict[int, Sum], list[bytes]]:
+        alike = asked(side, probe_sql(self._seed), list)
+        return asked(side, sums_sql(side.side, grid), sums), alike
 
     def _both(self, query: Callable[[Side], str], read: Callable[[Iterable[bytes]], Found]) -> tuple[Found, Found]:
         source = self._source
-        with self._beside(lambda: _asked(source, query(source.side), read)) as there:
-            here = _asked(self._replica, query(self._replica.side), read)
+        with self._beside(lambda: asked(source, query(source.side), read)) as there:
+            here = asked(self._replica, query(self._replica.side), read)
             return there.result(), here
 
     @contextmanager
@@ -101,8 +100,3 @@ class Hashes:
                 with suppress(Exception):
                     self._source.stop()
                 raise
-
-
-def _asked(asked: Asked, query: str, read: Callable[[Iterable[bytes]], Found]) -> Found:
-    with closing(asked.lines(query)) as lines:
-        return read(lines)

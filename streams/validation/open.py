@@ -130,6 +130,7 @@ class Opener:
                 stamp=self.stamp,
                 kind=plan.replicas[pair.replica].kind,
                 drift=mapping.drift,
+                sample_keys=mapping.validation.sample,
             )
 
     def _require_answers(self, pair: Pair) -> None:

@@ -106,8 +106,8 @@ def send_event(opener: Opener, topic: str, record: dict[str, Any]) -> None:
 
 
 def _signal(opener: Opener, pair: Pair, report: Report) -> dict[str, Any]:
-    """The run as a signal; `Consistency validated` only when it is correct."""
-    validated = report.outcome == "correct"
+    """The run as a signal; `Consistency validated` only when every key was looked at, and is right."""
+    validated = report.outcome == "correct" and report.covers_all
     return {
         "id": str(uuid4()),
         "type": "consistency-validated" if validated else "run-finished",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from streams.checks.sample import CONFIDENCE
 from streams.drift.cause import UNKNOWN
 from streams.drift.rows import Shown
 from streams.validation.depth import OF_EVERY_KEY
@@ -31,6 +32,19 @@ class Drifted:
     evidence: str | None = None
     sot_row: Shown | None = None
     replica_row: Shown | None = None
+
+
+@dataclass(slots=True)
+class Sampled:
+    """Of a run of some keys: how many were asked for, and the seed that chose them.
+
+    orphans: keys of the replica were chosen, too. wrong_share_below: what they say of all, at 95 % confidence.
+    """
+
+    keys: int
+    seed: int
+    orphans: bool = False
+    wrong_share_below: float = 1.0
 
 
 @dataclass(slots=True)
@@ -64,6 +78,8 @@ class Report:
     drift_before: Sequence[int] = ()
     # By how many rows the sides differ of which no key is known, or none that a row of the table can have.
     count_differs: int = 0
+    # Of depth `sample`.
+    sampled: Sampled | None = None
     # Entries that were found in a partition that is not their key's.
     astray: int = 0
 
@@ -99,6 +115,16 @@ class Report:
         looked = self.sot_rows is not None
         return {name: getattr(self, name) if looked else None for name in names}
 
+    @property
+    def sentence(self) -> str:
+        """The outcome, with what a person should know of it."""
+        said = self.outcome + (f": {self.reason}" if self.reason else "")
+        if (sampled := self.sampled) is None or self.outcome == "incomplete":
+            return said
+        orphans = "" if sampled.orphans else "; orphans were not looked for"
+        below = f"at {CONFIDENCE:.0%} confidence fewer than {sampled.wrong_share_below:.3%} of all keys are wrong"
+        return f"{said}; {below} (seed {sampled.seed}){orphans}"
+
     def document(self) -> dict[str, Any]:
         """The JSON of the interface document, with the run's id and the reason of an incomplete run added."""
         return {
@@ -114,4 +140,18 @@ class Report:
             "verified_through": self.verified_through,
             "seconds": round(self.seconds, 3),
             "reason": self.reason or None,
+            **self._sample,
+        }
+
+    @property
+    def _sample(self) -> dict[str, Any]:
+        if (sampled := self.sampled) is None:
+            return {}
+        below = float(f"{sampled.wrong_share_below:.3g}")
+        return {
+            "seed": sampled.seed,
+            "keys": sampled.keys,
+            "orphans_looked_for": sampled.orphans,
+            "wrong_share_below": below,
+            "confidence": CONFIDENCE,
         }

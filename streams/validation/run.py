@@ -12,12 +12,16 @@ from streams.validation.depth import RunDepth
 from streams.validation.pushed import checksums
 from streams.validation.report import Report
 from streams.validation.rounds import Rounds
+from streams.validation.sample import BY_PLAN, Sampling, sample
 from streams.validation.target import Target
 
 
-def validate(target: Target, depth: RunDepth) -> Report:
+def validate(target: Target, depth: RunDepth, sampling: Sampling = BY_PLAN) -> Report:
     """Run to this depth. What keeps the run from finishing is in the report: it is `incomplete`."""
     match depth:
+        case RunDepth.sample:
+            chosen = sampling.of(target.sample_keys)
+            return _run(target, depth, lambda report: sample(target, report, chosen))
         case RunDepth.counts:
             return _run(target, depth, lambda report: counts(target, report))
         case RunDepth.checksums:

@@ -12,9 +12,16 @@ from streams.validation.open import Opener, Pair
 from streams.validation.publish import publish_report
 from streams.validation.report import Report
 from streams.validation.run import not_begun, validate
+from streams.validation.sample import BY_PLAN, Sampling
 
 
-def run_all(opener: Opener, wanted: Sequence[Pair], depth: RunDepth, note: Callable[[str], None]) -> list[Report]:
+def run_all(
+    opener: Opener,
+    wanted: Sequence[Pair],
+    depth: RunDepth,
+    note: Callable[[str], None],
+    sampling: Sampling = BY_PLAN,
+) -> list[Report]:
     """One report per pair. Drift found and the run itself are on their topics when this returns.
 
     What keeps one pair from being looked at is in its report; the others are looked at all the same. But where Kafka is
@@ -23,9 +30,9 @@ def run_all(opener: Opener, wanted: Sequence[Pair], depth: RunDepth, note: Calla
     reports: list[Report] = []
     try:
         for pair in wanted:
-            report = _run(opener, pair, depth)
+            report = _run(opener, pair, depth, sampling)
             publish_report(opener, pair, report)
-            note(f"{pair.table} in {pair.replica}: {report.outcome}{': ' + report.reason if report.reason else ''}")
+            note(f"{pair.table} in {pair.replica}: {report.sentence}")
             reports.append(report)
     except KafkaSilent as error:
         left = wanted[len(reports) :]
@@ -34,10 +41,10 @@ def run_all(opener: Opener, wanted: Sequence[Pair], depth: RunDepth, note: Calla
     return reports
 
 
-def _run(opener: Opener, pair: Pair, depth: RunDepth) -> Report:
+def _run(opener: Opener, pair: Pair, depth: RunDepth, sampling: Sampling) -> Report:
     try:
         with opener.target(pair) as target:
-            return validate(target, depth)
+            return validate(target, depth, sampling)
     except MappingError as error:
         return not_begun(*pair, depth, error)  # of this table alone
     except (UsageError, KafkaSilent):

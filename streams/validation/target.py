@@ -51,6 +51,8 @@ class Target:
     kind: str = ""
     # What records of drift show.
     drift: Drift = field(default_factory=Drift)
+    # Keys of a sample, where the plan says how many.
+    sample_keys: int | None = None
     progress: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

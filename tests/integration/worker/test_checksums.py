@@ -60,6 +60,7 @@ def asked(bank: Bank, table: str, run: str) -> set[bytes]:
     return {key for request in requests for key in request["keys"]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("table", "rows"), [("public.account", 3000), ("public.word", 600)])
 def test_equal_tables_are_verified_without_asking_about_any_key(bank: Bank, table: str, rows: int) -> None:
     """Under filter, other names and rounding as well; the full depth says the same, and asks about all."""
@@ -76,6 +77,27 @@ def test_equal_tables_are_verified_without_asking_about_any_key(bank: Bank, tabl
         assert found["verified_through"].startswith(found["fence_lsn"])
     assert asked(bank, table, quick["run"]) == set()
     assert len(asked(bank, table, full["run"])) == rows
+
+
+@pytest.mark.long
+def test_a_sample_is_the_same_for_the_same_seed_and_looks_at_all_sides(
+    bank: Bank, replica: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """It says what it means for all keys, finds orphans in Postgres, and moves no mark."""
+    words = ("--depth", "sample", "--table", "public.word")
+    first, again, other = (bank.validate(*words, "--keys", "50", "--seed", seed) for seed in ("7", "7", "8"))
+    chosen = [asked(bank, "public.word", run["run"]) for (run,) in (first, again, other)]
+    assert len(chosen[0]) == 50
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert (first[0]["outcome"], first[0]["seed"], first[0]["verified"]) == ("correct", 7, 50)
+    assert 0.055 < first[0]["wrong_share_below"] < 3 / 50
+    assert first[0]["verified_through"] is None
+    replica.execute("INSERT INTO word (lang, word) VALUES ('no', 'nobody''s')")
+    replica.execute("UPDATE word SET weight = -1 WHERE lang = 'no' AND word = 'ord 10'")
+    (all_keys,) = bank.validate(*words, "--keys", "1000")
+    assert (all_keys["outcome"], all_keys["drift_found"], all_keys["verified"]) == ("drifted", 2, 599)
+    replica.execute("DELETE FROM word WHERE word = 'nobody''s'")
+    replica.execute("UPDATE word SET weight = 1.43 WHERE lang = 'no' AND word = 'ord 10'")
 
 
 def test_every_kind_of_drift_is_found_and_told_as_a_full_run_does(
@@ -117,6 +139,7 @@ def test_every_kind_of_drift_is_found_and_told_as_a_full_run_does(
     assert told == wanted
 
 
+@pytest.mark.long
 def test_under_load_nothing_is_drift_that_is_none(bank: Bank) -> None:
     """Rows that change between the two snapshots are decided by their owners; one that is wrong is found among them."""
     load = Load(bank.env["HOLDTRUE_SOT_DSN"], "busy")
@@ -135,6 +158,7 @@ def test_under_load_nothing_is_drift_that_is_none(bank: Bank) -> None:
         load.stop()
 
 
+@pytest.mark.long
 def test_a_held_table_is_not_verified(bank: Bank) -> None:
     """However equal it is."""
     bank.done("hold", "--table", "public.word", "--replica", "reports", "--reason", "a test")

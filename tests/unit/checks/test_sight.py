@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from streams.checks.sight import NOTHING_KNOWN, SIGHTS, sight
-from streams.cli.validate import _BUILT
+from streams.validation.depth import RunDepth
 
 OPERATIONS = Path(__file__).parents[3] / "docs/operations.md"
 
 
 def test_every_depth_of_a_run_says_what_it_sees_and_what_it_does_not() -> None:
     """Also the look at single keys after a repair; of another depth nothing is claimed."""
-    assert SIGHTS.keys() >= {*_BUILT, "keys"}
+    assert SIGHTS.keys() >= {*RunDepth, "keys"}
     assert all(each.sees and each.cannot_see for each in SIGHTS.values())
     assert sight("nosuch") is NOTHING_KNOWN
     assert not NOTHING_KNOWN.sees

@@ -170,8 +170,6 @@ def test_two_replicas_may_not_write_to_the_same_table() -> None:
         (("trigger: realtime", "trigger: scheduled"), "defaults.trigger", "scheduled is not built yet"),
         (("{kind: eventual, lag: 2s}", "{kind: strong}"), "defaults.consistency.kind", "strong"),
         (("source_wins", "{last_write_wins: mtime}"), "defaults.conflict", "last_write_wins"),
-        (("[counts, checksums]", "[counts, sample]"), "defaults.validation.depths[1]", "depth sample"),
-        (("every: 1h", "every: 1h, sample: 100"), "defaults.validation.sample", "sampling"),
         (
             (f"{ACCOUNTS}: {{}}", f"{ACCOUNTS}: {{columns: {{compute: {{x: 'a'}}}}}}"),
             f"tables.{ACCOUNTS}.columns.compute",

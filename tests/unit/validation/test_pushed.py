@@ -65,6 +65,7 @@ class _Run:
         self.source = _Table("source", source, self.log, source_side(SHAPE, "TRUE"))
         self.replica: Any = _Table("replica", replica, self.log, replica_side(SHAPE, "t"))
         self.confirmed = confirmed
+        self.others_write = False
         self.report = Report("run", "public.t", "reports", RunDepth.checksums)
         self._said: Callable[[], None] = lambda: None
         for name in ("full", "passed", "look", "again"):
@@ -80,6 +81,7 @@ class _Run:
         target: Any = SimpleNamespace(
             sot=self.source, store=self.replica, fence=fence, deadline=lambda: 0.0, progress=lambda rows: None,
             ends=lambda: self._say("ends") or [7], digester=Digester(SHAPE.mapping_version), partitions=1,
+            absent_allowed=False, others_write=self.others_write, stamp=False,
         )  # fmt: skip
         pushed.checksums(target, self.report)
         return self.report
@@ -166,12 +168,14 @@ def test_more_keys_than_there_is_room_for_are_counted(
     assert run.log[-1] == "again, 2 beyond"
 
 
-@pytest.mark.parametrize("why", ["no SQL", "hashes", "keys"])
+@pytest.mark.parametrize("why", ["no SQL", "others", "hashes", "keys"])
 def test_what_cannot_be_compared_in_sql_is_compared_row_by_row(make_run: Callable[..., _Run], why: str) -> None:
-    """Another store, a server that hashes otherwise, a key whose text the SOT does not take; nothing is counted yet."""
+    """Another store, another writer, a server that hashes otherwise, a key that is none at the SOT: all begins anew."""
     run = make_run(dict([A]), dict([B]))
     if why == "no SQL":
         run.replica = SimpleNamespace()
+    elif why == "others":
+        run.others_write = True
     elif why == "hashes":
         run.replica.probe = "otherwise"
     else:

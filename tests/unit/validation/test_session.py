@@ -43,7 +43,7 @@ def run(
     """The reports of all pairs, of which the second one cannot be opened, and those that were published."""
     published: list[Report] = []
     monkeypatch.setattr(session, "publish_report", lambda opener, pair, report: published.append(report))
-    monkeypatch.setattr(session, "validate", lambda target, depth: Report("r", target.table, target.replica, depth))
+    monkeypatch.setattr(session, "validate", lambda target, depth, _: Report("r", target.table, target.replica, depth))
     opener: Any = Opening("lookup", error)
     return session.run_all(opener, PAIRS, RunDepth.checksums, (said if said is not None else []).append), published
 
