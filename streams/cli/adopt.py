@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,7 @@ def adopt(
     ctx: typer.Context,
     replica: Annotated[str, typer.Option("--replica", help="The replica.")],
     table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
+    by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Put tokens beside the rows that are right, and open drift for the others. Changes no row.
 
@@ -44,7 +46,7 @@ def adopt(
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
     _require_verify(plan, wanted)
-    opener = Opener(plan, here.out.note, stamp=True)
+    opener = Opener(plan, here.out.note, by or getpass.getuser(), stamp=True)
     try:
         reports = run_all(opener, wanted, RunDepth.full, note=here.out.note)
     finally:
