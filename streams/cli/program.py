@@ -28,6 +28,7 @@ VERBS = (
     "validate",
     "runs",
     "adopt",
+    "replica",
     "demo",
     "repair",
     "bench",

@@ -158,6 +158,26 @@ class Topics:
                 found[name] = Life(str(described.topic_id), len(described.partitions))
         return found
 
+    def existing(self, names: Sequence[str]) -> list[str]:
+        """Those of the topics that are there."""
+        there = self._partitions()
+        return [name for name in names if name in there]
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete topics; one that is not there is deleted already."""
+        futures = self._admin.delete_topics(list(names), operation_timeout=TIMEOUT_SECONDS) if names else {}
+        for name, future in futures.items():
+            try:
+                future.result(timeout=2 * TIMEOUT_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise TopicRefused(
+                        f"Kafka did not delete the topic {name}: {error.args[0].str().rstrip('.')}.",
+                        "See whether the broker allows it.",
+                    ) from None
+            except TimeoutError:
+                raise KafkaUnavailable(f"Kafka did not delete {name} in time.", "Run this again.") from None
+
     def _partitions(self) -> dict[str, int]:
         try:
             metadata = self._admin.list_topics(timeout=TIMEOUT_SECONDS)

@@ -30,6 +30,19 @@ def has_members(bootstrap: str, group: str, within_seconds: float) -> bool:
     return found
 
 
+def delete_group(bootstrap: str, group: str) -> None:
+    """Have Kafka forget the group and what it has committed; one that is not there is none to forget.
+
+    Raises KafkaUnavailable where Kafka does not do it.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        admin.delete_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result(ANSWER_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        if (said := driver_error(error)).code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise _named(bootstrap, said) from None
+
+
 def _members(admin: AdminClient, bootstrap: str, group: str) -> bool:
     try:
         described = admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]

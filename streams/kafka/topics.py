@@ -69,7 +69,11 @@ def leader_topic(plan: Plan, replica: str) -> str:
 def topics_of(plan: Plan) -> list[Topic]:
     """Every topic of the plan: the connector's, our own, and those of each replica's Faust app."""
     own = [_own(plan, *spec) for spec in _OWN]
-    return [*connectors_topics(plan), *own, *(topic for name in plan.replicas for topic in _of_replica(plan, name))]
+    return [
+        *connectors_topics(plan),
+        *own,
+        *(topic for name in plan.replicas for topic in topics_of_replica(plan, name)),
+    ]
 
 
 def connectors_topics(plan: Plan) -> Iterator[Topic]:
@@ -121,7 +125,8 @@ def _own(plan: Plan, name: str, partitions: int, role: str, schema: str, config:
     return _topic(plan, plan.own_topic(name), partitions, role, {**common, **config}, schema)
 
 
-def _of_replica(plan: Plan, replica: str) -> Iterator[Topic]:
+def topics_of_replica(plan: Plan, replica: str) -> Iterator[Topic]:
+    """Those of a replica's Faust app, which nobody else uses."""
     for table in plan.replicas[replica].tables:
         partitions = plan.tables[table].partitions
         days = _delete(plan, plan.kafka.retention)

@@ -89,7 +89,8 @@ class RedisTable:
         servers = self._client.servers
         dropped = 0
         for found in servers.scan(self.names.token_glob, 1_000):
-            names = [name.decode() for name in found]
+            # Another replica may keep the same table in the same place, under keys of its own.
+            names = [name.decode() for name in found if self.names.is_token(name)]
             calls = [(len(group), *(names[number] for number in group)) for group in servers.groups(names)]
             dropped += sum(servers.run(FORGET, calls))
         return dropped

@@ -56,6 +56,19 @@ class RedisKeys:
         except (UnicodeDecodeError, UnusableKey):
             return None
 
+    def is_token(self, found: bytes) -> bool:
+        """Whether a Redis key is that of the token of a row of this table, under this template."""
+        try:
+            text = found.decode().removeprefix(self._side)
+        except UnicodeDecodeError:
+            return False
+        tagged = text.partition("}:")[2]
+        return any(self._has_token(name, found.decode()) for name in (text[1:-1], tagged))
+
+    def _has_token(self, name: str, token_key: str) -> bool:
+        key = self.row_key(name.encode())
+        return key is not None and self.pair(key)[1] == token_key
+
     def _with_tag(self, name: str) -> str:
         """The token's key where the value's key has braces: Redis Cluster hashes what the first pair encloses."""
         _, opened, rest = name.partition("{")

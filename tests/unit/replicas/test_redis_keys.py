@@ -126,3 +126,18 @@ def test_the_glob_matches_literally() -> None:
     """Stars and brackets of a template are no wildcards."""
     keys = RedisKeys(shape_of({"aid": "int4"}, ["aid"]), "a*[b]:{aid}")
     assert keys.glob == "a\\*\\[b\\]:*"
+
+
+@given(TEXT)
+@example("a{b}c")
+@example("{x}:y")
+def test_a_token_is_known_by_its_row_and_template(code: str) -> None:
+    """Another replica of the same table, under other keys, has tokens of its own beside them."""
+    other = RedisKeys(shape_of({"code": "text"}, ["code"]), "customer:{code}")
+    try:
+        mine, theirs = (keys.pair(encode((code,)))[1].encode() for keys in (TEXTUAL, other))
+    except UnusableKey:
+        return
+    assert TEXTUAL.is_token(mine)
+    assert not TEXTUAL.is_token(theirs)
+    assert not TEXTUAL.is_token(b"holdtrue:account:{account")
