@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -45,6 +45,16 @@ class Repair(StrEnum):
     automatic = "automatic"
     ordered = "ordered"
     none = "none"
+
+
+def bounds(keys: int, automatic: Sequence[str] = ()) -> dict[str, Any]:
+    """What a plan says of freshness, repairs and records of drift where so many keys are wrong at once."""
+    above = min(100_000, max(1_000, keys))
+    return {
+        "consistency": {"kind": "eventual", "lag": f"{LAG_SECONDS_MAX}s"},
+        "repair": {"automatic": list(automatic), "stop_above": above},
+        "drift": {"flood_above": above},
+    }
 
 
 def spread(rows: int, many: int) -> range:
@@ -95,8 +105,4 @@ class Asked:
         if self.checks is Checks.scrub:
             validation["scrub_period"] = f"{self.scrub_period}s"
         automatic = list(KINDS) if self.repair is Repair.automatic else []
-        return {
-            "validation": validation,
-            "repair": {"automatic": automatic, "stop_above": max(1_000, 10 * self.planted)},
-            "consistency": {"kind": "eventual", "lag": f"{LAG_SECONDS_MAX}s"},
-        }
+        return {"validation": validation, **bounds(10 * self.planted, automatic)}

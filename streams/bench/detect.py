@@ -12,7 +12,6 @@ from streams.bench import subject
 from streams.bench.alarms import raise_false
 from streams.bench.asked import LAG_SECONDS_MAX, LEFT_OUT, Asked, Checks, Repair
 from streams.bench.commands import Repeated, command, repair_open
-from streams.bench.errors import BenchError
 from streams.bench.faults import Spoiler
 from streams.bench.judge import Judge
 from streams.bench.ledger import Ledger
@@ -23,6 +22,7 @@ from streams.bench.outcome import Outcome
 from streams.bench.planter import Planter, schedule
 from streams.bench.scene import REPLICA, TARGET, TOKEN_SCHEMA, Scene, kept_in_step
 from streams.bench.topic import Note
+from streams.errors import UsageError
 from streams.local.progress import Reporter
 from streams.local.stack import Stack
 
@@ -41,7 +41,7 @@ class Part(Protocol):
 
 def bench_detect(stack: Stack, reporter: Reporter, note: Note, asked: Asked) -> dict[str, Any]:
     """Plant, listen, judge. Raises BenchError when a part of the benchmark itself fails."""
-    _require_room(asked)
+    _require_possible(asked)
     with kept_in_step(stack, reporter, note, asked.rows, asked.cold, asked.decisions) as scene:
         ledger = Ledger()
         with listening(scene, ledger) as listener:
@@ -61,10 +61,15 @@ def _told(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _require_room(asked: Asked) -> None:
+def _require_possible(asked: Asked) -> None:
+    if asked.repair is Repair.automatic and asked.checks is not Checks.scrub:
+        raise UsageError(
+            "Only what the worker finds itself is repaired without being asked.",
+            f"With --checks {asked.checks}, give --repair ordered or --repair none.",
+        )
     wanted = 2 * HOT_KEYS + 8 * asked.planted + 2 * asked.false_alarms
     if asked.rows < wanted:
-        raise BenchError(
+        raise UsageError(
             f"{asked.rows:,} rows are too few for {asked.planted:,} faults of each class.",
             f"Give --rows {wanted} or more, or plant fewer.",
         )

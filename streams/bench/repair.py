@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from streams.bench.asked import LAG_SECONDS_MAX, Class, spread
+from streams.bench.asked import LAG_SECONDS_MAX, Class, bounds, spread
 from streams.bench.commands import command, repair_open
-from streams.bench.errors import BenchError
 from streams.bench.faults import Fault, Spoiler
 from streams.bench.judge import Judge
 from streams.bench.ledger import Ledger, Planted
@@ -24,6 +23,7 @@ from streams.bench.planter import STRANGERS
 from streams.bench.report import rounded
 from streams.bench.scene import REPLICA, TARGET, TOKEN_SCHEMA, Scene, kept_in_step
 from streams.bench.topic import Note
+from streams.errors import UsageError
 from streams.local.progress import Reporter
 from streams.local.stack import Stack
 from streams.replicas.postgres_sql import version_name
@@ -116,7 +116,7 @@ def bench_repair(
     """Plant, find, repair, compare. Raises BenchError when a part of the benchmark itself fails."""
     least = 4 * keys + 2 * HOT_KEYS
     if rows < least:
-        raise BenchError(f"{rows:,} rows are too few for {keys:,} keys.", f"Give --rows {least} or more.")
+        raise UsageError(f"{rows:,} rows are too few for {keys:,} keys.", f"Give --rows {least} or more.")
     cold = spread(rows, 2 * keys)
     with kept_in_step(stack, reporter, note, rows, cold, _decisions(keys)) as scene:
         ledger = Ledger()
@@ -128,11 +128,7 @@ def bench_repair(
 
 def _decisions(keys: int) -> dict[str, Any]:
     """Nobody looks or repairs but the commands; as many keys as are planted may be repaired at once."""
-    return {
-        "validation": {"depths": ["checksums"], "every": "7d"},
-        "repair": {"automatic": [], "stop_above": max(1_000, keys)},
-        "consistency": {"kind": "eventual", "lag": f"{LAG_SECONDS_MAX}s"},
-    }
+    return {"validation": {"depths": ["checksums"], "every": "7d"}, **bounds(4 * keys)}
 
 
 def _run(scene: Scene, ledger: Ledger, listener: Listener, load: Load, keys: range) -> Repaired:

@@ -16,16 +16,37 @@ from streams.local.stack import Stack
 SMALL = ("--rows", "600", "--changes-per-second", "200", "--planted", "7")
 
 
-def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
-    """The answer of a benchmark that must end with this exit code."""
+def run(*words: str) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).with_name("holdtrue"))
-    done = subprocess.run(
-        (program, "--format", "json", "bench", *words, "--data-dir", str(stack.data)),
+    return subprocess.run(
+        (program, "--format", "json", "bench", *words),
         env=os.environ, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
+
+
+def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
+    """The answer of a benchmark that must end with this exit code."""
+    done = run(*words, "--data-dir", str(stack.data))
     assert done.returncode == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("detect", "--classes", "scrubbed,guessed"), "guessed"),
+        (("detect", "--classes", "replica_log"), "just_written"),
+        (("detect", "--rows", "1000", "--planted", "200"), "--rows"),
+        (("detect", "--checks", "off"), "--repair none"),
+        (("repair", "--rows", "1000"), "--rows"),
+    ],
+)
+def test_what_measures_nothing_is_a_usage_error(words: tuple[str, ...], said: str) -> None:
+    """Exit 2, before any server is asked."""
+    done = run(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 @pytest.mark.stack
