@@ -61,6 +61,18 @@ SCRUB_AGE_SECONDS = Gauge(
     "Within so many seconds every key that must be in the replica was compared with its content there.",
     _TABLE,
 )
+FOREIGN_CHANGES = Counter(
+    "holdtrue_foreign_changes",
+    "Keys that others changed in a replica, as its own log shows: each is looked at.",
+    _TABLE,
+)
+REPLICA_LOG_FOLLOWED = Gauge(
+    "holdtrue_replica_log_followed", "1 while this worker follows the replica's own log of the table.", _TABLE
+)
+REPLICA_LOG_CHANGES = Counter("holdtrue_replica_log_changes", "Changes of rows read in a replica's log.", ("replica",))
+REPLICA_LOG_LAG_BYTES = Gauge(
+    "holdtrue_replica_log_lag_bytes", "What of its log a replica keeps for whoever follows it.", ("replica",)
+)
 VERIFIED_AGE_SECONDS = Gauge(
     "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE
 )  # fmt: skip

@@ -46,6 +46,8 @@ class Step(StrEnum):
     rebuild_done = "rebuild-done"
     keys_scrubbed = "keys-scrubbed"
     drift_found = "drift-found"
+    foreign_seen = "foreign-seen"
+    foreign_told = "foreign-told"
 
 
 class _Crash:

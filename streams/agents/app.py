@@ -18,6 +18,7 @@ from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
 from streams.agents.findings import Findings
+from streams.agents.following import follower_of, leave_log
 from streams.agents.lost import drop_lost
 from streams.agents.owner import Owner
 from streams.agents.repairs import Repairs
@@ -73,6 +74,7 @@ class ReplicaApp(App):
         """Know that the topics are there (Faust would wait for them without a word), and have every store ready."""
         Topics(self.plan.kafka.bootstrap.resolve()).require(topics_of(self.plan))
         self.replica.prepare()
+        leave_log(self.plan, self.replica_name)
 
     def live(self) -> str | None:
         """Whether offsets move while there is lag."""
@@ -84,6 +86,7 @@ class ReplicaApp(App):
 
     async def on_stop(self) -> None:
         """End the owners while the tables they write to are open: Faust closes those first."""
+        await self.replica.end_following()
         await self.end_owners()
         await super().on_stop()
 
@@ -129,6 +132,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _check_always(app.replica, events, app.repairs)
+    app.replica.follower_of = partial(follower_of, plan, replica, list(tables.values()), events)
     _agents(app, plan, replica)
     return app
 
@@ -270,6 +274,7 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
             await app.crash(error)
             return
         app.replica.start_owners(app.consumer.assignment())
+        app.replica.start_following()
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:

@@ -75,6 +75,9 @@ class Checks(Requests):
         if depth is Depth.resume:
             await owner.release(request["by"], request["reason"])
             return []
+        if depth is Depth.look:
+            await owner.look(request["keys"])
+            return []
         if owner.work.unprepared:
             return [_result(owner, request, incomplete=owner.work.unprepared)]
         if owner.state.takeover.pending and depth is not Depth.release:

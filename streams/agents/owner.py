@@ -138,6 +138,11 @@ class Owner:
         if self.scrub is not None:
             self.scrub.ordered(keys)
 
+    async def look(self, keys: Sequence[bytes]) -> None:
+        """Somebody else has changed these keys in the replica, or any where none is named: look at them now."""
+        if self.scrub is not None:
+            await self.scrub.look(keys)
+
     async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()

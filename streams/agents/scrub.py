@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +44,10 @@ AGAIN_SECONDS = 1.0
 LOOKS_MAX = 30
 # Per partition; what is in doubt beyond them is found again by the next pass.
 DOUBTS_MAX = 20_000
+# Per partition, of keys that others were seen to change; where more are named, every key is visited at once.
+HINTS_MAX = 10_000
+# How long whoever has named keys waits until they were looked at: what follows for the partition waits behind.
+LOOKED_SECONDS_MAX = 10.0
 # After a failure that nobody foresaw; changes go on being applied meanwhile.
 FAILED_SECONDS = 10.0
 
@@ -85,6 +89,8 @@ class Scrub:
         self._doubts: dict[bytes, Doubt] = {}
         # Seconds of this turn in which stores were read; not those in which changes had the lock.
         self._worked = 0.0
+        self._hints: dict[bytes, None] = {}
+        self._turned = asyncio.Condition()
 
     def written(self, keys: Iterable[bytes]) -> None:
         """These keys were just written: they are read back soon."""
@@ -100,6 +106,23 @@ class Scrub:
         """The replica was seen to hold these keys: which of them must it not?"""
         self.doubt(key for key, entry in zip(keys, self._owner.state.entries(keys), strict=True)
                    if expected_of(entry) is None)  # fmt: skip
+
+    async def look(self, keys: Sequence[bytes]) -> None:
+        """Look at these keys before others, or at every key if none is named or they are too many.
+
+        Returns when what was found is told, so that it is not forgotten before, or after a bounded time.
+        """
+        if not keys or len(self._hints) + len(keys) > HINTS_MAX:
+            self._at = b""
+            self._pace.hurry(time.monotonic())
+            return
+        self._hints.update(dict.fromkeys(keys))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOKED_SECONDS_MAX), self._turned:
+                await self._turned.wait_for(lambda: not self._may_look() or not self._are_open(keys))
+
+    def _are_open(self, keys: Iterable[bytes]) -> bool:
+        return any(key in self._hints or key in self._doubts for key in keys)
 
     def ordered(self, keys: Iterable[bytes]) -> None:
         """Somebody repairs these keys, and tells what becomes of them."""
@@ -117,6 +140,8 @@ class Scrub:
             try:
                 if self._may_look():
                     await self._turn()
+                async with self._turned:
+                    self._turned.notify_all()
             except HoldtrueError as error:
                 log.warning("%s in %s is not checked now: %s", self._work.table, self._work.replica, error)
                 await asyncio.sleep(FAILED_SECONDS)
@@ -134,13 +159,16 @@ class Scrub:
         return known and owner.held is None and owner.state.mapping in ("", self._work.digester.version)
 
     async def _turn(self) -> None:
-        """Second looks first, then what was just written, then the next keys of the pass."""
+        """Second looks first, then what others have changed or was just written, then the next keys of the pass."""
         now = time.monotonic()
         if due := list(islice((key for key, doubt in self._doubts.items() if doubt.due <= now), JUDGE_KEYS)):
             await self._judge(due)
-        fresh = self._fresh.due(now, LOOK_KEYS)
+        hinted = list(islice(self._hints, LOOK_KEYS))
+        fresh = [*hinted, *self._fresh.due(now, LOOK_KEYS - len(hinted))]
         if keys := list(dict.fromkeys([*fresh, *self._next_of_the_pass(now, LOOK_KEYS - len(fresh))])):
             await self._glance(keys)
+        for key in hinted:
+            self._hints.pop(key, None)
         self._count("left_to_scrub", self._fresh.left_to_the_scrub())
 
     def _next_of_the_pass(self, now: float, room: int) -> list[bytes]:

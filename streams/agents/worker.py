@@ -39,6 +39,7 @@ from streams.replicas.base import Refused, Unwelcome
 from streams.transport.batches import Batch
 
 if TYPE_CHECKING:
+    from streams.agents.follow import Follower
     from streams.agents.reverse import ReverseSweep
     from streams.agents.scrub import Scrub
 
@@ -72,6 +73,9 @@ class ReplicaWorker:
         self.scrub_of: Callable[[Owner], Scrub | None] = lambda _: None
         self.reverse_of: Callable[[TableWork, Callable[[], Mapping[int, Scrub]]], ReverseSweep]
         self._reverse: dict[str, asyncio.Task[None]] = {}
+        # What follows the replica's own log, whichever partitions are assigned; None where the plan does not want it.
+        self.follower_of: Callable[[], Follower | None] = lambda: None
+        self._following: asyncio.Task[None] | None = None
         self._progress_at = time.time()
         self._behind = False
         # Ends of partitions that nobody fetches from, as Kafka was asked for them.
@@ -139,6 +143,23 @@ class ReplicaWorker:
         for tp in assigned:
             if self.keeps(tp.topic):
                 self.owner(TP(tp.topic, tp.partition))
+
+    def start_following(self) -> None:
+        """Follow the replica's own log from now on, where the plan wants that, through every rebalance."""
+        if self._following is None and (follower := self.follower_of()) is not None:
+            self._following = asyncio.create_task(self._followed(follower), name="replica log")
+
+    async def end_following(self) -> None:
+        """Let another worker follow."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    async def _followed(self, follower: Follower) -> None:
+        try:
+            await follower.run()
+        except Exception as error:
+            await self._app.crash(error)
 
     @property
     def owners(self) -> list[Owner]:

@@ -46,6 +46,10 @@ class Pace:
         """Every key has been visited in this pass."""
         self._complete_since, self._is_over = self._begun, True
 
+    def hurry(self, now: float) -> None:
+        """There is a reason to think that anything is wrong: visit every key, from here on, as fast as that goes."""
+        self._begun, self._visited, self._is_over = now - self._seconds, 0, False
+
     def age(self, now: float) -> float:
         """Seconds within which every key has been visited. Until the first pass is over: since the beginning."""
         return now - self._complete_since

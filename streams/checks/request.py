@@ -21,6 +21,7 @@ class Depth(StrEnum):
     watch: keep every digest these keys have from now on. release: the run is over, forget its watch. truncate: rows of
     records before `o2` may be gone from the SOT without a record; look them up, and let nothing be compared before that
     is done. log: from `o2` on, records are of the SOT's log number `epoch`. hold: apply nothing more. resume: go on.
+    look: in the replica somebody else has changed these keys, or any where none is named; look at them.
     """
 
     counts = "counts"
@@ -32,6 +33,7 @@ class Depth(StrEnum):
     log = "log"
     hold = "hold"
     resume = "resume"
+    look = "look"
 
 
 def request(

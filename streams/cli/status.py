@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
+from streams.cli.checking import UNFOLLOWED, checks_on, is_followed
 from streams.cli.context import context
 from streams.cli.running import runs, without_control
 from streams.errors import HoldtrueError, NotReady
@@ -30,7 +31,7 @@ AWAY: Final = "its store cannot be asked: "
 SILENT: Final = "Kafka cannot be asked: how far it is behind, and whether a worker runs, is not known"
 COLUMNS: Final = (
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
-    "problems",
+    "checks", "problems",
 )  # fmt: skip
 
 
@@ -123,6 +124,7 @@ def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict
     reach, lags, working = measured
     at_source = {} if reach is None else _at_source(plan, lags)
     stores = {replica: _store_problems(replica, spec) for replica, spec in plan.replicas.items()}
+    followed = {replica: is_followed(plan, replica) for replica in plan.replicas}
     return [
         row(
             table,
@@ -134,6 +136,8 @@ def _rows(plan: Plan, known: Remembered | None, measured: Measured) -> list[dict
             reach=reach,
             at_source=at_source.get(table, ()),
             store=stores[replica].get(table),
+            checks=checks_on(mapping.validation, working=working.get(replica, False), followed=followed[replica]),
+            unfollowed=mapping.validation.replica_log and not followed[replica],
         )
         for replica, spec in plan.replicas.items()
         for table, mapping in spec.tables.items()
@@ -217,13 +221,15 @@ def row(
     reach: float | None,
     at_source: Sequence[str],
     store: str | None,
+    checks: Sequence[str] = (),
+    unfollowed: bool = False,
 ) -> dict[str, Any]:
     """One line of the answer, fields as in the interface document, and `problems` as sentences.
 
     reach: how long what the source commits has not reached Kafka, of which `lag` knows nothing; None: not known.
     at_source: what is wrong with the table there, as sentences. store: what is wrong with it in the replica's.
     known: None where control has never started, or its database is away. lag: None where Kafka cannot be asked, and who
-    works is not known then.
+    works is not known then. checks: the layers of continuous checking that are on; unfollowed: one is not that should.
     """
     lag = lag and lag._replace(seconds=max(lag.seconds, reach or 0.0))
     place = (table, replica)
@@ -238,10 +244,13 @@ def row(
         "verified_through": mark and {"position": mark["position"], "at": mark["at"].isoformat()},
         "drift_open": known and known.drift_open.get(place, 0),
         "held": known and known.held.get(place),
+        "checks": list(checks),
     }
     found = problems(line, lag, bound, working=working, reach=reach, at_source=at_source)
     if known and (keys := known.suspected.get(place)):
         found = [*found, f"{keys} {UNSETTLED}"]
+    if unfollowed:
+        found = [*found, UNFOLLOWED]
     # Open drift says the same, and more.
     unrecorded = known and place in known.unrecorded and not line["drift_open"]
     return line | {"problems": [store] * bool(store) + found + [UNRECORDED] * bool(unrecorded)}
@@ -281,4 +290,5 @@ def _behind(
 def _flat(line: Mapping[str, Any]) -> dict[str, Any]:
     mark = line["verified_through"]
     through = mark and f"{mark['position']} at {mark['at'][:19]}Z"
-    return {**line, "verified_through": through, "problems": "; ".join(line["problems"]) or "none"}
+    said = {"checks": ", ".join(line["checks"]) or "none", "problems": "; ".join(line["problems"]) or "none"}
+    return {**line, "verified_through": through, **said}

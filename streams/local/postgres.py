@@ -37,6 +37,7 @@ class Postgres(Service):
     """A Postgres with logical decoding, on TCP with a password only."""
 
     databases: ClassVar[tuple[str, ...]]
+    settings: ClassVar[dict[str, str]] = {}
     # SIGTERM would wait for every client to leave; SIGINT disconnects them, SIGQUIT leaves recovery to the next start.
     signals = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
@@ -89,7 +90,7 @@ class Postgres(Service):
 
     def command(self) -> Command:
         """`postgres` itself, in the foreground of its own session."""
-        settings = {**_SETTINGS, "port": self.site.ports[self.name]}
+        settings = {**_SETTINGS, **self.settings, "port": self.site.ports[self.name]}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         program = str(packages.postgres_bin() / "postgres")
         return Command((program, "-D", str(self._data), *options), account=self._account)
@@ -128,6 +129,8 @@ class Replica(Postgres):
     name = "replica"
     ports = ("replica",)
     databases = ("replica", "control")
+    # A slot on a replica must not fill its disk while nobody reads it: what it loses is found by the scrub.
+    settings: ClassVar = {"max_slot_wal_keep_size": "4GB"}
 
 
 def _initdb(folder: Path, password_file: str) -> tuple[str, ...]:

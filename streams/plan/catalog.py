@@ -104,7 +104,7 @@ class DatabaseInfo:
     """A database and the role that is connected.
 
     version: as a number, such as 180004. schemas: whether the role may create in each. enums: the labels of each enum
-    type that needs no schema's name.
+    type that needs no schema's name. slots_bounded: how much log the server keeps for a slot has a bound.
     unreadable_enums: types that keep Debezium from starting, whether a table has them or not.
     """
 
@@ -122,6 +122,7 @@ class DatabaseInfo:
     schemas: Mapping[str, bool] = field(default_factory=dict)
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     version: int = 0
+    slots_bounded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,8 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
     if value_at(table.raw, ("repair", "automatic")) and value_at(table.raw, ("validation", "scrub_period")) is None:
         message = "drift is repaired without being asked where it is found all the time: give validation.scrub_period"
         yield Problem(("repair", "automatic"), message)
+    if value_at(table.raw, ("validation", "replica_log")) is True:
+        yield from _replica_log(table)
     key = draft.key(table.table)
     yield from mapping_conflicts(key or (), table.layout)
     yield from mode_conflicts(table)
@@ -94,6 +96,15 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
         yield Problem((), f"has a key of {len(key)} columns; a DynamoDB key has at most two")
     if table.kind == "redis" and table.layout.key is not None:
         yield from _template(table.layout.key, key)
+
+
+def _replica_log(table: Placed) -> Iterator[Problem]:
+    path = ("validation", "replica_log")
+    if table.kind in KINDS and table.kind not in ("postgres", "dynamodb"):
+        yield Problem(path, f"has no meaning in a {table.kind} replica, which keeps no log of its changes")
+    if value_at(table.raw, ("validation", "scrub_period")) is None:
+        message = "what the log shows is looked at by continuous checking: give validation.scrub_period"
+        yield Problem(path, message)
 
 
 def _target_name(table: Placed) -> Iterator[Problem]:

@@ -141,7 +141,7 @@ def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo, version: int
         return
     for part in table.parts:
         what = "" if part.name == table.name else f"has the partition {part.name}, which "
-        for problem in (*_log(part), *_identity(part, table, version)):
+        for problem in (*unlogged(part), *unidentified(part, table, version)):
             yield draft.finding("invalid", path, what + problem)
     for ancestor in sorted({*table.ancestors} & {*plan.tables}):
         message = f"is a partition of {ancestor}, under which all its changes arrive: leave one of the two out"
@@ -158,7 +158,7 @@ def _table(plan: Plan, draft: Draft, path: Path_, table: TableInfo, version: int
         yield draft.finding("invalid", path, f"{message}, so that the connector fails for every table: {fix}")
 
 
-def _log(part: PartInfo) -> Iterator[str]:
+def unlogged(part: PartInfo) -> Iterator[str]:
     """Why changes of rows in `part` are not in the log."""
     if part.relkind == "f":
         yield "is a foreign table, so its changes never reach the log: detach it, or leave the table out of the plan"
@@ -167,7 +167,7 @@ def _log(part: PartInfo) -> Iterator[str]:
         yield f"is unlogged, so its changes never reach the log: {fix}"
 
 
-def _identity(part: PartInfo, table: TableInfo, version: int) -> Iterator[str]:
+def unidentified(part: PartInfo, table: TableInfo, version: int) -> Iterator[str]:
     """Why its changes may not be made, or do not say of which row they are."""
     generated = {column.name for column in table.columns if column.generated}
     identity, run = part.replica_identity, f"run ALTER TABLE {part.name} REPLICA IDENTITY"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from streams.plan.catalog import Catalog, ColumnInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
+from streams.plan.live_log import log_findings
 from streams.plan.load import Path_
 from streams.plan.losses import Loss
 from streams.plan.mapping import MappingError, Shape
@@ -46,6 +47,7 @@ def postgres_findings(
             yield draft.finding("missing", path, message)
         elif target not in found.tables and not _may_create_in(found, target.partition(".")[0]):
             yield _cannot_create(draft, path, found, target.partition(".")[0])
+    yield from log_findings(plan, draft, name, replica, found)
 
 
 def dynamo_findings(

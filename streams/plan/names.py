@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Annotated, Final
 
 from pydantic import StringConstraints
@@ -21,3 +22,17 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 PREFIX_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 TopicPrefix = Annotated[str, StringConstraints(pattern=PREFIX_PATTERN)]
+
+SLOT_BYTES_MAX: Final = 63
+
+
+def replica_log_name(plan: str, replica: str) -> str:
+    """Of the slot and the publication in a Postgres replica whose log is followed.
+
+    Where names had to be cut or changed, a hash of them tells them apart.
+    """
+    name = f"holdtrue_{plan}_{replica}_log"
+    if len(name) <= SLOT_BYTES_MAX and "-" not in name:
+        return name
+    tail = blake2b(f"{plan}/{replica}".encode(), digest_size=6).hexdigest()
+    return f"{name.replace('-', '_')[: SLOT_BYTES_MAX - len(tail) - 1]}_{tail}"

@@ -53,12 +53,16 @@ Conflict = Annotated[
 
 
 class Validation(Part):
-    """Which checks run, and when. `sample` is the number of keys a `sample` run reads."""
+    """Which checks run, and when. `sample` is the number of keys a `sample` run reads.
+
+    replica_log: have a Postgres replica's own log followed, which shows at once what others change there.
+    """
 
     depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
     every: Duration
     sample: Whole | None = None
     scrub_period: Duration | None = None
+    replica_log: bool = False
     thresholds: NotBuilt = None
 
 

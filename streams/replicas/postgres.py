@@ -15,6 +15,7 @@ from streams.checks.request import RUN_SECONDS_MAX
 from streams.plan.mapping import Shape
 from streams.replicas.base import APPLIED, Held, Outcome, Refused, Result, Write
 from streams.replicas.postgres_errors import RowRefused, blames_row, row_reason
+from streams.replicas.postgres_log import Logged
 from streams.replicas.postgres_prepare import check, prepare
 from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
@@ -55,6 +56,11 @@ class PostgresTable:
         self._dead_cells = _DeadCells(shape)
         self._open = True
         sessions.enter()
+
+    @property
+    def logged(self) -> Logged:
+        """The table as it is named in the replica's own log."""
+        return Logged.of(self.shape, self._sql)
 
     def prepare(self) -> None:
         """Create or check target and version table; raises `Refused` naming column, expected and found type."""

@@ -16,7 +16,7 @@ from streams.replicas.postgres_sql import Statements
 from streams.rows.types import BASE_TYPE
 
 # One advisory lock for all preparing of all workers: CREATE … IF NOT EXISTS is not safe against itself.
-_LOCK = "SELECT pg_advisory_xact_lock(7308613581302001)"
+LOCK: Final = "SELECT pg_advisory_xact_lock(7308613581302001)"
 _TABLE = """
 SELECT c.oid, c.relkind::text,
        (SELECT json_agg((SELECT json_agg(a.attname) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 def prepare(connection: psycopg.Connection[Any], shape: Shape, statements: Statements) -> None:
     """Creates or checks target and version table in one transaction. Raises Refused, and psycopg.Error."""
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute(_LOCK)
+        cursor.execute(LOCK)
         _target(cursor, shape, statements)
         _versions(cursor, shape, statements)
 

@@ -25,7 +25,8 @@ SELECT current_database() AS name, current_user AS role, current_setting('wal_le
        r.rolsuper AS is_superuser, r.rolreplication AS may_replicate,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
        current_setting('max_replication_slots')::int AS slots_max,
-       current_setting('server_version_num')::int AS version
+       current_setting('server_version_num')::int AS version,
+       coalesce(current_setting('max_slot_wal_keep_size', true), '-1') <> '-1' AS slots_bounded
 FROM pg_roles r WHERE r.rolname = current_user
 """
 # Execution of pg_control_system may be withheld; then two DSNs are only compared as text.

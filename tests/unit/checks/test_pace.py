@@ -38,6 +38,20 @@ def test_the_next_pass_begins_when_its_time_has_come_and_not_before() -> None:
     assert pace.wanted(PERIOD * SPREAD + 9, 100, 50) == 10
 
 
+def test_a_pass_that_hurries_wants_every_key_at_once() -> None:
+    """From the beginning, whatever was visited; when it is over the next one has its time as ever."""
+    pace = Pace(PERIOD, 0.0)
+    assert pace.wanted(1.0, 100, 50) < 50
+    pace.visited(2)
+    pace.hurry(1.0)
+    assert pace.wanted(1.0, 100, 50) == 50
+    pace.visited(50)
+    assert pace.wanted(1.0, 100, 500) == 50
+    pace.visited(50)
+    pace.over()
+    assert pace.wanted(1.0, 100, 50) == 0
+
+
 def test_the_age_is_that_of_the_key_visited_longest_ago() -> None:
     """It grows until the first pass is over, and from then on since the begin of the last complete one."""
     pace = Pace(PERIOD, 0.0)

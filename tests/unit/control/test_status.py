@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from streams.cli import status as verb
+from streams.cli.checking import UNFOLLOWED, checks_on
 from streams.cli.drift import _states
 from streams.cli.program import app
 from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, UNRECORDED, UNSETTLED, row
@@ -23,6 +24,7 @@ from streams.control.offsets import TopicMissing
 from streams.control.view import Remembered, drift_row
 from streams.errors import NotReady, UsageError
 from streams.kafka.admin import KafkaUnavailable
+from streams.plan.policy import FILLED_IN_VALIDATION, Validation
 from tests.unit.plan.plans import EXAMPLE, example
 
 FINE = Lag(0.0, 0, "0/10", True)
@@ -30,6 +32,7 @@ PLACE = ("public.t", "cache")
 NOTHING = Remembered()
 FIELDS = {
     "table", "replica", "lag_seconds", "lag_events", "applied_through", "verified_through", "drift_open", "held",
+    "checks",
 }  # fmt: skip
 
 
@@ -42,9 +45,10 @@ def status(
     reach: float | None = 0.0,
     at_source: Sequence[str] = (),
     store: str | None = None,
+    **more: object,
 ) -> dict[str, object]:
     limit = None if bound is None else timedelta(seconds=bound)
-    asked = {"working": working, "reach": reach, "at_source": at_source, "store": store}
+    asked = {"working": working, "reach": reach, "at_source": at_source, "store": store, **more}
     return row("public.t", "cache", lag, limit, known, **asked)  # type: ignore[arg-type]
 
 
@@ -53,6 +57,35 @@ def test_a_table_that_is_well_has_no_problems_and_every_field() -> None:
     line = status()
     assert line.keys() == FIELDS | {"problems"}
     assert (line["problems"], line["drift_open"]) == ([], 0)
+
+
+CHECKED = Validation(depths=("counts",), every=timedelta(hours=1), scrub_period=timedelta(minutes=1))
+FOLLOWED = CHECKED.model_copy(update={"replica_log": True})
+SCRUBBED = ["just_written", "scrub", "reverse_sweep"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "working", "followed", "checks"),
+    [
+        (FILLED_IN_VALIDATION, True, True, []),
+        (CHECKED, True, True, SCRUBBED),
+        (CHECKED, False, True, []),
+        (FOLLOWED, True, True, [*SCRUBBED, "replica_log"]),
+        (FOLLOWED, True, False, SCRUBBED),
+        (FOLLOWED, False, False, []),
+    ],
+)
+def test_only_checks_that_run_are_said_to_be_on(
+    validation: Validation, working: bool, followed: bool, checks: list[str]
+) -> None:
+    """What the plan wants is on where somebody does it."""
+    assert checks_on(validation, working=working, followed=followed) == checks
+
+
+def test_a_log_that_nobody_follows_is_a_problem() -> None:
+    """The plan wants it; the other layers go on."""
+    line = status(checks=SCRUBBED, unfollowed=True)
+    assert (line["checks"], line["problems"]) == (SCRUBBED, [UNFOLLOWED])
 
 
 def test_what_nobody_has_remembered_is_not_known() -> None:

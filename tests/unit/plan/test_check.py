@@ -195,6 +195,19 @@ def test_automatic_repair_needs_the_continuous_check_which_does_it() -> None:
     assert not findings(("automatic: []", "automatic: [stale]"), ("every: 1h", "every: 1h, scrub_period: 10m"))
 
 
+def test_a_replicas_own_log_is_followed_where_there_is_one() -> None:
+    """A Redis has none, DynamoDB's is not built; and what is found needs the continuous check, which looks at it."""
+    told = {(f.severity, f.path.split(".")[1]) for f in findings(("every: 1h", "every: 1h, replica_log: true"))}
+    assert told == {(sort, name) for name in ("reports", "cache", "lookup") for sort in ("contradictory",)} | {
+        ("not_built", "lookup")
+    }
+    followed = findings(("every: 1h", "every: 1h, scrub_period: 10m, replica_log: true"))
+    assert {(f.severity, f.path.split(".")[1]) for f in followed} == {
+        ("contradictory", "cache"),
+        ("not_built", "lookup"),
+    }
+
+
 @pytest.mark.parametrize("value", ["{page: payments}", "{}", "[]", "''"])
 @pytest.mark.parametrize("field", ["monitoring", "review_triggers"])
 def test_what_is_not_built_of_the_plan_as_a_whole_is_refused_by_name(field: str, value: str) -> None:

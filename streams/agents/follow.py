@@ -1,0 +1,134 @@
+"""Following a replica's own log: what others changed there is looked at by the owners, within seconds.
+
+One worker of the replica follows, whichever holds the slot; the others stand by. What it finds is no drift but a reason
+to look: it goes to the owner of each key, who judges as continuous checking always does. The log is confirmed after
+Kafka has acknowledged that, so a follower that is killed loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from streams.agents.announce import signal
+from streams.agents.spread import NOBODYS, by_partition
+from streams.agents.table import TableWork, Threads
+from streams.checks.request import ORDER_WITHIN, Depth, request
+from streams.errors import HoldtrueError
+from streams.metrics import FOREIGN_CHANGES, REPLICA_LOG_CHANGES, REPLICA_LOG_FOLLOWED, REPLICA_LOG_LAG_BYTES
+from streams.replicas.postgres_log import Foreign
+from streams.replicas.postgres_slot import LogTaken
+from streams.replicas.postgres_stream import LogStream, Read
+from streams.steps import Step, reached
+
+if TYPE_CHECKING:
+    from streams.agents.events import Events
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS = 0.5
+# How soon one that stands by takes over, and how long after a failure it is tried again.
+STAND_BY_SECONDS = 3.0
+FAILED_SECONDS = 5.0
+# Keys of one request: those of the largest tables' keys fit into a message, and an owner looks at them in seconds.
+NAMED_KEYS = 1_000
+BEGUN = "replica-log-begun"
+UNSEEN = "what others changed before this moment was not seen in the log: the scrub visits it within its period"
+
+
+class Follower:
+    """Of one replica. `works`: its tables whose log is followed. `opened`: makes what streams the log."""
+
+    def __init__(
+        self, replica: str, works: Sequence[TableWork], events: Events, opened: Callable[[], LogStream]
+    ) -> None:
+        self._replica = replica
+        self._works: Mapping[str, TableWork] = {work.table: work for work in works}
+        self._events = events
+        self._opened = opened
+        # A thread of its own: it waits for the log nearly all the time, and everything of a stream is in one thread.
+        self._threads = Threads(ThreadPoolExecutor(1, thread_name_prefix="log"))
+        self._said = ""
+
+    async def run(self) -> None:
+        """Follow, or stand by, until cancelled; what ends it is told once and tried again."""
+        while True:
+            self._follows(False)
+            stream = self._opened()
+            try:
+                await self._follow(stream)
+            except LogTaken:
+                await asyncio.sleep(STAND_BY_SECONDS)
+            except HoldtrueError as error:
+                self._warn(str(error))
+                await asyncio.sleep(FAILED_SECONDS)
+            except Exception:
+                # Nothing was written; that the log is not followed is a metric, and the scrub goes on.
+                log.exception("following the log of %s failed", self._replica)
+                await asyncio.sleep(FAILED_SECONDS)
+            finally:
+                await asyncio.shield(self._threads.run(stream.close))
+
+    async def _follow(self, stream: LogStream) -> None:
+        is_new = await self._threads.run(stream.open)
+        self._said = ""
+        log.info("this worker follows the log of the replica %s", self._replica)
+        if is_new:
+            await self._tell_begun()
+        self._follows(True)
+        while True:
+            read = await self._threads.run(stream.read, READ_SECONDS)
+            await self._hand_on(read)
+            stream.confirm(read.through)
+            REPLICA_LOG_CHANGES.labels(self._replica).inc(read.changes)
+            REPLICA_LOG_LAG_BYTES.labels(self._replica).set(stream.behind_bytes)
+
+    async def _tell_begun(self) -> None:
+        """A new slot sees nothing of what was before: nobody may believe that it did."""
+        log.warning("the log of %s is followed from now on: %s", self._replica, UNSEEN)
+        for work in self._works.values():
+            self._events.send(*signal(work, BEGUN, {"reason": UNSEEN}))
+        await self._events.flush()
+
+    async def _hand_on(self, read: Read) -> None:
+        """Have the owners look; in Kafka when this returns."""
+        if not read.foreign:
+            return
+        for table, foreign in read.foreign.items():
+            work = self._works[table]
+            FOREIGN_CHANGES.labels(*work.labels).inc(len(foreign.keys))
+            for partition, keys in await self._by_owner(work, foreign):
+                self._events.order(f"checks.{work.replica}.{table}", partition, _look(work, keys))
+        reached(Step.foreign_seen)
+        await self._events.flush()
+        reached(Step.foreign_told)
+
+    async def _by_owner(self, work: TableWork, foreign: Foreign) -> Iterator[tuple[int, Sequence[bytes]]]:
+        if foreign.everything:
+            return ((partition, ()) for partition in range(work.partitions))
+        grouped = await self._threads.run(by_partition, work.partitioner, foreign.keys)
+        grouped.pop(NOBODYS, None)  # the reverse sweep tells of rows under such keys
+        return ((partition, part) for partition, keys in grouped.items() for part in _parts(keys))
+
+    def _follows(self, follows: bool) -> None:
+        for work in self._works.values():
+            REPLICA_LOG_FOLLOWED.labels(*work.labels).set(follows)
+
+    def _warn(self, said: str) -> None:
+        if said != self._said:
+            log.warning("the log of %s is not followed: %s", self._replica, said)
+        self._said = said
+
+
+def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (keys[first : first + NAMED_KEYS] for first in range(0, len(keys), NAMED_KEYS))
+
+
+def _look(work: TableWork, keys: Sequence[bytes]) -> dict[str, object]:
+    deadline = datetime.now(UTC) + ORDER_WITHIN
+    return request(f"look-{uuid4()}", work.replica, work.table, Depth.look, keys=keys, deadline=deadline)

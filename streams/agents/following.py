@@ -1,0 +1,52 @@
+"""Whether a replica's own log is followed, as its plan says; and an end to what an earlier plan began."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from streams.errors import HoldtrueError
+from streams.plan.model import Plan, PostgresReplica
+from streams.plan.names import replica_log_name
+
+if TYPE_CHECKING:
+    from streams.agents.events import Events
+    from streams.agents.follow import Follower
+    from streams.agents.table import TableWork
+
+log = logging.getLogger(__name__)
+
+
+def follower_of(plan: Plan, replica: str, works: Sequence[TableWork], events: Events) -> Follower | None:
+    """What follows the replica's log; None where no table wants that, or could take part at the start."""
+    followed = [work for work in works if work.mapping.validation.replica_log and not work.unprepared]
+    spec = plan.replicas[replica]
+    if not followed or not isinstance(spec, PostgresReplica):
+        return None
+    from streams.agents.follow import Follower
+    from streams.replicas.postgres import PostgresTable
+    from streams.replicas.postgres_log import LogReader
+    from streams.replicas.postgres_stream import LogStream
+
+    stores = {work.table: work.store for work in followed}
+    logged = {table: store.logged for table, store in stores.items() if isinstance(store, PostgresTable)}
+    dsn, name = spec.dsn.resolve(), replica_log_name(plan.name, replica)
+    return Follower(replica, followed, events, lambda: LogStream(dsn, name, logged, LogReader(logged)))
+
+
+def leave_log(plan: Plan, replica: str) -> None:
+    """Remove the slot that a worker under an earlier plan has left: nobody reads it, so it only keeps log. Blocks."""
+    spec = plan.replicas[replica]
+    if not isinstance(spec, PostgresReplica):
+        return
+    if any(mapping.validation.replica_log for mapping in spec.tables.values()):
+        return
+    from streams.replicas.postgres_slot import drop_log
+
+    name = replica_log_name(plan.name, replica)
+    try:
+        if drop_log(spec.dsn.resolve(), name):
+            log.warning("the log of %s is not followed any more: its slot %s is removed", replica, name)
+    except HoldtrueError as error:
+        log.warning("whether a slot %s is left in %s is not known: %s", name, replica, error)
