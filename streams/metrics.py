@@ -88,6 +88,11 @@ SWEEPS_PENDING = Gauge(
 REBUILDING = Gauge(
     "holdtrue_rebuilding", "Partitions of which nothing was known, whose rows are read from the SOT.", _TABLE
 )
+BACKFILLED = Counter(
+    "holdtrue_backfill_rows", "Rows of backfills: looked up, and written, removed or failed among them.",
+    (*_TABLE, "result"),
+)  # fmt: skip
+BACKFILLS_WAITING = Gauge("holdtrue_backfills_waiting", "Backfills of partitions that are not done yet.", _TABLE)
 SUSPICIONS = Gauge(
     "holdtrue_suspicions", "Keys under which the store holds a token that is not ours, until that is settled.", _TABLE
 )

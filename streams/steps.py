@@ -48,6 +48,10 @@ class Step(StrEnum):
     drift_found = "drift-found"
     foreign_seen = "foreign-seen"
     foreign_told = "foreign-told"
+    backfill_ordered = "backfill-ordered"
+    rows_backfilled = "rows-backfilled"
+    backfill_noted = "backfill-noted"
+    backfill_done = "backfill-done"
 
 
 class _Crash:

@@ -13,6 +13,7 @@ from typing import Any
 from faust.types import TP
 
 from streams.agents.apply import Applier
+from streams.agents.backfill import Filling
 from streams.agents.base import App
 from streams.agents.checks import Checks
 from streams.agents.events import Events
@@ -133,6 +134,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _check_always(app.replica, events, app.repairs)
     app.replica.follower_of = partial(follower_of, plan, replica, list(tables.values()), events)
+    app.replica.filling_of = lambda owner: Filling(owner, app.repairs, events)
     _agents(app, plan, replica)
     return app
 

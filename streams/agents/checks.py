@@ -26,6 +26,7 @@ from streams.repair.rule import counts, is_foreign
 from streams.replicas.base import Held, Outcome, Result
 from streams.rows.canonical import Row, encode
 from streams.steps import Step, reached
+from streams.versions.backfills import WAITING_MAX
 from streams.versions.entry import Entry
 
 log = logging.getLogger(__name__)
@@ -78,13 +79,10 @@ class Checks(Requests):
         if depth is Depth.look:
             await owner.look(request["keys"])
             return []
-        if owner.work.unprepared:
-            return [_result(owner, request, incomplete=owner.work.unprepared)]
-        if owner.state.takeover.pending and depth is not Depth.release:
-            return [_result(owner, request, incomplete=REBUILT)]
-        mapping = owner.work.digester.version
-        if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
-            return [_result(owner, request, incomplete=OTHER_MAPPING)]
+        if depth is Depth.backfill:
+            return [await self._backfill(owner, request)]
+        if (refusal := _refusal(owner, request, depth)) is not None:
+            return [_result(owner, request, incomplete=refusal)]
         try:
             return [await self._answer(owner, depth, request)]
         except HoldtrueError as error:
@@ -142,6 +140,20 @@ class Checks(Requests):
         work, about = self._owner_of(self.change_partition(tp)).work, f"{tp.topic}[{tp.partition}]"
         lost = f"what may be an order, at offset {offset} of {about}, was passed over: {error.what}"
         await tell_lost(self._events, work, about, lost)
+
+    async def _backfill(self, owner: Owner, request: dict[str, Any]) -> Event:
+        """Take the order, if it is new, and say how far it is."""
+        run = request["run"]
+        if owner.state.backfills.of(run) is None:
+            if (refusal := await _no_backfill(owner, request)) is not None:
+                return _result(owner, request, incomplete=refusal)
+            await owner.order_backfill(run, request["lower"] or b"", request["upper"] or b"")
+        known = owner.state.backfills.of(run)
+        assert known is not None  # it is among the newest
+        counted = {name: getattr(known, name) for name in ("looked", "written", "removed", "failed")}
+        state = "waiting" if not known.over else "given up" if known.why else "done"
+        about = {"incomplete": known.why} if known.why else {}
+        return _result(owner, request, backfill=state, **counted, **about)
 
     async def _watch(self, owner: Owner, request: dict[str, Any]) -> Event:
         keys = request["keys"]
@@ -281,6 +293,31 @@ def _after_stamp(seen: Seen, finding: Finding, result: Result | None) -> tuple[S
             Verdict.suspected, "mismatch"
         )
     return seen, finding if result.outcome is Outcome.stale else UNDECIDED
+
+
+def _refusal(owner: Owner, request: Mapping[str, Any], depth: Depth) -> str | None:
+    """Why nothing that was asked can be answered; None where it can."""
+    if owner.work.unprepared:
+        return owner.work.unprepared
+    if owner.state.takeover.pending and depth is not Depth.release:
+        return REBUILT
+    mapping = owner.work.digester.version
+    if not {request["mapping"], owner.state.mapping} <= {"", mapping}:
+        return OTHER_MAPPING
+    return None
+
+
+async def _no_backfill(owner: Owner, request: Mapping[str, Any]) -> str | None:
+    """Why no backfill can be ordered now; None where one can."""
+    if (refusal := _refusal(owner, request, Depth.backfill)) is not None:
+        return refusal
+    if owner.held is not None:
+        return f"held: {owner.held.reason}"
+    if await owner.is_unread():
+        return "nothing of a partition is read yet"
+    if len(owner.state.backfills.waiting) >= WAITING_MAX:
+        return f"{WAITING_MAX} backfills of the table wait already: order it again when one of them is done"
+    return None
 
 
 def _is_live(entry: Entry | None) -> TypeGuard[Entry]:

@@ -29,9 +29,11 @@ from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
 from streams.steps import Step, reached
 from streams.transport.batches import Batch, Fetching, KafkaRecord
+from streams.versions.backfills import Backfill, Backfills
 from streams.versions.state import PartitionState
 
 if TYPE_CHECKING:
+    from streams.agents.backfill import Filling
     from streams.agents.scrub import Scrub
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,8 @@ class Owner:
         self.watch = Watch()
         # The continuous check of the partition; None where the plan has none.
         self.scrub: Scrub | None = None
+        # What carries out its backfills.
+        self.filling: Filling | None = None
         self._applier = applier
         self._flow = flow
         self._says = says
@@ -132,6 +136,11 @@ class Owner:
         """Beside `run`: check all the time, where the plan says so."""
         if self.scrub is not None:
             await self.scrub.run()
+
+    async def fill(self) -> None:
+        """Beside `run`: carry out backfills."""
+        if self.filling is not None:
+            await self._or_hold(self.filling.run)
 
     def ordered(self, keys: Iterable[bytes]) -> None:
         """A repair of these keys is ordered, by somebody who tells what becomes of them."""
@@ -232,6 +241,32 @@ class Owner:
         """Stop the table before the next record, and say so now: there may be none for long."""
         self.work.held = self._placed(Held(BEFORE_THE_NEXT, reason))
         await self._tell_held(self.work.held)
+
+    async def order_backfill(self, run: str, lower: bytes, upper: bytes) -> None:
+        """Have every row between the bounds looked up. Durable on return."""
+        await self._note_backfills(lambda known: known.with_order(run, lower, upper))
+        reached(Step.backfill_ordered)
+        if self.filling is not None:
+            self.filling.wake()
+
+    async def note_backfill(self, run: str, change: Callable[[Backfill], Backfill]) -> None:
+        """A backfill has come further. Durable on return."""
+        await self._note_backfills(lambda known: known.changed(run, change))
+
+    async def _note_backfills(self, change: Callable[[Backfills], Backfills]) -> None:
+        async with self.lock:
+            changed = change(self.state.backfills)
+            if changed != self.state.backfills:
+                self.state.backfills = changed
+                await self._applier.note(self.state)
+
+    async def until_free(self) -> None:
+        """Wait while the partition is to wait, or is being rebuilt. Raises Held where a record holds the table."""
+        await self._until_released()
+        if self.work.held is not None:
+            raise self.work.held.to(self.tp.partition)
+        while self.state.takeover.pending:  # noqa: ASYNC110 - the end of a rebuild wakes nobody
+            await asyncio.sleep(END_AGAIN_SECONDS)
 
     async def order_log(self, epoch: int, floor: int) -> None:
         """From `floor` on, count records to another log of the SOT. Durable on return.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from streams.drift.cause import FOREIGN
 from streams.drift.record import key_record
 from streams.errors import HoldtrueError, NotReady
 from streams.metrics import REPAIRS
-from streams.repair.rule import counts, is_foreign, repaired
+from streams.repair.rule import counts, is_due, is_foreign, repaired
 from streams.replicas.base import Held, Outcome, ReplicaTable, Result, Write
 from streams.rows.canonical import Row, encode
 from streams.steps import Step, reached
@@ -50,13 +50,15 @@ NOT_FENCED = Fence(-1, {})
 
 
 class Done(NamedTuple):
-    """What became of a key: `repaired`, `failed` or `refused`, with `: ` and the reason; and its entry afterwards."""
+    """What became of a key: `repaired`, `right`, `failed` or `refused`, with `: ` and the reason; its entry then."""
 
     outcome: str
     entry: Entry | None
 
 
 REPAIRED = "repaired"
+# Of a backfill: there was nothing to write.
+RIGHT = "right"
 FAILED = Done("failed", None)
 
 
@@ -94,12 +96,17 @@ class Repairs(Requests):
         results = [result(request, items[key], *done[key]) for key in items]
         return [("repairs.results", request["repair"], "repair-result", each) for each in results]
 
-    async def done(self, owner: Owner, keys: Sequence[bytes]) -> dict[bytes, Done]:
-        """Repair these keys, within the plan's rate; what became of each."""
+    async def done(
+        self, owner: Owner, keys: Sequence[bytes], before: Mapping[bytes, Token | None] | None = None
+    ) -> dict[bytes, Done]:
+        """Repair these keys, within the plan's rate; what became of each.
+
+        before: write only what is not right, and is not on its way (`streams.repair.rule.is_due`).
+        """
         try:
             fence = await self._fence(owner, keys)
             await owner.work.repairs.take(len(keys))
-            done = await self._repair(owner, keys, fence)
+            done = await self._repair(owner, keys, fence, before)
         except HoldtrueError as error:
             # Nothing of it was carried out, and it can be ordered again.
             log.warning("a repair of %s in %s was not carried out: %s", owner.work.table, owner.work.replica, error)
@@ -197,7 +204,9 @@ class Repairs(Requests):
             raise NotReady(f"{work.table} cannot be repaired in {work.replica}: the partition is held or not ours.")
         return Fence(end, seen)
 
-    async def _repair(self, owner: Owner, keys: Sequence[bytes], fence: Fence) -> dict[bytes, Done]:
+    async def _repair(
+        self, owner: Owner, keys: Sequence[bytes], fence: Fence, before: Mapping[bytes, Token | None] | None = None
+    ) -> dict[bytes, Done]:
         """What became of each of these keys. Those that cannot be written yet are tried again, a few times."""
         asked: dict[bytes, Asked] = {}
         done: dict[bytes, Done] = {}
@@ -214,14 +223,19 @@ class Repairs(Requests):
             # Not under the lock: changes go on being applied while this waits, but for those the SOT must be asked for.
             await owner.work.budget.take(len(left), paid_off=True)
             async with owner.lock:
-                done |= await self._try(owner, left, fence, asked)
+                done |= await self._try(owner, left, fence, asked, before)
             left = [key for key in left if key not in done]
             if not left:
                 break
         return done | dict.fromkeys(left, FAILED)
 
     async def _try(
-        self, owner: Owner, keys: Sequence[bytes], fence: Fence, asked: dict[bytes, Asked]
+        self,
+        owner: Owner,
+        keys: Sequence[bytes],
+        fence: Fence,
+        asked: dict[bytes, Asked],
+        before: Mapping[bytes, Token | None] | None,
     ) -> dict[bytes, Done]:
         """One try, under the lock. Without the keys that must be read again: the store moved, or others cannot see
         their transactions yet. asked: the looks at each so far.
@@ -239,12 +253,15 @@ class Repairs(Requests):
         held = await until_available(work.replica, lambda: work.threads.run(store.read, keys))
         read = await work.read_sot(keys, "repair", paid=True)
         stored = {key: _token(held.get(key)) for key in keys}
+        valid = [key for key in keys if counts(entries[key], asked[key].looks.at(read.snapshot))]
+        due = valid if before is None else _due(owner, valid, entries, held, read.rows, before)
         fixes = [
-            _fix(owner, key, entry, stored[key], read.rows.get(key), fence)
-            for key, entry in entries.items()
-            if counts(entry, asked[key].looks.at(read.snapshot)) and _is_fenced(entry, stored[key], key, fence)
+            _fix(owner, key, entries[key], stored[key], read.rows.get(key), fence)
+            for key in due
+            if _is_fenced(entries[key], stored[key], key, fence)
         ]
-        return await self._write(owner, fixes) if fixes else {}
+        right = {key: Done(RIGHT, entries[key]) for key in set(valid).difference(due)}
+        return right | (await self._write(owner, fixes) if fixes else {})
 
     async def _write(self, owner: Owner, fixes: Sequence[Fix]) -> dict[bytes, Done]:
         work = owner.work
@@ -273,6 +290,28 @@ class Repairs(Requests):
 def _is_fenced(entry: Entry | None, stored: Token | None, key: bytes, fence: Fence) -> bool:
     """Whether the stored token may be written over: it is ours, or was there before the fence."""
     return not is_foreign(entry, stored) or fence.seen.get(key) == stored
+
+
+def _due(
+    owner: Owner,
+    keys: Iterable[bytes],
+    entries: Mapping[bytes, Entry | None],
+    held: Mapping[bytes, Held],
+    rows: Mapping[bytes, Row],
+    before: Mapping[bytes, Token | None],
+) -> list[bytes]:
+    """Those of these keys that a backfill is to write."""
+
+    def digest(key: bytes, row: Row | None) -> bytes | None:
+        return None if row is None else owner.work.digester.digest(key, encode(row))
+
+    due = []
+    for key in keys:
+        there = held.get(key)
+        content, wanted = digest(key, there.row if there else None), digest(key, rows.get(key))
+        if is_due(entries[key], _token(there), content, wanted, before[key]):
+            due.append(key)
+    return due
 
 
 def _fix(owner: Owner, key: bytes, entry: Entry | None, stored: Token | None, row: Row | None, fence: Fence) -> Fix:

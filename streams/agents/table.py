@@ -27,7 +27,7 @@ from streams.rows.canonical import Row
 from streams.rows.digest import Digester
 from streams.settings import settings
 from streams.sot.fence import Fence
-from streams.sot.reader import SotRead, SotReader
+from streams.sot.reader import EVERYWHERE, Between, SotRead, SotReader
 from streams.transport.table import VersionTable
 from streams.versions.entry import Token
 
@@ -158,6 +158,8 @@ class TableWork:
     # Held by the partition that is being rebuilt.
     rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _repairable: bool = False
+    # Held by a look of a backfill at the SOT: what changes must ask waits for one such look, not for every partition's.
+    filling: asyncio.Lock = field(default_factory=asyncio.Lock)
     _sot_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _snapshot: Snapshot | None = None
     _snapshot_at: float = float("-inf")
@@ -265,10 +267,17 @@ class TableWork:
         self._snapshot, self._snapshot_at = read.snapshot, time.monotonic()
         return read
 
-    async def sot_keys(self, after: bytes | None, limit: int) -> list[bytes]:
+    async def sot_keys(self, after: bytes | None, limit: int, between: Between = EVERYWHERE) -> list[bytes]:
         """Keys of the table in the SOT, behind `after`; [] behind the last one. Tried again while the SOT is away."""
         async with self._sot_lock:
-            return await until_available("sot", lambda: self.threads.run(self.sot.keys_after, after, limit))
+            return await until_available("sot", lambda: self.threads.run(self.sot.keys_after, after, limit, between))
+
+    async def keys_within(self, keys: Sequence[bytes], between: Between) -> list[bytes]:
+        """Those of these keys that lie between the bounds. Tried again while the SOT is away."""
+        if between == EVERYWHERE:
+            return list(keys)
+        async with self._sot_lock:
+            return await until_available("sot", lambda: self.threads.run(self.sot.within, keys, between))
 
     async def until_visible(self, txid: int) -> None:
         """Return when every later read of the SOT sees this transaction."""

@@ -25,6 +25,7 @@ from streams.errors import HoldtrueError
 from streams.health import stalled
 from streams.kafka.admin import Life
 from streams.metrics import (
+    BACKFILLS_WAITING,
     HELD,
     LAG_EVENTS,
     LAG_SECONDS,
@@ -39,6 +40,7 @@ from streams.replicas.base import Refused, Unwelcome
 from streams.transport.batches import Batch
 
 if TYPE_CHECKING:
+    from streams.agents.backfill import Filling
     from streams.agents.follow import Follower
     from streams.agents.reverse import ReverseSweep
     from streams.agents.scrub import Scrub
@@ -69,8 +71,9 @@ class ReplicaWorker:
         self.lives = TopicLives(app, self, tables, appliers, self._announcer, threads, lives)
         self._owners: dict[TP, Owner] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
-        # What checks a partition all the time, and what lists the keys of a table; the app gives them.
+        # What checks a partition all the time, carries out its backfills, and lists the keys of a table: the app's.
         self.scrub_of: Callable[[Owner], Scrub | None] = lambda _: None
+        self.filling_of: Callable[[Owner], Filling | None] = lambda _: None
         self.reverse_of: Callable[[TableWork, Callable[[], Mapping[int, Scrub]]], ReverseSweep]
         self._reverse: dict[str, asyncio.Task[None]] = {}
         # What follows the replica's own log, whichever partitions are assigned; None where the plan does not want it.
@@ -121,6 +124,7 @@ class ReplicaWorker:
             state = work.versions.state(tp.partition)
             owner = Owner(tp, work, self._appliers[tp.topic], state, self, self._announcer, self._sweeps.order)
             self._check(owner)
+            owner.filling = self.filling_of(owner)
             self._owners[tp] = owner
             self._tasks[tp] = asyncio.create_task(self._run(owner), name=f"owner {tp.topic}[{tp.partition}]")
         return self._owners[tp]
@@ -272,11 +276,13 @@ class ReplicaWorker:
             LAG_SECONDS.labels(*labels).set(value)
             LAG_EVENTS.labels(*labels).set(events[labels])
         held, swept, rebuilt, suspected = self._held(), self._swept(), self._rebuilt(), self._suspected()
+        filled = self._filled()
         for work in self._tables.values():
             HELD.labels(*work.labels).set(work.table in held)
             SWEEPS_PENDING.labels(*work.labels).set(swept[work.table])
             REBUILDING.labels(*work.labels).set(rebuilt[work.table])
             SUSPICIONS.labels(*work.labels).set(suspected[work.table])
+            BACKFILLS_WAITING.labels(*work.labels).set(filled[work.table])
             if scrubs := self._scrubs(work):
                 SCRUB_AGE_SECONDS.labels(*work.labels).set(max(scrub.age for scrub in scrubs.values()))
         if not self._behind:
@@ -293,6 +299,13 @@ class ReplicaWorker:
     def _rebuilt(self) -> Counter[str]:
         """Tables with rows that are not known again yet, and in how many partitions."""
         return Counter(owner.work.table for owner in self.owners if owner.state.takeover.pending)
+
+    def _filled(self) -> Counter[str]:
+        """Tables with backfills that are not done, and how many, over their partitions."""
+        counted = Counter[str]()
+        for owner in self.owners:
+            counted[owner.work.table] += len(owner.state.backfills.waiting)
+        return counted
 
     def _suspected(self) -> Counter[str]:
         """Tables with keys whose store holds a token that is not ours, and how many keys."""
@@ -313,6 +326,7 @@ class ReplicaWorker:
                 tasks.create_task(owner.run())
                 tasks.create_task(owner.rebuild())
                 tasks.create_task(owner.check())
+                tasks.create_task(owner.fill())
         except* Exception as errors:
             # An error nobody foresaw must stop the worker, never skip a batch: it starts again where it was.
             error = errors.exceptions[0]

@@ -22,6 +22,7 @@ class Depth(StrEnum):
     records before `o2` may be gone from the SOT without a record; look them up, and let nothing be compared before that
     is done. log: from `o2` on, records are of the SOT's log number `epoch`. hold: apply nothing more. resume: go on.
     look: in the replica somebody else has changed these keys, or any where none is named; look at them.
+    backfill: look up in the SOT all rows between the bounds; asked again, say how far that is.
     """
 
     counts = "counts"
@@ -34,6 +35,7 @@ class Depth(StrEnum):
     hold = "hold"
     resume = "resume"
     look = "look"
+    backfill = "backfill"
 
 
 def request(

@@ -35,6 +35,25 @@ def is_foreign(entry: Entry | None, stored: Token | None) -> bool:
     return stored is not None and stored > known and stored.record != known.record
 
 
+def is_due(
+    entry: Entry | None, stored: Token | None, content: bytes | None, wanted: bytes | None, before: Token | None
+) -> bool:
+    """Whether a backfill writes this key: it is not as the SOT has it, and no change is on its way that makes it so.
+
+    content: digest of the store's row. wanted: of the SOT's. before: the entry's token, before a fence was passed, and
+    the SOT was read before that: an entry that has moved since is as new as that read, or newer.
+    """
+    expected = entry.digest if entry is not None else None
+    if content != expected or is_foreign(entry, stored):
+        return True
+    return wanted != expected and token_of(entry) == before
+
+
+def token_of(entry: Entry | None) -> Token | None:
+    """The entry's token; None without one."""
+    return entry.token if entry is not None else None
+
+
 def repaired(
     entry: Entry | None, stored: Token | None, row: Row | None, digest: bytes | None, *, fenced_end: int, epoch: int
 ) -> Repaired:

@@ -20,6 +20,10 @@ from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.catalog import connected, read_tables
 from streams.sot.connection import SotChanged, connect, unavailable
 
+# Values of the first key columns, in canonical bytes, between which rows lie, both included; b"" for no bound.
+Between = tuple[bytes, bytes]
+EVERYWHERE: Between = (b"", b"")
+
 
 class SotRead(NamedTuple):
     """Rows as one snapshot shows them; a key that is not in `rows` has no row that belongs in this replica."""
@@ -92,14 +96,14 @@ class SotReader:
                     rows[encode(self._shape.key_of(row))] = self._shape.stored(row)
         return rows
 
-    def keys_after(self, after: bytes | None, limit: int) -> list[bytes]:
+    def keys_after(self, after: bytes | None, limit: int, between: Between = EVERYWHERE) -> list[bytes]:
         """The next keys of rows that belong in this replica, in the order of the table's own index; [] at its end.
 
         after: the last one that was given; None for the first ones.
         """
         names = ", ".join(identifier("t", name) for name in self._shape.key_columns)
         behind = "" if after is None else f" AND ({names}) > ({self._values(after)})"
-        clause = f" WHERE ({self._where()}){behind} ORDER BY {names} LIMIT {limit}"
+        clause = f" WHERE ({self._where()}){behind}{self._between(between)} ORDER BY {names} LIMIT {limit}"
         columns = ", ".join(canonical_sql(self._shape.read_columns[index], "t") for index in self._shape.key_index)
         query = f"SELECT {columns} FROM {self._table()} t{clause}"
         with self._transaction() as cursor, closing(_copy(cursor, query)) as lines:
@@ -109,6 +113,36 @@ class SotReader:
         """A key's values, one subquery each: so an index is entered at them."""
         listed = self._listed([key])
         return ", ".join(f"(SELECT k{index} FROM {listed})" for index in range(len(self._shape.key_columns)))
+
+    def within(self, keys: Sequence[bytes], between: Between) -> list[bytes]:
+        """Those of these keys that lie between the bounds, as Postgres orders them; not those that no row can have."""
+        if between == EVERYWHERE or not keys:
+            return list(keys)
+        try:
+            return self._within(keys, between)
+        except _Unfit:
+            return self._within(self._known(keys), between)
+
+    def _within(self, keys: Sequence[bytes], between: Between) -> list[bytes]:
+        # Beside the table's own columns, so that theirs is the collation that compares.
+        own = ", ".join(identifier("t", name) for name in self._shape.key_columns)
+        ours = ", ".join(f"k{index}" for index in range(len(self._shape.key_columns)))
+        listed = f"{self._arrays(keys)} WITH ORDINALITY AS k({ours}, n)"
+        given = f"SELECT {own}, 0 AS n FROM {self._table()} t WHERE false UNION ALL SELECT {ours}, n FROM {listed}"
+        query = f"SELECT n FROM ({given}) t WHERE true{self._between(between)}"
+        with self._transaction() as cursor, closing(_copy(cursor, query)) as lines:
+            return [keys[int(line) - 1] for line in lines]
+
+    def _between(self, between: Between) -> str:
+        return "".join(self._bound(sign, bound) for sign, bound in zip((">=", "<="), between, strict=True) if bound)
+
+    def _bound(self, sign: str, bound: bytes) -> str:
+        """On the first key columns, as many as the bound has values."""
+        columns = [self._shape.read_columns[index] for index in self._shape.key_index]
+        pairs = list(zip(columns, decode(bound), strict=False))
+        names = ", ".join(identifier("t", column.name) for column, _ in pairs)
+        values = ", ".join(f"({key_array_sql(column, [text])})[1]" for column, text in pairs)
+        return f" AND ROW({names}) {sign} ROW({values})"
 
     def snapshot(self) -> Snapshot:
         """What a read would see now."""
@@ -152,9 +186,9 @@ class SotReader:
             )
             yield Hashing(asked, lambda keys: SotRead(snapshot, self._rows_of(cursor, keys)))
 
-    def count(self) -> int:
+    def count(self, between: Between = EVERYWHERE) -> int:
         """How many rows belong in this replica."""
-        query = f"SELECT count(*) FROM {self._table()} t WHERE {self._where()}".encode()
+        query = f"SELECT count(*) FROM {self._table()} t WHERE ({self._where()}){self._between(between)}".encode()
         with self._transaction() as cursor:
             _take_your_time(cursor)
             row = cursor.execute(query).fetchone()
@@ -242,11 +276,14 @@ class SotReader:
 
     def _listed(self, keys: Sequence[bytes]) -> str:
         """The keys as a table `k` with columns k0, k1, …"""
+        names = ", ".join(f"k{index}" for index in range(len(self._shape.key_columns)))
+        return f"{self._arrays(keys)} AS k({names})"
+
+    def _arrays(self, keys: Sequence[bytes]) -> str:
         columns = [self._shape.read_columns[index] for index in self._shape.key_index]
         texts = [*zip(*(decode(key) for key in keys), strict=True)] or [()] * len(columns)
         arrays = ", ".join(key_array_sql(column, values) for column, values in zip(columns, texts, strict=True))
-        names = ", ".join(f"k{index}" for index in range(len(columns)))
-        return f"unnest({arrays}) AS k({names})"
+        return f"unnest({arrays})"
 
     def _table(self) -> str:
         return identifier(*self._shape.table.split(".", 1))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.rows.digest import BUCKETS, DIGEST_BYTES, bucket_of
+from streams.versions.backfills import Backfills
 from streams.versions.disk import Changes, Disk, RocksDisk
 from streams.versions.entry import Entry, Epochs, Token
 from streams.versions.marks import NUMBER, SWEPT, Hold, Input, Log, Sweep, Takeover
@@ -23,6 +24,7 @@ ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
 _SWEEP, _LOG, _TAKEOVER, _HOLD = (MARK + name for name in (b"sweep", b"log", b"takeover", b"hold"))
+_BACKFILLS = MARK + b"backfills"
 _LOG_NUMBERS = struct.Struct(">qqq")
 _TAKEOVER_NUMBERS = struct.Struct(">6q")
 
@@ -70,6 +72,8 @@ class PartitionState:
         self.takeover = Takeover() if takeover is None else Takeover(*_TAKEOVER_NUMBERS.unpack(takeover))
         hold = self._disk.get([_HOLD])[0]
         self.hold = Hold() if hold is None else Hold.decode(hold)
+        backfills = self._disk.get([_BACKFILLS])[0]
+        self.backfills = Backfills() if backfills is None else Backfills.decode(backfills)
         # Grows with each row that comes or goes: how far a count may be off that was taken meanwhile. It begins at the
         # microseconds since 1970, so that an opening between two counts looks like more than could have come and gone.
         self.turnover = time.time_ns() // 1000
@@ -250,6 +254,8 @@ class PartitionState:
             self.takeover = max(self.takeover, Takeover(*_TAKEOVER_NUMBERS.unpack(value)))
         elif key == _HOLD:
             self.hold = self.hold.merged(Hold.decode(value))
+        elif key == _BACKFILLS:
+            self.backfills = self.backfills.merged(Backfills.decode(value))
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -311,6 +317,8 @@ class PartitionState:
             yield _TAKEOVER, _TAKEOVER_NUMBERS.pack(*self.takeover)
         if self.hold.ordered:
             yield _HOLD, self.hold.encode()
+        if self.backfills.known:
+            yield _BACKFILLS, self.backfills.encode()
 
     def _mark(self, name: bytes, default: int) -> int:
         value = self._disk.get([name])[0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from streams.checks.request import Depth, request
 from streams.drift.identity import drift_id
 from streams.errors import NotReady, StoreUnavailable
 from streams.sot.reader import SotRead, SotRow
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 6.0
 REPAIR_SECONDS = 4.0
+BACKFILL_SECONDS = 1e6
 
 
 class Auditor:
@@ -63,6 +65,16 @@ class Auditor:
             items = [{"key": key, "drift": drift_id(REPLICA, TABLE, key), "kind": ""} for key in mine]
             world.ask(REPAIRS, partition, {"repair": name, "items": items}, REPAIR_SECONDS)
         return name
+
+    def order_backfill(self, lower: bytes, upper: bytes) -> str:
+        """Order a backfill from every partition; the order's name."""
+        world = self._world
+        self._repairs += 1
+        run = f"backfill {self._repairs}"
+        for partition in range(len(world.changelogs)):
+            asked = request(run, REPLICA, TABLE, Depth.backfill, lower=lower, upper=upper, round=0, last=False)
+            world.ask(CHECKS, partition, asked, BACKFILL_SECONDS)
+        return run
 
     def repair(self, keys: Sequence[bytes]) -> set[bytes]:
         """Have keys repaired and wait for it; those that were."""

@@ -32,6 +32,8 @@ TRUNCATE = "truncate"
 BREAKS = ("restore", "topic made anew")
 # What takes the beginning of the change topic, and all that is known of it.
 LOSSES = ("retention", "all is lost")
+# What has every row of a range looked up.
+BACKFILLS = ("backfill",)
 # What has the table wait, and go on.
 HOLDS = ("release", "hold")
 
@@ -46,8 +48,10 @@ def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happeni
     return register
 
 
-def weights(*, truncates: bool, breaks: bool, losses: bool, holds: bool) -> dict[str, tuple[float, bool]]:
+def weights(
+    *, truncates: bool, breaks: bool, losses: bool, holds: bool, backfills: bool
+) -> dict[str, tuple[float, bool]]:
     """What a history is made from."""
-    rare = ((truncates, (TRUNCATE,)), (breaks, BREAKS), (losses, LOSSES), (holds, HOLDS))
+    rare = ((truncates, (TRUNCATE,)), (breaks, BREAKS), (losses, LOSSES), (holds, HOLDS), (backfills, BACKFILLS))
     left_out = {name for there, names in rare if not there for name in names}
     return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}

@@ -34,13 +34,19 @@ STEPS = [
 
 # And those of a TRUNCATE, and of a rebuild.
 SWEEP_STEPS = [Step.truncate_fenced, Step.sweep_ordered, Step.rows_swept]
+BACKFILL_STEPS = [Step.backfill_ordered, Step.rows_backfilled, Step.backfill_noted, Step.backfill_done]
 REBUILD_STEPS = [Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done]
 
 
 def _steps(world: World) -> list[Step]:
     """Where a worker can be hit."""
     history = world.history
-    return [*STEPS, *(SWEEP_STEPS if history.truncates else []), *(REBUILD_STEPS * 2 if history.losses else [])]
+    rare = (
+        (history.truncates, SWEEP_STEPS),
+        (history.losses, REBUILD_STEPS * 2),
+        (history.backfills, BACKFILL_STEPS * 2),
+    )
+    return [*STEPS, *(step for there, steps in rare if there for step in steps)]
 
 
 # The SOT, and what others see of it.
@@ -436,6 +442,14 @@ def _run(world: World, rng: Random) -> str:
     if world.auditor.busy:
         return ""
     return f"ended {world.auditor.validate().outcome}"
+
+
+@event("backfill", 3)
+def _backfill(world: World, rng: Random) -> str:
+    """Of the table, or of a range."""
+    lower, upper = sorted(rng.choice(world.keys) for _ in range(2))
+    bounds = rng.choice([(b"", b""), (key_bytes(lower), key_bytes(upper)), (key_bytes(lower), b"")])
+    return f"{world.auditor.order_backfill(*bounds)} of {bounds}"
 
 
 @event("repair", 4)

@@ -23,6 +23,9 @@ HOLDS_FROM = 4_000_000
 # From here on owners check all the time, beside a store that others write to; seeds that two, three, five or seven
 # divide have TRUNCATEs, numbers that begin anew, losses, or holds, besides.
 SCRUBS_FROM = 5_000_000
+# From here on backfills are ordered; seeds that two, three, five, seven or eleven divide have TRUNCATEs, numbers
+# that begin anew, losses, holds, or checks all the time, besides.
+BACKFILLS_FROM = 6_000_000
 
 
 class Event(NamedTuple):
@@ -88,6 +91,11 @@ class History:
         return has_scrubs(self.seed)
 
     @property
+    def backfills(self) -> bool:
+        """Whether backfills are ordered in it."""
+        return has_backfills(self.seed)
+
+    @property
     def events(self) -> list[Event]:
         """All events, in order."""
         return [event for chapter in self.chapters for event in chapter]
@@ -115,12 +123,17 @@ def has_losses(seed: int) -> bool:
 
 def has_holds(seed: int) -> bool:
     """Whether the table is held and released in it."""
-    return HOLDS_FROM <= seed < SCRUBS_FROM or (has_scrubs(seed) and seed % 7 == 0)
+    return HOLDS_FROM <= seed < SCRUBS_FROM or (seed >= SCRUBS_FROM and seed % 7 == 0)
 
 
 def has_scrubs(seed: int) -> bool:
     """Whether owners check all the time in it."""
-    return seed >= SCRUBS_FROM
+    return SCRUBS_FROM <= seed < BACKFILLS_FROM or (has_backfills(seed) and seed % 11 == 0)
+
+
+def has_backfills(seed: int) -> bool:
+    """Whether backfills are ordered in it."""
+    return seed >= BACKFILLS_FROM
 
 
 def history(

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.simulation import faults
-from tests.simulation.events import HOLDS, LOSSES
+from tests.simulation.events import BACKFILLS, HOLDS, LOSSES
 from tests.simulation.history import (
     EVENTS_MIN,
     History,
+    has_backfills,
     has_breaks,
     has_holds,
     has_losses,
@@ -62,8 +63,10 @@ def _unsaid() -> Iterator[None]:
 def of_seed(seed: int) -> History:
     """The history of a seed."""
     truncates, breaks, losses, holds = (has(seed) for has in (has_truncates, has_breaks, has_losses, has_holds))
-    weights = faults.weights(truncates=truncates, breaks=breaks, losses=losses, holds=holds)
-    return history(seed, weights, (*(LOSSES if losses else ()), *(HOLDS if holds else ())))
+    backfills = has_backfills(seed)
+    weights = faults.weights(truncates=truncates, breaks=breaks, losses=losses, holds=holds, backfills=backfills)
+    always = (*(LOSSES if losses else ()), *(HOLDS if holds else ()), *(BACKFILLS if backfills else ()))
+    return history(seed, weights, always)
 
 
 def run_seeds(seeds: Iterable[int]) -> tuple[Counter[str], int | None]:

@@ -20,6 +20,7 @@ from faust.types import TP
 
 from streams.agents.app import SUSPICIONS_EVERY_SECONDS, settle_suspicions
 from streams.agents.apply import Applier
+from streams.agents.backfill import Filling
 from streams.agents.checks import Checks
 from streams.agents.events import Events
 from streams.agents.failures import Failures
@@ -33,7 +34,7 @@ from streams.changes.visibility import Snapshot
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.registry import UnknownSchema
 from streams.repair.storm import Storm
-from streams.sot.reader import SotRead
+from streams.sot.reader import EVERYWHERE, Between, SotRead
 from streams.steps import Step
 from streams.transport.batches import Batch
 from streams.versions.state import ChangelogRecord, PartitionState
@@ -54,7 +55,7 @@ TOPICS_SECONDS = 1.0
 # Of continuous checking.
 PERIOD_SECONDS = 1.0
 # Steps whose number is worth knowing.
-COUNTED = (Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done)
+COUNTED = (Step.partition_taken_over, Step.rows_rebuilt, Step.rebuild_done, Step.backfill_ordered, Step.backfill_done)
 
 # The process whose code is running.
 RUNNING: ContextVar[Process | None] = ContextVar("RUNNING", default=None)
@@ -110,6 +111,8 @@ class Process:
                 owner, Findings(owner, events, self.repairs, storm), PERIOD_SECONDS
             )
             self.replica.reverse_of = lambda work, scrubs: ReverseSweep(work, events, PERIOD_SECONDS, scrubs)
+        if world.history.backfills:
+            self.replica.filling_of = lambda owner: Filling(owner, self.repairs, events)
         self.spawn(self._settle_suspicions())
         if world.history.breaks:
             self.spawn(self.watch_topics())
@@ -401,11 +404,18 @@ class _SotReader:
     def snapshot(self) -> Snapshot:
         return self.read([]).snapshot
 
-    def keys_after(self, after: bytes | None, limit: int) -> list[bytes]:
+    def keys_after(self, after: bytes | None, limit: int, between: Between = EVERYWHERE) -> list[bytes]:
         if self._world.sot.unavailable:
             raise StoreUnavailable("the source is away", "")
         keys = sorted(key for key in self._world.sot.rows if self._world.sot.row(key) is not None)
-        return [key_bytes(key) for key in keys if after is None or key > int(after)][:limit]
+        behind = [key_bytes(key) for key in keys if after is None or key > int(after)]
+        return self.within(behind, between)[:limit]
+
+    def within(self, keys: Sequence[bytes], between: Between) -> list[bytes]:
+        if self._world.sot.unavailable:
+            raise StoreUnavailable("the source is away", "")
+        lower, upper = (int(bound) if bound else None for bound in between)
+        return [k for k in keys if (lower is None or int(k) >= lower) and (upper is None or int(k) <= upper)]
 
 
 class _Fence:

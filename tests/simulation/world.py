@@ -20,6 +20,7 @@ from streams.errors import StoreUnavailable
 from streams.kafka.admin import Life
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
+from streams.sot.reader import EVERYWHERE
 from streams.validation.report import Report
 from streams.versions.entry import Entry
 from streams.versions.marks import Input
@@ -99,7 +100,7 @@ class World:
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(clock.virtual_time(self.loop, self.rng))
-            for module in ("apply", "inbox", "owner", "rebuild", "repairs", "checks", "scrub"):
+            for module in ("apply", "backfill", "inbox", "owner", "rebuild", "repairs", "checks", "scrub"):
                 stack.enter_context(patch(f"streams.agents.{module}.reached", reached))
             for name, value in self.settings.constants.items():
                 stack.enter_context(patch(name, value))
@@ -236,6 +237,8 @@ class World:
                 return f"partition {partition} is being rebuilt"
             if owner.state.sweep.pending:
                 return f"partition {partition} has a sweep to do"
+            if owner.state.backfills.waiting:
+                return f"partition {partition} has {owner.state.backfills.waiting} to do"
             if owner.state.suspected:
                 return f"{list(owner.state.suspected)} are suspected"
             for topic, requests in self.requests.items():
@@ -268,9 +271,7 @@ class World:
             self.violated("%s drifted at rest, and nothing had befallen them", strange)
         if found:
             self._settle()
-            repaired = self.auditor.repair(found)
-            if repaired != set(found):
-                self.violated("of %s only %s were repaired", found, repaired)
+            (self._backfill if self.history.backfills else self._repair)(found)
             report = self._validate()
         if report.outcome != "correct":
             self.violated("after repairs a run says %s: %s", report.outcome, report.drift)
@@ -282,6 +283,20 @@ class World:
         self.advance(SCRUB_SECONDS)
         self._settle()
         self.invariants.scrubbed(self.owners())
+
+    def _repair(self, found: list[bytes]) -> None:
+        repaired = self.auditor.repair(found)
+        if repaired != set(found):
+            self.violated("of %s only %s were repaired", found, repaired)
+
+    def _backfill(self, found: list[bytes]) -> None:
+        """What is right is left alone."""
+        run = self.auditor.order_backfill(*EVERYWHERE)
+        self._settle()
+        orders = [owner.state.backfills.of(run) for owner in self.owners().values()]
+        done = [(order.written + order.removed, order.failed) for order in orders if order is not None]
+        if len(done) < len(self.changelogs) or sum(n for n, _ in done) > len(found) or any(n for _, n in done):
+            self.violated("a backfill at rest, with %s in drift, did %s", found, orders)
 
     def _validate(self) -> Report:
         """A run at rest. An order to wait may come late, of a worker that is dead by now: it is released once more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.changes.visibility import Snapshot
-from streams.repair.rule import counts, is_foreign, repaired
+from streams.repair.rule import counts, is_due, is_foreign, repaired
 from streams.versions.entry import Entry, Token
 
 ROW, DIGEST = ("1", "a"), b"d" * 16
@@ -88,3 +88,29 @@ def test_a_token_without_a_next_one_is_not_ours_and_is_overruled(offset: int) ->
     assert not fixed.entry.token.is_last
     assert fixed.entry.token != stored
     assert len(fixed.entry.token.encode()) == 16
+
+
+OTHER = b"e" * 16
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "before", "due"),
+    [
+        (DIGEST, DIGEST, Token(1, 5, 0), False),  # right
+        (OTHER, DIGEST, Token(1, 5, 0), True),  # the store is not as it was left
+        (None, DIGEST, Token(1, 4, 0), True),  # nor then, whatever has come
+        (DIGEST, OTHER, Token(1, 5, 0), True),  # a change was lost: the fence has brought none
+        (DIGEST, None, Token(1, 5, 0), True),  # or a delete
+        (DIGEST, OTHER, Token(1, 4, 0), False),  # the fence has brought one; a later one will come as well
+    ],
+)
+def test_a_backfill_writes_what_no_change_will_make_right(
+    content: bytes | None, wanted: bytes | None, before: Token, due: bool
+) -> None:
+    """And nothing else: a right replica is left alone, and what is on its way is the stream's."""
+    assert is_due(entry(5), Token(1, 5, 0), content, wanted, before) is due
+
+
+def test_a_backfill_writes_over_a_token_that_is_not_ours() -> None:
+    """Whatever its row: the next change would be refused."""
+    assert is_due(entry(5), Token(1, 9, 0), DIGEST, DIGEST, Token(1, 5, 0))
