@@ -164,6 +164,20 @@ def test_many_records_are_counted_and_some_named(
     assert {"kind": "orphan", "cause": "unknown", "state": "open", "count": 300, "records": 300} in found.counts
 
 
+def test_a_record_of_many_keys_counts_as_many(told: Database, materialiser: Materialiser) -> None:
+    """A flood is one record; how many keys were in drift is exact, and who ordered a repair is named."""
+    flood = drift(10, "open", drift="f1", run="r1", minute=9, kind="missing", key=None, key_bytes=None, keys=5_000)
+    ordered = drift(11, "repairing", drift="d2", repair="p1", key={"aid": "2"}, minute=20, ordered_by="bob")
+    materialiser.apply(DRIFT, 0, [flood, ordered])
+    found = dossier(told, "r1")
+    assert found is not None
+    assert (found.recorded, found.records, len(found.drift)) == (5_003, 4, 4)
+    assert [row["ordered_by"] for row in found.repairs] == ["bob"]
+    text = markdown(run_report(found, None))
+    assert "| missing | unknown | open | 5,001 |" in text
+    assert "| bob | rogue write |" in text
+
+
 def test_the_verbs(told: Database, tmp_path: Path) -> None:
     """A list, one object, and the report: to stdout, or to a file, by its ending or as it is asked for."""
     sampled(told, (8, 0.5, 1))
