@@ -20,6 +20,7 @@ from streams.agents.repairs import REPAIRED, RIGHT, Done, Repairs
 from streams.agents.retry import until_available
 from streams.agents.spread import by_partition
 from streams.checks.compare import expected_of
+from streams.control.of_backfills import ENDED
 from streams.metrics import BACKFILLED
 from streams.repair.rule import is_foreign, token_of
 from streams.replicas.base import Refused
@@ -44,7 +45,6 @@ LISTED_KEYS = 1_000
 # How often keys are tried again whose repair was not carried out, and after how long.
 TRIES_MAX = 3
 AGAIN_SECONDS = 1.0
-SIGNAL = "backfill-ended"
 
 
 class Doubt(NamedTuple):
@@ -95,7 +95,7 @@ class Filling:
         done = self._now(order)
         told = {name: str(getattr(done, name)) for name in ("looked", "written", "removed", "failed")}
         said = {"backfill": order.run, "partition": str(self._owner.tp.partition), "reason": why, **told}
-        self._events.send(*signal(self._work, SIGNAL, said))
+        self._events.send(*signal(self._work, ENDED, said))
         await self._events.flush()
         await self._owner.note_backfill(order.run, lambda now: now._replace(over=1, why=why))
         reached(Step.backfill_done)

@@ -313,6 +313,8 @@ async def _no_backfill(owner: Owner, request: Mapping[str, Any]) -> str | None:
         return refusal
     if owner.held is not None:
         return f"held: {owner.held.reason}"
+    if owner.work.mapping.others_write:
+        return "somebody else writes the table: have keys repaired that a run finds (holdtrue repair plan)"
     if await owner.is_unread():
         return "nothing of a partition is read yet"
     if len(owner.state.backfills.waiting) >= WAITING_MAX:

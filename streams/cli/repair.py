@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.cli.backfill import backfill
 from streams.cli.context import context
-from streams.cli.group import UNBUILT
 from streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Make drifted keys right, without stopping anything.", no_args_is_help=True)
     group.command("plan")(plan)
     group.command("apply")(apply)
-    group.command("backfill", context_settings=UNBUILT)(backfill)
+    group.command("backfill")(backfill)
     app.add_typer(group, name="repair")
 
 
@@ -43,7 +43,7 @@ def plan(
     file: Annotated[Path, typer.Option("--file", "-o", help="Where the repair plan is written.")] = Path("repair.json"),
     table: Annotated[str | None, typer.Option("--table", help="Only this table.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind of drift.")] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only this kind of drift; may be repeated.")] = None,
 ) -> None:
     """Dry run: write what would be repaired into a file. Changes nothing.
 
@@ -60,12 +60,12 @@ def plan(
     here = context(ctx)
     loaded = load_plan(here.plan_path)
     require_known(loaded, table, replica)
-    if kind not in (None, *EFFECTS):
-        raise UsageError(f"No key is repaired of the kind {kind}.", f"There are: {', '.join(EFFECTS)}.")
-    filters = {"states": ["open", "repairing"], "kind": kind, "table": table, "replica": replica, "limit": _LIMIT}
+    if unknown := set(kind or ()).difference(EFFECTS):
+        raise UsageError(f"No key is repaired of the kind {', '.join(unknown)}.", f"There are: {', '.join(EFFECTS)}.")
+    filters = {"states": ["open", "repairing"], "kind": None, "table": table, "replica": replica, "limit": _LIMIT}
     with opened_with_schema(loaded) as database:
         late = behind(loaded, database, here.out.note)
-        rows = database.rows("list_drift", filters)
+        rows = [row for row in database.rows("list_drift", filters) if not kind or row["kind"] in kind]
     there = set(pairs(loaded, None, None))
     copied = [row for row in rows if (row["replica"], row["table"]) in there]
     repairs = planned(loaded.name, copied)
@@ -135,8 +135,3 @@ def _tell_failures(out: Output, outcome: Outcome) -> None:
         out.note(f"{outcome.table} ({key}) in {outcome.replica}: {failure.reason}")
     if (more := len(outcome.failures) - _TOLD) > 0:
         out.note(f"{outcome.table} in {outcome.replica}: {more} more are not resolved; see holdtrue drift list")
-
-
-def backfill() -> None:
-    """Re-emit a range or a table through the normal path: not built yet."""
-    raise UsageError("repair backfill is not built yet.", "Repair by key: holdtrue repair plan, then repair apply.")

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from psycopg.types.json import Jsonb
 
+from streams.control import of_backfills, sync, unreadable
 from streams.control import run as runs
-from streams.control import sync, unreadable
 from streams.control.audit import Fact
 from streams.control.database import Connection
 from streams.control.queries import query
@@ -36,6 +36,10 @@ def take(connection: Connection, events: Sequence[Event], _: Plan) -> list[Fact]
             facts.append(_released(connection, event))
         elif record["type"] == sync.SIGNAL:
             facts.append(_in_sync(event))
+        elif record["type"] in of_backfills.TYPES:
+            facts.append(
+                _fact(event, "backfill", record["detail"].get("reason", ""), of_backfills.take(connection, event))
+            )
         elif record["type"] == unreadable.SIGNAL:
             facts.append(_unreadable(connection, event))
     return facts

@@ -466,3 +466,27 @@ SELECT a.sequence, a.at, a.who, a.hash FROM holdtrue.signals s
 
 -- name: plan_kept
 SELECT plan FROM holdtrue.meta ORDER BY version DESC LIMIT 1
+
+-- name: put_backfill
+INSERT INTO holdtrue.backfills (backfill, replica, table_name, scope, range, ordered_by, reason, rows, partitions, ordered_at)
+VALUES (%(backfill)s, %(replica)s, %(table)s, %(scope)s, %(range)s, %(who)s, %(reason)s, %(rows)s, %(partitions)s, %(at)s)
+ON CONFLICT (backfill) DO NOTHING
+
+-- name: put_backfill_part
+-- Said again, after a crash, it is the same.
+INSERT INTO holdtrue.backfill_parts (backfill, partition, looked, written, removed, failed, reason, ended_at)
+VALUES (%(backfill)s, %(partition)s, %(looked)s, %(written)s, %(removed)s, %(failed)s, %(reason)s, %(at)s)
+ON CONFLICT (backfill, partition) DO UPDATE
+   SET looked = EXCLUDED.looked, written = EXCLUDED.written, removed = EXCLUDED.removed, failed = EXCLUDED.failed,
+       reason = EXCLUDED.reason
+
+-- name: end_backfill
+UPDATE holdtrue.backfills SET outcome = %(outcome)s, run = %(run)s, ended_at = %(at)s WHERE backfill = %(backfill)s
+
+-- name: open_backfill
+-- The newest of this range that is not done. What has not been done for a day is ordered anew.
+SELECT b.backfill FROM holdtrue.backfills b
+ WHERE b.replica = %(replica)s AND b.table_name = %(table)s AND b.scope = %(scope)s AND b.outcome IS NULL
+   AND b.ordered_at > now() - interval '1 day'
+   AND (SELECT count(*) FROM holdtrue.backfill_parts p WHERE p.backfill = b.backfill) < b.partitions
+ ORDER BY b.ordered_at DESC LIMIT 1

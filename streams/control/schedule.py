@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from streams.plan.model import Plan
+from streams.plan.model import Plan, TableMapping
 
 
 class Due(NamedTuple):
@@ -35,6 +35,11 @@ def rechecks(
         copied = replica in plan.replicas and table in plan.replicas[replica].tables
         if copied and now - max(seen, tried.get(place, seen)) >= RECHECK_AFTER:
             yield place
+
+
+def is_mended(mapping: TableMapping, drift_found: int) -> bool:
+    """Whether what a scheduled run has found is repaired without being asked: as the plan says, and no storm."""
+    return bool(mapping.repair.automatic) and 0 < drift_found <= mapping.repair.stop_above
 
 
 def due(

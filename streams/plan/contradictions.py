@@ -21,6 +21,8 @@ _DYNAMO_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 # A partition key and a sort key.
 DYNAMO_KEY_COLUMNS_MAX: Final = 2
 UNKEYED: Final = "needs digest_key, which the plan does not have: without a secret, guesses of keys could be tested"
+# Depths of runs that name keys in drift.
+FINDING: Final = ("checksums", "sample", "full")
 # Where a Redis replica keeps tokens.
 RESERVED: Final = "holdtrue:"
 # Fields of a table that only one kind of replica has.
@@ -81,8 +83,11 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
     for field, kinds in _ONLY:
         if getattr(table.layout, field) is not None and table.kind not in kinds and table.kind in KINDS:
             yield Problem((field,), f"has no meaning in a {table.kind} replica, only in {listed(kinds, 'or')}")
-    if value_at(table.raw, ("repair", "automatic")) and value_at(table.raw, ("validation", "scrub_period")) is None:
-        message = "drift is repaired without being asked where it is found all the time: give validation.scrub_period"
+    if value_at(table.raw, ("repair", "automatic")) and not _finds_keys(table):
+        message = (
+            "drift is repaired without being asked where keys of it are found: give validation.scrub_period, or one of "
+            f"{listed(FINDING, 'and')} in validation.depths"
+        )
         yield Problem(("repair", "automatic"), message)
     if value_at(table.raw, ("validation", "replica_log")) is True:
         yield from _replica_log(table)
@@ -105,6 +110,13 @@ def _replica_log(table: Placed) -> Iterator[Problem]:
     if value_at(table.raw, ("validation", "scrub_period")) is None:
         message = "what the log shows is looked at by continuous checking: give validation.scrub_period"
         yield Problem(path, message)
+
+
+def _finds_keys(table: Placed) -> bool:
+    """Whether anything that goes on by itself can name a key in drift."""
+    depths = value_at(table.raw, ("validation", "depths"))
+    named = isinstance(depths, list) and any(depth in FINDING for depth in depths)
+    return named or value_at(table.raw, ("validation", "scrub_period")) is not None
 
 
 def _target_name(table: Placed) -> Iterator[Problem]:

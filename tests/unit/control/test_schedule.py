@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from streams.control.schedule import RECHECK_AFTER, Due, due, rechecks
+from streams.control.schedule import RECHECK_AFTER, Due, due, is_mended, rechecks
 from streams.plan.check import load_plan
 
 PLAN = load_plan(Path("docs/examples/bank/consistency.yaml"))
@@ -54,3 +54,14 @@ def test_open_drift_is_looked_at_again_some_time_after_it_was_seen() -> None:
     assert list(rechecks(PLAN, since, {}, now)) == [place]
     assert list(rechecks(PLAN, since, {place: now}, now + RECHECK_AFTER - timedelta(seconds=1))) == []
     assert list(rechecks(PLAN, since, {place: now}, now + RECHECK_AFTER)) == [place]
+
+
+def test_what_a_run_has_found_is_repaired_without_being_asked_as_the_plan_says() -> None:
+    """Where it names a kind, and not more keys than a repair stops at: a storm is a person's."""
+    mapping = next(iter(PLAN.replicas["reports"].tables.values()))
+    asked = mapping.model_copy(update={"repair": mapping.repair.model_copy(update={"automatic": (), "stop_above": 10})})
+    silent = mapping.model_copy(
+        update={"repair": mapping.repair.model_copy(update={"automatic": ("stale",), "stop_above": 10})}
+    )
+    assert [is_mended(asked, found) for found in (0, 1, 10, 11)] == [False] * 4
+    assert [is_mended(silent, found) for found in (0, 1, 10, 11)] == [False, True, True, False]

@@ -186,13 +186,15 @@ def test_what_is_not_built_is_refused_by_name(edit: tuple[str, str], path: str, 
     assert [(f.severity, words in f.message) for f in matching] == [("not_built", True)]
 
 
-def test_automatic_repair_needs_the_continuous_check_which_does_it() -> None:
-    """Without a period nothing is found that could be repaired."""
-    told = [f for f in findings(("automatic: []", "automatic: [stale]")) if "validation.scrub_period" in f.message]
+def test_automatic_repair_needs_a_check_that_names_keys() -> None:
+    """By continuous checking, or by scheduled runs: counts name none."""
+    automatic, counts = ("automatic: []", "automatic: [stale]"), ("[counts, checksums]", "[counts]")
+    told = [f for f in findings(automatic, counts) if "validation.scrub_period" in f.message]
     assert [(f.severity, f.path) for f in told if f.path.startswith("replicas.reports")] == [
         ("contradictory", "replicas.reports.defaults.repair.automatic")
     ]
-    assert not findings(("automatic: []", "automatic: [stale]"), ("every: 1h", "every: 1h, scrub_period: 10m"))
+    assert not findings(automatic, counts, ("every: 1h", "every: 1h, scrub_period: 10m"))
+    assert not findings(automatic)
 
 
 def test_a_replicas_own_log_is_followed_where_there_is_one() -> None:
