@@ -18,6 +18,7 @@ from streams.agents.owner import Owner
 from streams.checks.request import Depth
 from streams.errors import StoreUnavailable
 from streams.kafka.admin import Life
+from streams.plan.policy import Drift
 from streams.rows.canonical import Row, encode
 from streams.rows.digest import Digester
 from streams.sot.reader import EVERYWHERE
@@ -66,7 +67,7 @@ class World:
         on_continuity = "hold" if history.holds else "continue"
         self.mapping = SimpleNamespace(
             on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
-            drift=SimpleNamespace(flood_above=1_000),
+            drift=Drift(),
             mode="replicate", others_write=False,
         )  # fmt: skip
         self.slow = 1.0
