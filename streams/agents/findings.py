@@ -72,9 +72,9 @@ class Findings:
     async def right(self, keys: Sequence[bytes]) -> None:
         """These were told of, and are right now."""
         for key in keys:
-            if self._counted.discard(key):
-                continue
-            known = self._known.pop(key)
+            known = self._known.pop(key, None)
+            if self._counted.discard(key) or known is None:
+                continue  # counted only, or somebody else's to tell since it was looked at
             if known.repair is not None:
                 self._tell(key, known, "resolved", repair=known.repair)
             else:
@@ -156,10 +156,14 @@ class Findings:
         return wanted and known is not None and known.repairs < REPAIRS_MAX
 
     async def _repair(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Have them repaired, and tell what became of each; those that were."""
+        """Have them repaired, and tell what became of each; those that were.
+
+        Not those that somebody else has ordered the repair of, since they were told.
+        """
         if not keys:
             return []
         repair = f"repair-{uuid4()}"
+        keys = [key for key in keys if key in self._known]
         for key in keys:
             self._known[key] = self._known[key]._replace(repair=repair, repairs=self._known[key].repairs + 1)
             self._tell(key, self._known[key], "repairing", repair=repair, reason=BY_PLAN)
@@ -177,11 +181,14 @@ class Findings:
         for key, (outcome, entry) in done.items():
             item = {"key": key, "drift": work.names.id(key)}
             self._events.send("repairs.results", repair, "repair-result", result(about, item, outcome, entry))
+            known = self._known.get(key)
+            if known is None:
+                continue  # somebody has ordered its repair meanwhile, and tells of it
             if outcome == REPAIRED:
-                self._tell(key, self._known[key], "repaired", repair=repair)
+                self._tell(key, known, "repaired", repair=repair)
             else:
-                self._known[key] = self._known[key]._replace(repair=None)
-                self._tell(key, self._known[key], "open", repair=repair, reason=f"the repair {outcome}")
+                self._known[key] = known._replace(repair=None)
+                self._tell(key, known, "open", repair=repair, reason=f"the repair {outcome}")
 
     def _tell(self, key: bytes, known: Known, state: str, **more: Any) -> None:
         work = self._work

@@ -210,7 +210,8 @@ SELECT id, table_name AS table, replica, key, key_bytes, key_hidden, kind, cause
 
 -- name: open_drift
 -- Whatever has not ended, with the record that told of each last, as drift_told has it.
-SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes, d.state, d.first_seen, d.last_seen, e.partition, e."offset"
+SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes, d.state, d.first_seen, d.last_seen,
+       d.at, e.partition, e."offset"
   FROM holdtrue.drift d
   JOIN LATERAL (SELECT partition, "offset" FROM holdtrue.drift_events
                  WHERE id = d.id AND NOT (state IN ('resolved', 'superseded') AND run IS NOT NULL AND repair IS NULL)
@@ -221,7 +222,9 @@ SELECT d.id, d.key, d.key_bytes, d.key_hidden, d.kind, d.cause, d.keys, d.causes
 -- name: open_since
 -- Of what a look at single keys can end, when it was seen last: of the one longest ago.
 SELECT replica, table_name AS table, min(last_seen) AS seen
-  FROM holdtrue.drift WHERE state = 'open' AND key_bytes IS NOT NULL AND NOT key_hidden
+  FROM holdtrue.drift
+ WHERE (state = 'open' OR (state IN ('repairing', 'repaired') AND at < now() - interval '10 minutes'))
+   AND key_bytes IS NOT NULL AND NOT key_hidden
  GROUP BY 1, 2
 
 -- name: one_drift

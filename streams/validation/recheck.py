@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from streams.drift.lifecycle import State
@@ -17,6 +17,8 @@ from streams.validation.repairing import proven
 from streams.validation.report import Report
 from streams.validation.run import validate_keys
 
+# As open_since of queries.sql has it.
+GIVEN_UP: Final = timedelta(minutes=10)
 RIGHT_AGAIN: Final = "looked at again, and right"
 
 
@@ -44,12 +46,19 @@ def recheck(opener: Opener, wanted: Sequence[Pair], note: Callable[[str], None])
     What keeps one pair from being looked at is in its answer. Raises ControlUnavailable and KafkaSilent.
     """
     for pair in wanted:
-        rows = [row for row in known_open(opener, pair) if row["state"] == State.open]
+        rows = [row for row in known_open(opener, pair) if _is_due(row)]
         if not rows:
             continue
         found = _pair(opener, pair, rows)
         note(f"{pair.table} in {pair.replica}: {found.ended} of {found.keys} keys are right")
         yield found
+
+
+def _is_due(row: Row) -> bool:
+    """Whether nobody else ends it: it is open, or whoever repaired it has said nothing for long, and may be no more."""
+    if row["state"] in (State.repairing, State.repaired):
+        return bool(datetime.now(UTC) - row["at"] > GIVEN_UP)
+    return bool(row["state"] == State.open)
 
 
 def _pair(opener: Opener, pair: Pair, rows: Sequence[Row]) -> Recheck:
@@ -84,6 +93,6 @@ def _tell(opener: Opener, pair: Pair, report: Report, right: Sequence[Row]) -> N
         send_event(opener, "drift", drift_event(opener, pair, drifted, State.open, run=report.run))
     for row in right:
         end: dict[str, Any] = {**ended_by(report, row), "reason": RIGHT_AGAIN}
-        known = {**row, **pair._asdict()}
-        send_event(opener, "drift", step_of(known, State.superseded, datetime.now(UTC), **end))
+        state = State.superseded if row["state"] == State.open else State.resolved
+        send_event(opener, "drift", step_of({**row, **pair._asdict()}, state, datetime.now(UTC), **end))
     opener.writer.flush()

@@ -139,6 +139,22 @@ async def test_what_is_seen_again_is_not_told_at_every_look() -> None:
     assert told.states == ["open"]
 
 
+async def test_a_repair_that_is_ordered_meanwhile_is_told_of_by_whoever_ordered_it() -> None:
+    """Between two looks, and while ours is under way: we tell nothing more, and nothing fails."""
+    told = Told()
+    found = _findings(told)
+
+    async def ordered(owner: Any, keys: Sequence[bytes]) -> dict[bytes, Done]:
+        found.forget(keys)
+        return dict.fromkeys(keys, Done(REPAIRED, ENTRY))
+
+    told.done = ordered  # type: ignore[method-assign]
+    await found.wrong([_wrong()])
+    assert told.states == ["open", "repairing"]
+    await found.right([b"1"])
+    assert told.states == ["open", "repairing"]
+
+
 async def test_whoever_orders_a_repair_tells_of_it() -> None:
     """Two who tell would contradict each other."""
     told = Told()

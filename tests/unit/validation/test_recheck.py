@@ -24,7 +24,7 @@ def row(key: bytes | None, state: str = "open", **more: Any) -> dict[str, Any]:
     known = {
         "id": f"d{key!r}", "replica": "cache", "table": "public.t", "key": key and {"id": key.decode()},
         "key_bytes": key, "key_hidden": False, "kind": "stale", "cause": "unknown", "keys": 1, "causes": {},
-        "state": state, "first_seen": NOON, "last_seen": NOON, "partition": 1, "offset": 3,
+        "state": state, "first_seen": NOON, "last_seen": NOON, "at": NOON, "partition": 1, "offset": 3,
     }  # fmt: skip
     return known | more
 
@@ -72,11 +72,25 @@ def test_what_is_right_is_over_and_what_is_wrong_was_seen_again(monkeypatch: pyt
 
 def test_only_open_drift_of_keys_that_are_known_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not what is accepted or being repaired, what hides its key, nor what is of the table as a whole."""
-    known = [row(b"1", "accepted"), row(b"2", "repairing"), row(b"3", key_hidden=True), row(None), row(b"4")]
+    known = [
+        row(b"1", "accepted"),
+        row(b"2", "repairing", at=datetime.now(UTC)),
+        row(b"3", key_hidden=True),
+        row(None),
+        row(b"4"),
+    ]
     (found,), looked, sent = rechecked(monkeypatch, known, _report(verified=1))
     assert (looked, found.keys, found.ended, found.left) == ([[b"4"]], 1, 1, 2)
     assert [event["key_bytes"] for event in sent] == [b"4"]
     assert rechecked(monkeypatch, [row(b"1", "accepted")], _report()) == ([], [], [])
+
+
+def test_a_repair_whose_end_nobody_told_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker, or a command, was killed in the middle of it: minutes later the key is looked at, and is right."""
+    known = [row(b"1", "repairing"), row(b"2", "repaired"), row(b"3", "repaired", at=datetime.now(UTC))]
+    _, looked, sent = rechecked(monkeypatch, known, _report(verified=2))
+    assert looked == [[b"1", b"2"]]
+    assert [(event["key_bytes"], event["state"]) for event in sent] == [(b"1", "resolved"), (b"2", "resolved")]
 
 
 def test_what_cannot_be_looked_at_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
