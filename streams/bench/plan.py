@@ -42,7 +42,7 @@ def _replica(name: str, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "dsn": {"env": "HOLDTRUE_REPLICA_DSN"},
         "token_schema": schema(name),
         "defaults": {
-            "mode": "replicate", "trigger": "realtime", "consistency": {"kind": "eventual", "lag": "1h"},
+            "mode": "replicate", "trigger": "realtime", "consistency": {"kind": "eventual", "lag": "2s"},
             "conflict": "source_wins", "on_failure": "hold", "repair": {"automatic": []},
             "validation": {"depths": ["counts", "checksums"], "every": "1h"},
             **decisions,

@@ -8,8 +8,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,8 @@ from streams.local.stack import Stack
 
 PEER = "reladiff 0.6.0"
 DIFFERING = 100
+CURVE_ROWS = (100_000, 1_000_000)
+CURVE_DIFFERING = (1, 10, 100, 1_000, 10_000)
 _SECONDS_MAX = 600.0
 _PROGRAM = (sys.executable, "-c", "from streams.cli.main import run; run()")
 
@@ -47,10 +49,34 @@ class Answer:
     differing: int
 
 
-def bench_validate(stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Two equal tables of `rows` rows, and a worker that keeps them so."""
+
+    place: Place
+    target: psycopg.Connection[Any]
+    table: str
+    worker: Process
+    rows: int
+
+
+def bench_validate(
+    stack: Stack, reporter: Reporter, note: Note, *, rows: int, runs: int, curve: bool = False
+) -> dict[str, Any]:
     """Both on the same two tables, in turns. Raises BenchError when one of them does not find what is there."""
+    with running(stack, reporter):
+        with site(stack, rows, note) as here:
+            equal = _rounds(here, runs, 0, note)
+            with differing(here, min(DIFFERING, rows)) as count:
+                unequal = _rounds(here, runs, count, note)
+        points = [point for size in CURVE_ROWS for point in _points(stack, size, note)] if curve else []
+    return _document(rows, runs, equal, unequal) | ({"curve": points} if curve else {})
+
+
+@contextmanager
+def site(stack: Stack, rows: int, note: Note) -> Iterator[Site]:
+    """Tables of so many rows, filled through Kafka; removed at the end."""
     with ExitStack() as exits:
-        exits.enter_context(running(stack, reporter))
         place = exits.enter_context(scratch(stack, 1))
         register_all(place.plan, Registry(place.endpoints.registry_url))
         marks = exits.enter_context(filled(place, rows, note, keep_source=True))
@@ -61,39 +87,53 @@ def bench_validate(stack: Stack, reporter: Reporter, note: Note, *, rows: int, r
         log = place.logs / "bench-holdtrue.log"
         worker = exits.enter_context(Process("holdtrue", launch.words, log, launch.environment))
         Watch(worker, launch, place, marks, target, rows).times()
-        equal = _rounds(place, launch.target, worker, runs, 0, note)
-        _make_differ(target, launch.target, rows)
-        differing = _rounds(place, launch.target, worker, runs, min(DIFFERING, rows), note)
-    return _document(rows, runs, equal, differing)
+        yield Site(place, target, launch.target, worker, rows)
+
+
+def _points(stack: Stack, rows: int, note: Note) -> Iterator[dict[str, Any]]:
+    """How long both take for a table of so many rows, by the number of those that differ."""
+    with site(stack, rows, note) as here:
+        for count in (0, *CURVE_DIFFERING):
+            with differing(here, count):
+                found = _rounds(here, 1, count, note)
+            mine, theirs = (rounded(found[name][0].seconds) for name in ("holdtrue", PEER))
+            yield {"rows": rows, "differing": count, "holdtrue_seconds": mine, "peer_seconds": theirs}
 
 
 Rounds = Mapping[str, Sequence[Answer]]
 
 
-def _rounds(place: Place, target: str, worker: Process, runs: int, expected: int, note: Note) -> Rounds:
+def _rounds(here: Site, runs: int, expected: int, note: Note) -> Rounds:
     done: dict[str, list[Answer]] = {"holdtrue": [], PEER: []}
     for number in range(1, runs + 1):
-        for name, answer in (("holdtrue", _holdtrue(place, worker)), (PEER, _reladiff(place, target))):
+        for name, contender in (("holdtrue", _holdtrue), (PEER, _reladiff)):
+            answer = contender(here)
             if answer.differing != expected:
                 raise BenchError(
                     f"{name} named {answer.differing} differing rows where there are {expected}: no figure is given.",
                     "Run it again with --format json and look at the answers.",
                 )
             done[name].append(answer)
-            note(f"run {number}, {expected} rows differ: {name}: {answer.seconds:.2f} s")
+            note(f"run {number}, {expected} of {here.rows:,} rows differ: {name}: {answer.seconds:.2f} s")
     return done
 
 
-def _make_differ(target: psycopg.Connection[Any], table: str, rows: int) -> None:
-    """Change rows all over the replica's table behind everybody's back."""
-    count = min(DIFFERING, rows)
-    keys = [1 + place * rows // count for place in range(count)]
-    schema, name = table.split(".", 1)
-    statement = psycopg.sql.SQL("UPDATE {} SET customer = customer + 1 WHERE id = ANY(%s)")
-    target.execute(statement.format(psycopg.sql.Identifier(schema, name)), (keys,))
+@contextmanager
+def differing(here: Site, count: int) -> Iterator[int]:
+    """Inside, so many rows all over the replica's table are changed, behind everybody's back."""
+    keys = [1 + place * here.rows // count for place in range(count)]
+    schema, name = here.table.split(".", 1)
+    change = psycopg.sql.SQL("UPDATE {} SET customer = customer + %s WHERE id = ANY(%s)")
+    statement = change.format(psycopg.sql.Identifier(schema, name))
+    here.target.execute(statement, (1, keys))
+    try:
+        yield count
+    finally:
+        here.target.execute(statement, (-1, keys))
 
 
-def _holdtrue(place: Place, worker: Process) -> Answer:
+def _holdtrue(here: Site) -> Answer:
+    place, worker = here.place, here.worker
     options = ("--plan", str(place.plan_file), "--format", "json")
     verb = ("validate", "--table", subject.TABLE, "--replica", replica(1), "--depth", "checksums")
     before = cpu_seconds(worker.pid)
@@ -109,9 +149,10 @@ def _holdtrue(place: Place, worker: Process) -> Answer:
     return Answer(call.seconds, call.cpu_seconds + cpu_seconds(worker.pid) - before, memory, results[0]["drift_found"])
 
 
-def _reladiff(place: Place, target: str) -> Answer:
+def _reladiff(here: Site) -> Answer:
+    place = here.place
     settings = place.folder / "reladiff.toml"
-    _write_settings(settings, place, target)
+    _write_settings(settings, place, here.table)
     program = str(Path(sys.executable).with_name("reladiff"))
     if not Path(program).exists():
         raise BenchError("reladiff is not installed.", "Install it: pip install 'holdtrue[bench]'")
@@ -176,9 +217,12 @@ def _wait(process: subprocess.Popen[bytes], name: str) -> resource.struct_rusage
         time.sleep(0.005)
 
 
-def _document(rows: int, runs: int, equal: Rounds, differing: Rounds) -> dict[str, Any]:
-    """The document that `bench validate --format json` prints; `ratio` above 1: holdtrue is faster."""
-    mine, theirs = (_figures(rows, equal[name], differing[name]) for name in ("holdtrue", PEER))
+def _document(rows: int, runs: int, equal: Rounds, unequal: Rounds) -> dict[str, Any]:
+    """The document that `bench validate --format json` prints; `ratio` above 1: holdtrue is faster.
+
+    ratio_of_runs: per pair of neighbouring runs, which noise of the machine disturbs less than medians.
+    """
+    mine, theirs = (_figures(rows, equal[name], unequal[name]) for name in ("holdtrue", PEER))
     return {
         "rows": rows,
         "runs": runs,
@@ -186,15 +230,21 @@ def _document(rows: int, runs: int, equal: Rounds, differing: Rounds) -> dict[st
         "peer": {"name": PEER, **theirs},
         "ratio": round(theirs["seconds"] / mine["seconds"], 3),
         "ratio_differing": round(theirs["seconds_differing"] / mine["seconds_differing"], 3),
+        "ratio_of_runs": _ratios(equal),
+        "ratio_of_runs_differing": _ratios(unequal),
     }
 
 
-def _figures(rows: int, equal: Sequence[Answer], differing: Sequence[Answer]) -> dict[str, Any]:
+def _ratios(found: Rounds) -> list[float]:
+    return [round(b.seconds / a.seconds, 3) for a, b in zip(found["holdtrue"], found[PEER], strict=True)]
+
+
+def _figures(rows: int, equal: Sequence[Answer], unequal: Sequence[Answer]) -> dict[str, Any]:
     times: dict[str, list[float]] = {
         "seconds": [answer.seconds for answer in equal],
-        "seconds_differing": [answer.seconds for answer in differing],
+        "seconds_differing": [answer.seconds for answer in unequal],
         "cpu_seconds_per_million_rows": [answer.cpu_seconds / rows * 1e6 for answer in equal],
-        "memory_bytes_max": [answer.memory_bytes_max for answer in (*equal, *differing)],
+        "memory_bytes_max": [answer.memory_bytes_max for answer in (*equal, *unequal)],
     }
     return {
         **{name: rounded(median(found)) for name, found in times.items()},

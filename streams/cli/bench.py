@@ -22,6 +22,7 @@ Rate = Annotated[
     int, typer.Option("--changes-per-second", min=1, max=100_000, help="Keys that the load changes in a second.")
 ]
 Tasks = Annotated[int, typer.Option("--peer-tasks", min=1, max=4, help="Tasks of the peer's connector.")]
+Curve = Annotated[bool, typer.Option("--curve", help="Also 10^5 and 10^6 rows, of which 1 to 10^4 differ.")]
 
 _FIGURES = (
     "rows_per_second", "snapshot_rows_per_second", "update_rows_per_second", "cpu_seconds_per_million_rows",
@@ -78,7 +79,9 @@ def apply(
     )
 
 
-def validate(ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000, runs: Runs = 3) -> None:
+def validate(
+    ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000, runs: Runs = 3, curve: Curve = False
+) -> None:
     """Validate a replica with holdtrue and with reladiff, in turns: equal tables, then 100 differing rows."""
     from streams.bench.validate import bench_validate
     from streams.local.progress import ConsoleReporter
@@ -86,7 +89,9 @@ def validate(ctx: typer.Context, data_dir: DataDir = None, rows: Rows = 500_000,
 
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
-    _show(out, bench_validate(Stack(data_dir), reporter, out.note, rows=rows, runs=runs), _VALIDATE_FIGURES)
+    _show(
+        out, bench_validate(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, curve=curve), _VALIDATE_FIGURES
+    )
 
 
 def detect(
@@ -201,4 +206,7 @@ def _show(out: Output, found: dict[str, Any], figures: tuple[str, ...]) -> None:
         for name in figures
     ]  # fmt: skip
     out.rows("figures", rows, ("figure", "holdtrue", "holdtrue_spread", "peer", "peer_spread"))
-    out.note(f"peer: {found['peer']['name']}; ratio {found['ratio']} (above 1: holdtrue is faster)")
+    if points := found.get("curve"):
+        out.rows("curve", points, ("rows", "differing", "holdtrue_seconds", "peer_seconds"))
+    differing = f", {found['ratio_differing']} with differing rows" if "ratio_differing" in found else ""
+    out.note(f"peer: {found['peer']['name']}; ratio {found['ratio']}{differing} (above 1: holdtrue is faster)")

@@ -29,9 +29,13 @@ def validate(
     depth: Annotated[str, typer.Option("--depth", help="counts, sample, checksums or full.")] = RunDepth.checksums,
     keys: Annotated[int | None, typer.Option("--keys", min=1, max=100_000, help="Keys of a sample.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Chooses a sample's keys.")] = None,
+    rows_per_second: Annotated[
+        int | None, typer.Option("--rows-per-second", min=100, help="Read no more, where rows are read one by one.")
+    ] = None,
     by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
+    from streams.cli.bar import watching
     from streams.plan.check import load_plan
     from streams.validation.open import Opener, pairs
     from streams.validation.sample import Sampling
@@ -44,11 +48,12 @@ def validate(
     here = context(ctx)
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
-    opener = Opener(plan, here.out.note, by or getpass.getuser())
-    try:
-        reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed))
-    finally:
-        opener.close()
+    with watching(here.out.progress) as bar:
+        opener = Opener(plan, here.out.note, by or getpass.getuser(), watching=bar, rows_per_second=rows_per_second)
+        try:
+            reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed))
+        finally:
+            opener.close()
     here.out.rows("results", [report.document() for report in reports], _COLUMNS)
     if any(report.outcome != "correct" for report in reports):
         raise typer.Exit(3)

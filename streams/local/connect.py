@@ -86,7 +86,7 @@ class Connect(Service):
             **storage,
             "offset.storage.partitions": 5,
             # A fence waits until the slot has been confirmed, which happens at an offset flush.
-            "offset.flush.interval.ms": 500,
+            "offset.flush.interval.ms": 200,
             # There is one worker, so that nobody comes back to be waited for; by default that would be five minutes
             # without a connector after each failure of Kafka.
             "scheduled.rebalance.max.delay.ms": 0,

@@ -185,8 +185,9 @@ def _hashed(cells: Sequence[tuple[str, Column]], seed: int) -> str:
     concat_ws prints each value as COPY does and leaves NULLs out: the first part says where they are. What may hold the
     separator has its length before it. The collation is one that every server has, and that compares bytes.
     """
-    names = [sql for sql, _ in cells]
-    nulls = ", ".join(f"pg_catalog.num_nulls({sql})" for sql in names)
+    # What is trimmed, rounded or cut is NULL exactly where the column is.
+    names = [identifier("t", column.name) for _, column in cells]
+    nulls = ", ".join(f"pg_catalog.num_nulls({name})" for name in names)
     where_null = f"CASE WHEN pg_catalog.num_nulls({', '.join(names)}) > 0 THEN pg_catalog.concat({nulls}) ELSE '' END"
     parts = [part for sql, column in cells for part in _parts(sql, column)]
     return (

@@ -195,6 +195,13 @@ class SotReader:
             assert row is not None
             return int(str(row[0]))
 
+    def estimate(self) -> int:
+        """About how many rows the table has, by what the planner knows; 0 where it knows nothing."""
+        query = f"SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass({literal(self._table())})"
+        with self._transaction(locked=False) as cursor:
+            row = cursor.execute(query.encode()).fetchone()
+            return int(str(row[0])) if row is not None else 0
+
     def fits(self) -> bool:
         """Whether the table's columns have the types of the shape, which they had when it was made."""
         with connected(self._dsn, "the source of truth") as connection:

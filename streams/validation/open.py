@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from streams.control.offsets import Offsets
 from streams.drift.names import Names
 from streams.errors import NotReady, UsageError
 from streams.kafka.groups import has_members
@@ -24,6 +25,7 @@ from streams.sot.fence import Fence
 from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.validation.exchange import Channel, Exchange
+from streams.validation.pace import Pace
 from streams.validation.target import Target
 from streams.validation.waiting import Fences, Waiting, Writer
 
@@ -54,14 +56,31 @@ def pairs(plan: Plan, table: str | None, replica: str | None) -> list[Pair]:
     return found
 
 
+# Begins to show how far a run of a pair is, given how many rows there are, about; gives what is called with those done.
+Watching = Callable[[Pair, Callable[[], int]], Callable[[int], None]]
+
+
 class Opener:
     """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka, fences.
 
-    note: tells a person what is waited for. by: who asked. stamp: whether what is right gets its token.
+    note: tells a person what is waited for. by: who asked. stamp: whether what is right gets its token. watching: shows
+    how far a run is. rows_per_second: as of Pace.
     """
 
-    def __init__(self, plan: Plan, note: Callable[[str], None], by: str = "", *, stamp: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        note: Callable[[str], None],
+        by: str = "",
+        *,
+        stamp: bool = False,
+        watching: Watching = lambda pair, rows: lambda done: None,
+        rows_per_second: int | None = None,
+    ) -> None:
         self.plan = plan
+        self._note = note
+        self._watching = watching
+        self._rows_per_second = rows_per_second
         self.by = by
         self.stamp = stamp
         self.source = f"/holdtrue/{plan.name}/cli"
@@ -73,6 +92,7 @@ class Opener:
         self._fences = Fences(Fence(plan.source.dsn.resolve(), plan.source.slot, self._application), waiting)
         self._shapes: dict[Pair, Shape] = {}
         self._stores: dict[Pair, ReplicaTable] = {}
+        self._offsets: Offsets | None = None
 
     def shape(self, pair: Pair) -> Shape:
         """The shape of a pair's table. Another table that does not fit any more is none of its business."""
@@ -130,8 +150,20 @@ class Opener:
                 stamp=self.stamp,
                 kind=plan.replicas[pair.replica].kind,
                 drift=mapping.drift,
+                progress=self._watching(pair, sot.estimate),
+                pace=self._pace(pair),
                 sample_keys=mapping.validation.sample,
             )
+
+    def _pace(self, pair: Pair) -> Pace:
+        bound = self.mapping(pair).lag_max
+        lag_max = bound.total_seconds() if bound is not None else None
+        return Pace(self._rows_per_second, lambda: self._lag(pair), lag_max, self._note)
+
+    def _lag(self, pair: Pair) -> float:
+        if self._offsets is None:
+            self._offsets = Offsets(self.bootstrap, self.registry)
+        return self._offsets.lags(self.plan, pair.replica)[pair.table].seconds
 
     def _require_answers(self, pair: Pair) -> None:
         """Raises NotReady where no worker is there, and StoreUnavailable where it can only be waiting for its store."""
@@ -155,9 +187,11 @@ class Opener:
         return partitioner_of(self.registry, topic, pair.table, key_columns, partitions)
 
     def close(self) -> None:
-        """Close every store."""
+        """Close every store, and what asked Kafka how late they are."""
         for store in self._stores.values():
             store.close()
+        if self._offsets is not None:
+            self._offsets.close()
 
 
 def check_channel(plan: Plan, pair: Pair) -> Channel:

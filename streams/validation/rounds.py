@@ -112,6 +112,7 @@ class Rounds:
             after = target.ends()
             for partition, chunk in self._chunks(rows):
                 self._ask(partition, 1, before, after, **chunk)
+                target.pace(len(chunk["keys"]))
         return self._collect()
 
     def _chunks(self, rows: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -148,6 +149,7 @@ class Rounds:
         for listed in target.store.keys(CHUNK_KEYS * target.partitions):
             report.replica_rows = (report.replica_rows or 0) + len(listed)
             nameless += listed.count(None)
+            target.pace(len(listed))
             for partition, mine in self._by_partition(key for key in listed if key is not None).items():
                 for keys in portions(mine, len(mine)):
                     self._ask(partition, 1, nothing, nothing, depth=Depth.sweep, keys=keys)

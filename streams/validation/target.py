@@ -53,7 +53,9 @@ class Target:
     drift: Drift = field(default_factory=Drift)
     # Keys of a sample, where the plan says how many.
     sample_keys: int | None = None
+    # Called with the rows that were read since the last call: one tells of them, one returns when more may be read.
     progress: Callable[[int], None] = lambda _: None
+    pace: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:
         """End offsets of the change topic, by partition."""

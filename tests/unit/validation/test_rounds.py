@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
@@ -150,8 +150,9 @@ class _Store:
             raise StoreUnavailable("it is away")
 
 
-def _swept(store: _Store, owner: _Owner) -> Report:
+def _swept(store: _Store, owner: _Owner, paced: Callable[[int], None] = lambda rows: None) -> Report:
     target: Any = SimpleNamespace(
+        pace=paced,
         replica="reports", table="public.t", partitions=1, store=store, exchange=owner,
         partitioner=SimpleNamespace(partition=lambda key: 0), digester=Digester(SHAPE.mapping_version),
         silence_seconds=1.0, on_silence=lambda: None, stamp=False,
@@ -224,3 +225,10 @@ def test_portions_hold_every_key_in_order_and_fit_a_request(keys: list[bytes], m
     assert [key for portion in found for key in portion] == keys
     assert all(0 < len(portion) <= most and sum(map(len, portion)) <= 12 for portion in found)
     assert all(len(one) == most or sum(map(len, one)) + len(after[0]) > 12 for one, after in pairwise(found))
+
+
+def test_a_replica_is_listed_at_the_runs_pace() -> None:
+    """Each portion is paid for before the next one is read."""
+    paced: list[int] = []
+    _swept(_Store(KEYS[:2], KEYS[2:]), _Owner(still=False), paced.append)
+    assert paced == [2, 3]
