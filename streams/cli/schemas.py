@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command("register")(register_schemas)
     group.command("list")(list_schemas)
     group.command("check")(check)
+    group.command("asyncapi")(asyncapi)
     app.add_typer(group, name="schemas")
 
 
@@ -59,6 +60,15 @@ def check(ctx: typer.Context) -> None:
             f"Not compatible with what is registered: {', '.join(bad)}.",
             "Give new fields a default and keep the old ones; --format json shows the registry's reasons.",
         )
+
+
+def asyncapi(ctx: typer.Context) -> None:
+    """Print the contract of holdtrue's topics as an AsyncAPI document in YAML; needs no plan (docs/asyncapi.yaml)."""
+    import yaml
+
+    from streams.kafka.asyncapi import document
+
+    context(ctx).out.text(yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=120).rstrip())
 
 
 def _incompatible(rows: Sequence[Mapping[str, Any]]) -> list[str]:

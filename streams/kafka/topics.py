@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.connectors.render import RECORD_BYTES_MAX, milliseconds
 from streams.plan.model import Plan
@@ -96,6 +96,8 @@ def _delete(plan: Plan, retention: timedelta) -> dict[str, str]:
     }
 
 
+# Keys may be long, and an answer names many.
+_COMMON: Final = {"cleanup.policy": "delete", "max.message.bytes": str(RECORD_BYTES_MAX)}
 # name after the prefix, partitions, role, schema, settings
 _OWN: Final[tuple[tuple[str, int, str, str, dict[str, str]], ...]] = (
     ("checks.results", SPREAD_PARTITIONS, "results", "check-result", {"retention.ms": str(7 * 86_400_000)}),
@@ -119,10 +121,23 @@ _OWN: Final[tuple[tuple[str, int, str, str, dict[str, str]], ...]] = (
 )
 
 
+class Setup(NamedTuple):
+    """One of our own topics, whatever the plan: its name after the prefix, and how it is set up."""
+
+    name: str
+    partitions: int
+    schema: str
+    config: Mapping[str, str]
+
+
+def own_setups() -> Iterator[Setup]:
+    """Those of our own topics that do not depend on the plan's replicas."""
+    for name, partitions, _, schema, config in _OWN:
+        yield Setup(name, partitions, schema, {**_COMMON, **config})
+
+
 def _own(plan: Plan, name: str, partitions: int, role: str, schema: str, config: Mapping[str, str]) -> Topic:
-    # Keys may be long, and an answer names many.
-    common = {"cleanup.policy": "delete", "max.message.bytes": str(RECORD_BYTES_MAX)}
-    return _topic(plan, plan.own_topic(name), partitions, role, {**common, **config}, schema)
+    return _topic(plan, plan.own_topic(name), partitions, role, {**_COMMON, **config}, schema)
 
 
 def topics_of_replica(plan: Plan, replica: str) -> Iterator[Topic]:
