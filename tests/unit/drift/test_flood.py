@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from streams.drift import flood
 from streams.drift.flood import SEVERAL, TELL_SECONDS, Counted, flood_records, is_flood, telling
 from streams.drift.names import Names
 from streams.kafka.schemas import schema
@@ -111,3 +112,10 @@ def test_what_is_counted_no_more_ends() -> None:
     assert counted.news(TELL_SECONDS + 2) == ({}, {})
     (ended,) = flood_records(NAMES, {MISSING: 1}, "partition 1", at=NOON, state="superseded")
     assert (ended["state"], ended["keys"]) == ("superseded", 1)
+
+
+def test_where_there_is_no_room_to_count_a_key_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, and nothing is dropped: whoever counts names it instead."""
+    monkeypatch.setattr(flood, "COUNTED_MAX", 1)
+    counted = Counted()
+    assert [counted.add(key, *MISSING) for key in (b"1", b"2", b"1")] == [True, False, True]
