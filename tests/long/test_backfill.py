@@ -53,7 +53,6 @@ class Cost:
     def end(self) -> None:
         """Look again."""
         self.told = {name: round(value - self._before[name], 2) for name, value in self._now().items()}
-        self.told["rows per second"] = round(ROWS / self.told["seconds"])
 
 
 def _cpu(pid: int) -> float:
@@ -89,15 +88,19 @@ def test_a_backfill_beside_an_incremental_snapshot(bank: Bank, capsys: pytest.Ca
         with cost(bank, workers) as backfill:
             _order(bank)
             _wait_ended(bank, 1)
+        filled_in = _seconds(bank)
         whole = count()
         with cost(bank, workers) as again:
             _order(bank, "--from", "id=1")
             _wait_ended(bank, 2)
+        looked_in = _seconds(bank)
     with capsys.disabled():
         print(f"\n{ROWS} rows of an emptied Postgres replica")
         print(f"incremental snapshot: {snapshot.told}, {filled} rows are there after it")
-        print(f"backfill:             {backfill.told}, {whole} rows are there after it")
-        print(f"backfill, all right:  {again.told}")
+        print(
+            f"backfill:             {backfill.told}, {filled_in} s of them in the worker, {whole} rows are there after it"
+        )
+        print(f"backfill, all right:  {again.told}, {looked_in} s of them in the worker")
     assert (filled, whole) == (0, ROWS)
     assert backfill.told["records"] == again.told["records"] == 0
 
@@ -105,6 +108,13 @@ def test_a_backfill_beside_an_incremental_snapshot(bank: Bank, capsys: pytest.Ca
 def _order(bank: Bank, *words: str) -> None:
     about = ("--replica", "reports", "--table", TABLE, *words)
     bank.done("repair", "backfill", *about, "--yes", "--no-wait", "--reason", "to measure it")
+
+
+def _seconds(bank: Bank) -> float:
+    """From the last order to the last partition that was done."""
+    at = {kind: max(e["at"] for e in bank.events("signals") if e["type"] == f"backfill-{kind}")
+          for kind in ("ordered", "ended")}  # fmt: skip
+    return float(round((at["ended"] - at["ordered"]).total_seconds(), 1))
 
 
 def _wait_ended(bank: Bank, times: int) -> None:

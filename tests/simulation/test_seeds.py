@@ -8,7 +8,14 @@ import sys
 
 import pytest
 
-from tests.simulation.history import BREAKS_FROM, HOLDS_FROM, LOSSES_FROM, SCRUBS_FROM, TRUNCATES_FROM
+from tests.simulation.history import (
+    BACKFILLS_FROM,
+    BREAKS_FROM,
+    HOLDS_FROM,
+    LOSSES_FROM,
+    SCRUBS_FROM,
+    TRUNCATES_FROM,
+)
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
@@ -65,6 +72,14 @@ def test_histories_that_are_checked_all_the_time_keep_every_promise(first: int) 
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert counts["drift told"] >= AT_ONCE
+
+
+@pytest.mark.parametrize("first", [BACKFILLS_FROM, pytest.param(BACKFILLS_FROM + AT_ONCE, marks=pytest.mark.long)])
+def test_histories_with_backfills_keep_every_promise(first: int) -> None:
+    """Each is carried out in the end, through kills, zombies, rebuilds and holds; what is right is left alone."""
+    counts, failing = run_seeds(range(first, first + AT_ONCE))
+    assert failing is None, explain(failing).story
+    assert min(counts["backfill"], counts["backfill-done"]) >= AT_ONCE
 
 
 def test_a_seed_is_one_history() -> None:

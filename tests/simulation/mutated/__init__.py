@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.simulation.mutated.backfills import BACKFILLS
 from tests.simulation.mutated.breaks import BREAKS
 from tests.simulation.mutated.guard import THE_GUARD
 from tests.simulation.mutated.holds import HOLDS
@@ -12,4 +13,4 @@ from tests.simulation.mutated.state import KEPT
 from tests.simulation.mutated.stores import STORES
 from tests.simulation.mutated.truncate import TRUNCATE
 
-MUTANTS = (*TRUNCATE, *HOLDS, *ORDERING, *BREAKS, *THE_GUARD, *STORES, *KEPT, *REBUILD, *PROOF)
+MUTANTS = (*TRUNCATE, *HOLDS, *ORDERING, *BREAKS, *THE_GUARD, *STORES, *KEPT, *REBUILD, *BACKFILLS, *PROOF)
