@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Keys of one look, and as many are repaired at a time.
+# Keys of one look; of those that are repaired together, under the lock, for which changes wait.
 LOOK_KEYS = 500
+REPAIR_KEYS = 100
 # A look may take the budget of SOT reads for so long: a change that must ask waits for it.
 LOOK_SECONDS = 0.25
 # Keys that a list of the SOT, or of the store, gives at a time, for each partition.
@@ -70,6 +71,8 @@ class Filling:
 
     async def run(self) -> None:
         """Carry out orders until cancelled. It goes on where the one before was, after a crash or a rebalance."""
+        if self._work.unprepared or self._owner.state.mapping not in ("", self._work.digester.version):
+            return  # what is ordered waits for a worker that can write here
         while True:
             if not (waiting := self._owner.state.backfills.waiting):
                 self._due.clear()
@@ -162,8 +165,7 @@ class Filling:
             if not (doubts := await self._glance(left)) or not await self._is_fenced(doubts):
                 left = list(doubts)
             else:
-                tokens = {key: doubt.token for key, doubt in doubts.items()}
-                done = await self._repairs.done(self._owner, [*doubts], tokens)
+                done = await self._repaired(doubts)
                 left = [key for key, each in done.items() if each.outcome not in (REPAIRED, RIGHT)]
                 counted += _counted({key: each for key, each in done.items() if each.outcome == REPAIRED})
             reached(Step.rows_backfilled)
@@ -171,6 +173,14 @@ class Filling:
                 break
         counted["failed"] += len(left)
         return counted
+
+    async def _repaired(self, doubts: Mapping[bytes, Doubt]) -> dict[bytes, Done]:
+        """What became of these keys, some at a time."""
+        keys, done = list(doubts), dict[bytes, Done]()
+        for at in range(0, len(keys), REPAIR_KEYS):
+            tokens = {key: doubts[key].token for key in keys[at : at + REPAIR_KEYS]}
+            done |= await self._repairs.done(self._owner, [*tokens], tokens)
+        return done
 
     async def _glance(self, keys: Sequence[bytes]) -> dict[bytes, Doubt]:
         """A look without the lock: those of these keys that it does not prove right."""

@@ -81,6 +81,7 @@ class _Fill:
         self._call = call
         self._opener = opener
         self._by, self._reason, self._given = by, reason, given
+        self._said: dict[int, str] = {}
 
     def planned(self, pair: Pair) -> dict[str, Any]:
         """What it would be about; and the order that is there already, if one is."""
@@ -105,17 +106,20 @@ class _Fill:
 
     def done(self, pair: Pair) -> dict[str, Any]:
         """Give the order, follow it, and validate."""
-        from streams.validation.backfilling import Progress, end, follow
+        from streams.validation.backfilling import Progress, end, follow, given_up, taken
 
         with self._opener.target(pair) as target:
             order = self._begun(pair, target)
             progress = Progress(target.partitions)
+            was_taken = False
             with self._bar(order) as bar:
                 for progress in follow(target, order):
                     self._tell(bar, progress)
-            for partition, why in progress.reasons.items():
-                self._call.out.note(f"{pair.table}[{partition}] in {pair.replica}: {why}")
+                    if progress.is_taken and not was_taken:
+                        was_taken = True
+                        taken(self._opener, target, order)
             if "done" not in progress.states.values():
+                given_up(self._opener, target, order, "; ".join(dict.fromkeys(progress.reasons.values())))
                 return self._row(order, progress, None)
             self._call.out.note(f"{pair.table} in {pair.replica}: {progress.counted('written')} written, validates it")
             report = end(self._opener, target, order, progress, self._settled)
@@ -177,6 +181,10 @@ class _Fill:
     def _tell(self, bar: Bar, progress: Progress) -> None:
         task = bar.tasks[0]
         looked = progress.counted("looked")
+        for partition, why in progress.reasons.items():
+            if self._said.get(partition) != why:
+                self._said[partition] = why
+                self._call.out.note(f"{task.description}, partition {partition}: {why}")
         bar.update(task.id, completed=looked, total=max(task.total or 1, looked))
         if not bar.console.is_terminal and progress.waiting:
             self._call.out.note(f"{task.description}: {looked} of {task.total:.0f} rows")

@@ -81,14 +81,14 @@ class Progress:
         return [number for number in range(self.partitions) if known.get(number, "waiting") == "waiting"]
 
     @property
+    def is_taken(self) -> bool:
+        """Whether a partition has not refused it."""
+        return any(state != REFUSED for state in self.states.values())
+
+    @property
     def reasons(self) -> dict[int, str]:
         """Why partitions have not done it, or do not go on just now."""
         return {n: answer["incomplete"] for n, answer in sorted(self.answers.items()) if answer["incomplete"]}
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every partition has done all of it."""
-        return list(self.states.values()) == ["done"] * self.partitions
 
 
 def between_of(opener: Opener, pair: Pair, lower: Sequence[str], upper: Sequence[str]) -> Between:
@@ -152,10 +152,7 @@ def name() -> str:
 
 
 def begin(opener: Opener, target: Target, order: Order) -> None:
-    """Order it from every owner; in Kafka when this returns. Drift in the range is `repairing` from then on."""
-    for row in _drift_in(opener, target, order):
-        if row["state"] == State.open:
-            _step(opener, order, row, State.repairing, ordered_by=order.by, reason=order.reason or None)
+    """Order it from every owner; in Kafka when this returns."""
     detail = {
         "backfill": order.backfill, "scope": scope(order.between), "range": shown(opener, order.pair, order.between),
         "who": order.by, "reason": order.reason, "rows": str(order.rows), "partitions": str(target.partitions),
@@ -164,6 +161,22 @@ def begin(opener: Opener, target: Target, order: Order) -> None:
     for partition in range(target.partitions):
         _ask(target, order, partition, 0, ORDER_WITHIN.total_seconds())
     target.exchange.flush()
+
+
+def taken(opener: Opener, target: Target, order: Order) -> None:
+    """An owner has taken it: drift in the range is `repairing` from now on."""
+    for row in _drift_in(opener, target, order):
+        if row["state"] == State.open:
+            _step(opener, order, row, State.repairing, ordered_by=order.by, reason=order.reason or None)
+    opener.writer.flush()
+
+
+def given_up(opener: Opener, target: Target, order: Order, why: str) -> None:
+    """No owner has done it: drift in the range is open, as it was."""
+    for row in _drift_in(opener, target, order):
+        if row["state"] == State.repairing:
+            _step(opener, order, row, State.open, reason=why)
+    opener.writer.flush()
 
 
 def follow(target: Target, order: Order) -> Iterator[Progress]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from streams.local.stack import Stack
 from tests.support.bank import Bank
+from tests.support.load import Load
 from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
@@ -97,10 +99,8 @@ def test_a_backfill_beside_an_incremental_snapshot(bank: Bank, capsys: pytest.Ca
     with capsys.disabled():
         print(f"\n{ROWS} rows of an emptied Postgres replica")
         print(f"incremental snapshot: {snapshot.told}, {filled} rows are there after it")
-        print(
-            f"backfill:             {backfill.told}, {filled_in} s of them in the worker, {whole} rows are there after it"
-        )
-        print(f"backfill, all right:  {again.told}, {looked_in} s of them in the worker")
+        print(f"backfill:             {backfill.told}, {filled_in} s in the worker, {whole} rows are there after it")
+        print(f"backfill, all right:  {again.told}, {looked_in} s in the worker")
     assert (filled, whole) == (0, ROWS)
     assert backfill.told["records"] == again.told["records"] == 0
 
@@ -122,3 +122,69 @@ def _wait_ended(bank: Bank, times: int) -> None:
         return sum(event["type"] == "backfill-ended" for event in bank.events("signals"))
 
     wait_until(lambda: ended() == 2 * times, "both partitions to be done", 600)
+
+
+class Probe:
+    """How long changes of one row take from the source into the replica, one after the other."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.seconds: list[float] = []
+        self._bank = bank
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="probe")
+        self._thread.start()
+
+    def stop(self) -> list[float]:
+        """What each took, shortest first."""
+        self._stopped.set()
+        self._thread.join(60)
+        return sorted(self.seconds)
+
+    def _run(self) -> None:
+        with (
+            psycopg.connect(self._bank.env["HOLDTRUE_SOT_DSN"], autocommit=True) as sot,
+            psycopg.connect(self._bank.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica,
+        ):
+            while not self._stopped.wait(0.1):
+                note = f"probe {len(self.seconds)}"
+                started = time.monotonic()
+                sot.execute("UPDATE account SET note = %s WHERE id = 1", (note,))
+                query = "SELECT note FROM account WHERE id = 1"
+                wait_until(lambda n=note: replica.execute(query).fetchone() == (n,), "the probe's change", 60)  # type: ignore[misc]
+                self.seconds.append(time.monotonic() - started)
+
+
+class Accounts(Load):
+    """Updates of the first rows, some hundred a second."""
+
+    def _change(self, sot: psycopg.Connection[tuple[object, ...]]) -> None:
+        sot.execute("UPDATE account SET balance = balance + 1 WHERE id = %s", (2 + self.changes % 2_000,))
+
+
+def test_changes_are_not_late_while_a_store_is_filled(bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the rate that the source and the store give, beside a load; the plan's bound is 2 s."""
+    bank.apply()
+    bank.control()
+    bank.worker("reports")
+    bank.wait_caught_up("reports", seconds=300)
+    load = Accounts(bank.env["HOLDTRUE_SOT_DSN"], "account")
+    before = Probe(bank)
+    time.sleep(15)
+    alone = before.stop()
+    with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("TRUNCATE account")
+    changes, started = load.changes, time.monotonic()
+    during = Probe(bank)
+    _order(bank)
+    _wait_ended(bank, 1)
+    beside, per_second = during.stop(), (load.changes - changes) / (time.monotonic() - started)
+    load.stop()
+    bank.wait_equal("reports")
+    with capsys.disabled():
+        for what, seconds in (("before", alone), ("while it was filled", beside)):
+            said = [f"{name} {seconds[int(q * (len(seconds) - 1))]:.2f} s" for name, q in QUANTILES]
+            print(f"\nchanges {what}, {per_second:.0f} a second beside: {', '.join(said)} of {len(seconds)}")
+        print(f"filled in {_seconds(bank)} s")
+
+
+QUANTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
