@@ -124,6 +124,9 @@ def _wait_ended(bank: Bank, times: int) -> None:
     wait_until(lambda: ended() == 2 * times, "both partitions to be done", 600)
 
 
+PROBED = "SELECT note FROM account WHERE id = 1"
+
+
 class Probe:
     """How long changes of one row take from the source into the replica, one after the other."""
 
@@ -149,8 +152,7 @@ class Probe:
                 note = f"probe {len(self.seconds)}"
                 started = time.monotonic()
                 sot.execute("UPDATE account SET note = %s WHERE id = 1", (note,))
-                query = "SELECT note FROM account WHERE id = 1"
-                wait_until(lambda n=note: replica.execute(query).fetchone() == (n,), "the probe's change", 60)  # type: ignore[misc]
+                wait_until(lambda n=note: replica.execute(PROBED).fetchone() == (n,), "the probe's change", 60)  # type: ignore[misc]
                 self.seconds.append(time.monotonic() - started)
 
 
