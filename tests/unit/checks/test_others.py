@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from streams.checks.others import Judgement
 from streams.checks.watch import Watch
 
@@ -110,3 +115,51 @@ def test_nothing_is_known_of_a_key_that_is_not_watched() -> None:
     watch.begin(RUN, [(b"2", A)])
     assert watch.judge(RUN, KEY, A, LAG, absent_allowed=False) is OPEN
     assert not watch.known(RUN, KEY)
+
+
+Moment = st.floats(0, 30, allow_nan=False)
+
+
+@given(
+    changes=st.lists(st.tuples(Moment, st.sampled_from([A, B, C, D, None])), max_size=12),
+    delays=st.lists(st.floats(-LAG, LAG), min_size=12, max_size=12),
+    looks=st.lists(Moment, min_size=2, max_size=12),
+)
+def test_who_is_late_or_ahead_by_at_most_the_lag_is_never_wrong(
+    changes: list[tuple[float, bytes | None]], delays: list[float], looks: list[float]
+) -> None:
+    """Whatever the values, however often they come back; each row is written once, in the source's order."""
+    made = sorted(changes, key=lambda change: change[0])
+    arrive, at = [(0.0, A)], 0.0
+    for (moment, digest), delay in zip(made, delays, strict=False):
+        at = max(at, moment + delay)
+        arrive.append((at, digest))
+    key = _Watched()
+    # A change is looked at only when it has been applied; a look comes after all that was committed before it.
+    events = [(moment, 0, digest) for moment, digest in made] + [(look, 1, None) for look in looks]
+    for moment, is_look, digest in sorted(events, key=lambda event: event[:2]):
+        if is_look:
+            assert key.look(moment, [held for since, held in arrive if since <= moment][-1]) is not WRONG
+        else:
+            key.changes(moment, digest)
+
+
+@given(
+    changes=st.lists(st.tuples(Moment, st.sampled_from([A, B, C, None])), max_size=12),
+    since=st.floats(0.01, 10),
+    looks=st.lists(st.floats(LAG + 0.01, 2 * LAG), min_size=5, max_size=5),
+)
+def test_what_the_key_never_had_is_found_by_the_second_look_a_lag_after_the_first(
+    changes: list[tuple[float, bytes | None]], since: float, looks: list[float]
+) -> None:
+    """However often the key changes meanwhile."""
+    key = _Watched()
+    times = list(accumulate(looks, initial=since + LAG))
+    events = [(moment, 0, digest) for moment, digest in changes] + [(look, 1, None) for look in times]
+    said = []
+    for moment, is_look, digest in sorted(events, key=lambda event: event[:2]):
+        if is_look:
+            said.append(key.look(moment, D))
+        else:
+            key.changes(moment, digest)
+    assert said == [OPEN, *[WRONG] * (len(times) - 1)]
