@@ -147,7 +147,7 @@ class Findings:
         return Sides(
             judged.finding.kind, True, entry.token.encode() if entry else None, stored.encode() if stored else None,
             judged.row, judged.held.row, shape.target_columns, [column.type for column in shape.source_columns],
-            self._work.kind,
+            self._work.kind, others_write=self._work.mapping.others_write,
         )  # fmt: skip
 
     def _is_automatic(self, judged: Judged) -> bool:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.agents.others import Others
 from streams.agents.retry import until_available
 from streams.checks.compare import NOTHING, Content, Finding, Verdict, compare_store, expected_of
 from streams.checks.fresh import Fresh
@@ -90,11 +91,14 @@ class Scrub:
         # Seconds of this turn in which stores were read; not those in which changes had the lock.
         self._worked = 0.0
         self._hints: dict[bytes, None] = {}
+        # Of a table that somebody else writes, or fills.
+        self._others = Others(owner) if owner.work.mapping.others_write else None
         self._turned = asyncio.Condition()
 
     def written(self, keys: Iterable[bytes]) -> None:
-        """These keys were just written: they are read back soon."""
-        self._fresh.note(keys, time.monotonic())
+        """These keys were just written: they are read back soon, if it is we who write them."""
+        if self._work.mapping.mode != "verify":
+            self._fresh.note(keys, time.monotonic())
 
     def doubt(self, keys: Iterable[bytes]) -> None:
         """Look at these keys soon: there is a reason to think that they are wrong, or were."""
@@ -208,13 +212,16 @@ class Scrub:
     async def _judge(self, keys: Sequence[bytes]) -> None:
         """A look under the lock, beside the SOT; what it confirms is told."""
         await self._work.budget.take(len(keys), paid_off=True)
+        if self._others is not None and not await self._others.caught_up():
+            return
         async with self._owner.lock:
             if not self._may_look():
                 return
             looked = await self._look_closely(keys)
         now = time.monotonic()
         wrong = [each for each in looked if self._is_confirmed(each, self._doubts.pop(each.key), now)]
-        right = [each.key for each in looked if each.agrees and each.finding.verdict is not Verdict.suspected]
+        right = [each.key for each in looked if each.agrees and each.finding.verdict in _RIGHT]
+        self._end_watch(looked)
         ended = [key for key in right if key in self._findings]
         if not wrong and not ended:
             return
@@ -236,17 +243,30 @@ class Scrub:
         looked = []
         for key, entry, (held, content) in zip(keys, entries, found, strict=True):
             row = read.rows.get(key)
-            finding = compare_store(entry, content, absent_allowed=self._work.absent_allowed)
+            finding = self._finding(key, entry, content)
             agrees = expected_of(entry) == (None if row is None else digest(key, encode(row)))
             looked.append(Judged(key, entry, held, content, row, finding, agrees))
         return looked
 
+    def _finding(self, key: bytes, entry: Entry | None, content: Content) -> Finding:
+        if self._others is not None:
+            return self._others.finding(key, entry, content)
+        return compare_store(entry, content, absent_allowed=self._work.absent_allowed)
+
+    def _end_watch(self, looked: Iterable[Judged]) -> None:
+        if self._others is not None:
+            for each in looked:
+                if each.key not in self._doubts:
+                    self._others.forget(each.key)
+
     def _is_confirmed(self, judged: Judged, doubt: Doubt, now: float) -> bool:
         """Whether two looks agree that it is wrong; where they do not, and it is not right either, one more follows."""
-        if judged.finding.verdict is not Verdict.suspected and (judged.agrees or judged.key not in self._findings):
+        if judged.finding.verdict in _RIGHT and (judged.agrees or judged.key not in self._findings):
             return False
+        if judged.finding.proven and judged.agrees:
+            return True
         seen = (_token(judged.entry), judged.content)
-        if judged.agrees and (doubt.token, doubt.content) == seen:
+        if judged.agrees and (doubt.token, doubt.content) == seen and self._others is None:
             return True
         if doubt.looks < LOOKS_MAX:
             self._suspect(judged.key, Doubt(*seen, now + AGAIN_SECONDS, doubt.looks + 1))
@@ -267,6 +287,9 @@ class Scrub:
         elif len(self._doubts) >= DOUBTS_MAX:
             self._count("left_to_scrub", 1)
             return
+        if self._others is not None:
+            self._others.doubt(key)
+            doubt = doubt._replace(due=doubt.due + self._others.lag)
         self._doubts[key] = doubt
 
     async def _read(self, keys: Sequence[bytes]) -> list[tuple[Held, Content]]:
@@ -293,6 +316,7 @@ class Scrub:
 
 
 _ABSENT = Held(None, None)
+_RIGHT = (Verdict.verified, Verdict.absent)
 
 
 def _content(digest: Callable[[bytes, bytes], bytes], key: bytes, held: Held) -> Content:

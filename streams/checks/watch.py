@@ -130,6 +130,7 @@ class Watch:
         if mine is None or key not in mine.keys:
             return Judgement.open
         now, last = Look(self._clock(), content), mine.looks.get(key)
+        mine.asked_at = now.at
         judged = judge(now, last, lambda since: _had(mine.keys[key], since), lag)
         if content is None and absent_allowed:
             judged = Judgement.right
@@ -138,6 +139,12 @@ class Watch:
         elif last is None or now.at - last.at >= lag:
             mine.looks[key] = now
         return judged
+
+    def forget(self, run: str, key: bytes) -> None:
+        """The run asks no more about this key."""
+        if (mine := self._runs.get(run)) is not None:
+            self._noted -= len(mine.keys.pop(key, ()))
+            mine.looks.pop(key, None)
 
     def end(self, run: str) -> None:
         """The run is over."""

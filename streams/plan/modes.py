@@ -18,6 +18,9 @@ def mode_conflicts(table: Placed) -> Iterator[Problem]:
     """Every contradiction between the mode of a table and what else is decided for it."""
     if not isinstance(table.raw, Mapping):
         return
+    if table.raw.get("mode") in ("verify", "invalidate") and value_at(table.raw, ("validation", "replica_log")) is True:
+        message = f"shows what others write, which is what is expected under mode {table.raw['mode']}: leave it out"
+        yield Problem(("validation", "replica_log"), message)
     if table.raw.get("mode") == "verify":
         yield from _verify(table.raw)
     elif table.raw.get("mode") == "invalidate":

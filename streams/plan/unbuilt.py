@@ -47,7 +47,6 @@ def not_built(table: Placed) -> Iterator[Problem]:
         return
     yield from _said(table.raw, OF_A_TABLE)
     yield from _words(table.raw)
-    yield from _checks(table.raw)
     if table.kind == "dynamodb" and value_at(table.raw, ("validation", "replica_log")) is True:
         yield Problem(("validation", "replica_log"), "DynamoDB Streams are not followed yet: leave it out, or false")
     if value_at(table.raw, ("columns", "compute")):
@@ -66,11 +65,3 @@ def _words(raw: Mapping[str, Any]) -> Iterator[Problem]:
 def _word(raw: Mapping[str, Any], field: str, built: frozenset[str], others: tuple[str, ...]) -> Iterator[Problem]:
     if raw.get(field) in others:
         yield Problem((field,), f"{raw[field]} is not built yet; use {listed(sorted(built), 'or')}")
-
-
-def _checks(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    if raw.get("mode") in ("verify", "invalidate") and value_at(raw, ("validation", "scrub_period")) is not None:
-        message = (
-            f"tables of mode {raw['mode']} are not checked all the time yet: leave it out, and let validations run"
-        )
-        yield Problem(("validation", "scrub_period"), message)

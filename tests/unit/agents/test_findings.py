@@ -52,7 +52,7 @@ class Told:
 
 def _findings(told: Told, automatic: tuple[str, ...] = ("missing", "mismatch"), stop_above: int = 100) -> Findings:
     repair = SimpleNamespace(automatic=automatic, stop_above=stop_above)
-    mapping = SimpleNamespace(repair=repair, drift=Drift(flood_above=1_000))
+    mapping = SimpleNamespace(repair=repair, drift=Drift(flood_above=1_000), others_write=False)
     names = Names("r", "t", SHAPE.key_columns)
     work = SimpleNamespace(
         replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1, kind="redis"

@@ -35,7 +35,7 @@ def found(told: list[dict[str, Any]]) -> Findings:
     async def flush() -> None:
         pass
 
-    mapping = SimpleNamespace(drift=Drift(flood_above=6), repair=SimpleNamespace(automatic=()))
+    mapping = SimpleNamespace(drift=Drift(flood_above=6), repair=SimpleNamespace(automatic=()), others_write=False)
     work = SimpleNamespace(
         mapping=mapping, partitions=2, kind="redis", shape=SHAPE, names=Names("cache", "public.t", ["id"])
     )

@@ -21,6 +21,7 @@ def test_a_table_that_somebody_else_writes_is_a_complete_plan() -> None:
     ("edit", "path", "words"),
     [
         (("automatic: []", "automatic: [stale]"), "repair.automatic", "only repaired on an order"),
+        (("every: 1h", "every: 1h, scrub_period: 1h, replica_log: true"), "validation.replica_log", "leave it out"),
         (("lag: 2s", "lag: 11m"), "consistency.lag", "at most 10m"),
         (("{kind: eventual, lag: 2s}", "{kind: strong}"), "consistency.kind", "how long the other writer may take"),
     ],
