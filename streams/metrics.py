@@ -70,6 +70,21 @@ REPLICA_LOG_FOLLOWED = Gauge(
     "holdtrue_replica_log_followed", "1 while this worker follows the replica's own log of the table.", _TABLE
 )
 REPLICA_LOG_CHANGES = Counter("holdtrue_replica_log_changes", "Changes of rows read in a replica's log.", ("replica",))
+REPLICA_BUCKETS_COMPARED = Counter(
+    "holdtrue_replica_buckets_compared",
+    "Buckets of keys compared with what a replica's log shows, by result: equal or unequal.",
+    (*_TABLE, "result"),
+)
+REPLICA_COMPARED_AGE_SECONDS = Gauge(
+    "holdtrue_replica_compared_age_seconds",
+    "Within so many seconds all buckets were compared with what a replica's log shows.",
+    _TABLE,
+)
+REPLICA_COMPARE_SECONDS = Gauge(
+    "holdtrue_replica_compare_seconds",
+    "From an owner's noting of its digests to their comparison with what the log shows, the last time.",
+    _TABLE,
+)
 REPLICA_LOG_LAG_BYTES = Gauge(
     "holdtrue_replica_log_lag_bytes", "What of its log a replica keeps for whoever follows it.", ("replica",)
 )

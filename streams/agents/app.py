@@ -133,7 +133,9 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
     _check_always(app.replica, events, app.repairs)
-    app.replica.follower_of = partial(follower_of, plan, replica, list(tables.values()), events)
+    app.replica.follower_of = partial(
+        follower_of, plan, replica, list(tables.values()), events, folder, lambda: app.replica.owners
+    )
     app.replica.filling_of = lambda owner: Filling(owner, app.repairs, events)
     _agents(app, plan, replica)
     return app

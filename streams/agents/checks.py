@@ -77,7 +77,7 @@ class Checks(Requests):
             await owner.release(request["by"], request["reason"])
             return []
         if depth is Depth.look:
-            await owner.look(request["keys"])
+            await owner.look(request["keys"], request["digests"], request["buckets"])
             return []
         if depth is Depth.backfill:
             return [await self._backfill(owner, request)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,18 +21,31 @@ from streams.agents.spread import NOBODYS, by_partition
 from streams.agents.table import TableWork, Threads
 from streams.checks.request import ORDER_WITHIN, Depth, request
 from streams.errors import HoldtrueError
-from streams.metrics import FOREIGN_CHANGES, REPLICA_LOG_CHANGES, REPLICA_LOG_FOLLOWED, REPLICA_LOG_LAG_BYTES
+from streams.metrics import (
+    FOREIGN_CHANGES,
+    REPLICA_BUCKETS_COMPARED,
+    REPLICA_COMPARE_SECONDS,
+    REPLICA_COMPARED_AGE_SECONDS,
+    REPLICA_LOG_CHANGES,
+    REPLICA_LOG_FOLLOWED,
+    REPLICA_LOG_LAG_BYTES,
+)
 from streams.replicas.postgres_log import Foreign
+from streams.replicas.postgres_mirror import Compared, PostgresMirror
 from streams.replicas.postgres_slot import LogTaken
 from streams.replicas.postgres_stream import LogStream, Read
+from streams.rows.digest import BUCKETS
 from streams.steps import Step, reached
 
 if TYPE_CHECKING:
     from streams.agents.events import Events
+    from streams.agents.marks import Marks
 
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.5
+# While the mirror is filled, so that filling takes no more than about half of the follower's time.
+FILL_SECONDS = 0.1
 # How soon one that stands by takes over, and how long after a failure it is tried again.
 STAND_BY_SECONDS = 3.0
 FAILED_SECONDS = 5.0
@@ -42,26 +56,36 @@ UNSEEN = "what others changed before this moment was not seen in the log: the sc
 
 
 class Follower:
-    """Of one replica. `works`: its tables whose log is followed. `opened`: makes what streams the log."""
+    """Of one replica. `works`: its tables whose log is followed. `opened`: makes what streams the log, and mirrors."""
 
     def __init__(
-        self, replica: str, works: Sequence[TableWork], events: Events, opened: Callable[[], LogStream]
-    ) -> None:
+        self, replica: str, works: Sequence[TableWork], events: Events, marks: Marks,
+        opened: Callable[[], tuple[LogStream, PostgresMirror]],
+    ) -> None:  # fmt: skip
         self._replica = replica
         self._works: Mapping[str, TableWork] = {work.table: work for work in works}
         self._events = events
+        self._marks = marks
         self._opened = opened
+        # When the digests were made that were compared last, by table and partition.
+        self._compared: dict[tuple[str, int], float] = {}
         # A thread of its own: it waits for the log nearly all the time, and everything of a stream is in one thread.
         self._threads = Threads(ThreadPoolExecutor(1, thread_name_prefix="log"))
         self._said = ""
 
     async def run(self) -> None:
-        """Follow, or stand by, until cancelled; what ends it is told once and tried again."""
+        """Follow, or stand by, and mark, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_always())
+            tasks.create_task(self._marks.run())
+
+    async def _follow_always(self) -> None:
+        """What ends it is told once and tried again."""
         while True:
             self._follows(False)
-            stream = self._opened()
+            stream, mirror = self._opened()
             try:
-                await self._follow(stream)
+                await self._follow(stream, mirror)
             except LogTaken:
                 await asyncio.sleep(STAND_BY_SECONDS)
             except HoldtrueError as error:
@@ -72,9 +96,10 @@ class Follower:
                 log.exception("following the log of %s failed", self._replica)
                 await asyncio.sleep(FAILED_SECONDS)
             finally:
-                await asyncio.shield(self._threads.run(stream.close))
+                self._compared.clear()
+                await asyncio.shield(self._threads.run(_close, stream, mirror))
 
-    async def _follow(self, stream: LogStream) -> None:
+    async def _follow(self, stream: LogStream, mirror: PostgresMirror) -> None:
         is_new = await self._threads.run(stream.open)
         self._said = ""
         log.info("this worker follows the log of the replica %s", self._replica)
@@ -82,9 +107,12 @@ class Follower:
             await self._tell_begun()
         self._follows(True)
         while True:
-            read = await self._threads.run(stream.read, READ_SECONDS)
+            read = await self._threads.run(stream.read, READ_SECONDS if mirror.is_filled else FILL_SECONDS)
             await self._hand_on(read)
+            await self._hand_on_compared(mirror.taken())
             stream.confirm(read.through)
+            if not mirror.is_filled:
+                await self._threads.run(mirror.fill)
             REPLICA_LOG_CHANGES.labels(self._replica).inc(read.changes)
             REPLICA_LOG_LAG_BYTES.labels(self._replica).set(stream.behind_bytes)
 
@@ -108,6 +136,23 @@ class Follower:
         await self._events.flush()
         reached(Step.foreign_told)
 
+    async def _hand_on_compared(self, compared: Sequence[Compared]) -> None:
+        """Have the owners look at what is in unequal buckets; in Kafka when this returns."""
+        for each in compared:
+            work = self._works[each.table]
+            self._compared[each.table, each.partition] = each.at
+            REPLICA_COMPARE_SECONDS.labels(*work.labels).set(each.seconds)
+            REPLICA_BUCKETS_COMPARED.labels(*work.labels, "equal").inc(BUCKETS - len(each.buckets))
+            REPLICA_BUCKETS_COMPARED.labels(*work.labels, "unequal").inc(len(each.buckets))
+            if each.buckets:
+                self._events.order(f"checks.{work.replica}.{work.table}", each.partition, _look_in(work, each))
+        for work in self._works.values():
+            times = [self._compared.get((work.table, partition)) for partition in range(work.partitions)]
+            if None not in times:
+                REPLICA_COMPARED_AGE_SECONDS.labels(*work.labels).set(time.time() - min(t for t in times if t))
+        if any(each.buckets for each in compared):
+            await self._events.flush()
+
     async def _by_owner(self, work: TableWork, foreign: Foreign) -> Iterator[tuple[int, Sequence[bytes]]]:
         if foreign.everything:
             return ((partition, ()) for partition in range(work.partitions))
@@ -127,6 +172,18 @@ class Follower:
 
 def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (keys[first : first + NAMED_KEYS] for first in range(0, len(keys), NAMED_KEYS))
+
+
+def _close(stream: LogStream, mirror: PostgresMirror) -> None:
+    stream.close()
+    mirror.close()
+
+
+def _look_in(work: TableWork, compared: Compared) -> dict[str, object]:
+    if compared.keys is None:
+        return _look(work, ())
+    named = {"digests": list(compared.keys.values()), "buckets": list(compared.buckets)}
+    return {**_look(work, list(compared.keys)), **named}
 
 
 def _look(work: TableWork, keys: Sequence[bytes]) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streams.errors import HoldtrueError
@@ -13,26 +14,51 @@ from streams.plan.names import replica_log_name
 if TYPE_CHECKING:
     from streams.agents.events import Events
     from streams.agents.follow import Follower
+    from streams.agents.owner import Owner
     from streams.agents.table import TableWork
+    from streams.replicas.postgres_log import Logged
+    from streams.replicas.postgres_mirror import Mirrored
 
 log = logging.getLogger(__name__)
 
 
-def follower_of(plan: Plan, replica: str, works: Sequence[TableWork], events: Events) -> Follower | None:
+def follower_of(
+    plan: Plan, replica: str, works: Sequence[TableWork], events: Events, folder: Path,
+    owners: Callable[[], Collection[Owner]],
+) -> Follower | None:  # fmt: skip
     """What follows the replica's log; None where no table wants that, or could take part at the start."""
     followed = [work for work in works if work.mapping.validation.replica_log and not work.unprepared]
     spec = plan.replicas[replica]
     if not followed or not isinstance(spec, PostgresReplica):
         return None
     from streams.agents.follow import Follower
+    from streams.agents.marks import Marks
     from streams.replicas.postgres import PostgresTable
     from streams.replicas.postgres_log import LogReader
+    from streams.replicas.postgres_mirror import PostgresMirror
     from streams.replicas.postgres_stream import LogStream
 
-    stores = {work.table: work.store for work in followed}
-    logged = {table: store.logged for table, store in stores.items() if isinstance(store, PostgresTable)}
+    stores = {work.table: work.store for work in followed if isinstance(work.store, PostgresTable)}
+    logged = {table: store.logged for table, store in stores.items()}
+    mirrored = {work.table: _mirrored(work, logged[work.table]) for work in followed}
     dsn, name = spec.dsn.resolve(), replica_log_name(plan.name, replica)
-    return Follower(replica, followed, events, lambda: LogStream(dsn, name, logged, LogReader(logged)))
+
+    def opened() -> tuple[LogStream, PostgresMirror]:
+        mirror = PostgresMirror(dsn, name, folder / "replica-log", mirrored)
+        reader = LogReader(logged, on_row=mirror.on_row, on_begin=mirror.on_begin, on_mark=mirror.on_mark)
+        return LogStream(dsn, name, logged, reader), mirror
+
+    return Follower(replica, followed, events, Marks(name, stores, owners), opened)
+
+
+def _mirrored(work: TableWork, logged: Logged) -> Mirrored:
+    from streams.replicas.postgres_mirror import Mirrored
+
+    digester = work.digester
+    return Mirrored(
+        logged, digester.digest, digester.version, work.partitions, lambda: work.partitioner().partition,
+        work.store.read,
+    )  # fmt: skip
 
 
 def leave_log(plan: Plan, replica: str) -> None:

@@ -147,9 +147,14 @@ class Owner:
         if self.scrub is not None:
             self.scrub.ordered(keys)
 
-    async def look(self, keys: Sequence[bytes]) -> None:
-        """Somebody else has changed these keys in the replica, or any where none is named: look at them now."""
-        if self.scrub is not None:
+    async def look(self, keys: Sequence[bytes], digests: Sequence[bytes] = (), buckets: Sequence[int] = ()) -> None:
+        """Somebody else has changed these keys in the replica, or any where none is named: look at them now.
+
+        buckets: only which of theirs are not as here is to be looked at; `digests` says what the keys were seen with.
+        """
+        if self.scrub is not None and buckets:
+            await self.scrub.look_in(buckets, dict(zip(keys, digests, strict=True)))
+        elif self.scrub is not None:
             await self.scrub.look(keys)
 
     async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:

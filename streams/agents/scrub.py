@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +25,7 @@ from streams.errors import HoldtrueError
 from streams.metrics import CHECK_SECONDS, KEYS_CHECKED
 from streams.replicas.base import Held
 from streams.rows.canonical import Row, encode
+from streams.rows.digest import bucket_of
 from streams.steps import Step, reached
 from streams.versions.entry import Entry, Token
 
@@ -124,6 +125,22 @@ class Scrub:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOKED_SECONDS_MAX), self._turned:
                 await self._turned.wait_for(lambda: not self._may_look() or not self._are_open(keys))
+
+    async def look_in(self, buckets: Iterable[int], seen: Mapping[bytes, bytes]) -> None:
+        """Look at those keys of these buckets whose entry is not as was seen in the replica's log."""
+        wanted, left, odd = set(buckets), dict(seen), []
+        for count, (key, entry) in enumerate(self._owner.state.scan()):
+            if bucket_of(key) in wanted and expected_of(entry) != left.pop(key, None):
+                odd.append(key)
+            if not count % LOOK_KEYS:
+                await asyncio.sleep(0)  # changes go on meanwhile
+        if odd := [*odd, *left]:
+            await self.look(odd)
+
+    @property
+    def may_look(self) -> bool:
+        """Whether it is known what the replica must hold."""
+        return self._may_look()
 
     def _are_open(self, keys: Iterable[bytes]) -> bool:
         return any(key in self._hints or key in self._doubts for key in keys)

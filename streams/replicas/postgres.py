@@ -195,6 +195,11 @@ class PostgresTable:
             cursor.execute(f"SET LOCAL statement_timeout = '{RUN_SECONDS_MAX}s'".encode())
             yield cursor
 
+    def mark(self, prefix: str, content: bytes) -> None:
+        """Put a mark into the replica's own log, behind every write that was answered."""
+        with self._sessions.session() as session:
+            session.connection.execute("SELECT pg_logical_emit_message(true, %s, %s)", (prefix, content))
+
     def forget_tombstones(self, older_than: timedelta) -> int:
         """Remove version rows that have been dead for longer, some at a time; gives how many, 0 when none is left."""
         if self._watched:

@@ -27,12 +27,14 @@ class Logged(NamedTuple):
     versions: tuple[str, str]
     token: str
     dead: str
+    # Statement that prints the canonical line of every row.
+    content: bytes = b""
 
     @classmethod
     def of(cls, shape: Shape, sql: Statements) -> Logged:
         """The table that these statements write."""
         versions = (sql.token_schema, sql.version_name)
-        return cls(shape, (sql.schema, sql.name), versions, sql.token_column, sql.dead_column)
+        return cls(shape, (sql.schema, sql.name), versions, sql.token_column, sql.dead_column, sql.list_content)
 
 
 class Foreign:

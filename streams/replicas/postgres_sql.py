@@ -96,6 +96,7 @@ class Statements:
             "AND ({v_keys}) > ({marks}) ORDER BY {t_keys}) TO STDOUT",
         )
         self.list_keys = self._bare("COPY (SELECT {key_content} FROM {target} t) TO STDOUT")
+        self.list_content = self._bare("COPY (SELECT {content} FROM {target} t) TO STDOUT")
         self.count = self._sql("SELECT count(*) FROM {target}")
         self.find_versions = self._sql("SELECT to_regclass({versions_name})")
         self.count_versions = self._sql("SELECT count(*) FROM {versions}")

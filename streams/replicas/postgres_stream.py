@@ -65,12 +65,16 @@ class LogStream:
 
         Raises LogTaken, Refused where it cannot be followed as things are, and StoreUnavailable.
         """
-        with self._translating():
-            self._plain = connect(self._dsn)
-            is_new = self._slot.set_up(self._plain)
-            self._stream = connect(self._dsn, streams=True)
-            self._start(self._stream)
-            return is_new
+        try:
+            with self._translating():
+                self._plain = connect(self._dsn)
+                is_new = self._slot.set_up(self._plain)
+                self._stream = connect(self._dsn, streams=True)
+                self._start(self._stream)
+                return is_new
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, seconds: float) -> Read:
         """What comes within so many seconds; sooner where something has come. Raises LogLost, StoreUnavailable."""

@@ -104,6 +104,27 @@ def test_our_own_changes_are_nobody_elses(town: Bank) -> None:
 
 
 @pytest.mark.long
+def test_who_raises_tokens_himself_is_found_by_the_content(
+    town: Bank, rogue: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """The bucket of the key is not what its owner knows; the others are."""
+    worker = town.workers[0]
+
+    def compared(result: str) -> float:
+        return worker.metric("holdtrue_replica_buckets_compared_total", table=PERSON, result=result)
+
+    wait_until(lambda: compared("equal") > 2_000, "both partitions to be compared", 60.0)
+    with rogue.transaction():
+        rogue.execute("UPDATE person SET name = 'somebody else' WHERE id = 55")
+        rogue.execute(
+            'UPDATE holdtrue."public.person" SET token = set_byte(token, 15, (get_byte(token, 15) + 1) % 256) '
+            "WHERE id = 55"
+        )
+    _wait_told(town, PERSON, 55, "mismatch", 40.0)
+    assert compared("unequal") >= 1
+
+
+@pytest.mark.long
 def test_a_killed_follower_loses_nothing_and_another_takes_over(
     town: Bank, rogue: psycopg.Connection[tuple[object, ...]]
 ) -> None:
