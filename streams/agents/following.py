@@ -61,12 +61,15 @@ def _mirrored(work: TableWork, logged: Logged) -> Mirrored:
     )  # fmt: skip
 
 
-def leave_log(plan: Plan, replica: str) -> None:
-    """Remove the slot that a worker under an earlier plan has left: nobody reads it, so it only keeps log. Blocks."""
+def leave_log(plan: Plan, replica: str, *, for_good: bool = False) -> None:
+    """Remove the slot that a worker under an earlier plan has left: nobody reads it, so it only keeps log. Blocks.
+
+    for_good: whatever the plan says, no worker will follow again.
+    """
     spec = plan.replicas[replica]
     if not isinstance(spec, PostgresReplica):
         return
-    if any(mapping.validation.replica_log for mapping in spec.tables.values()):
+    if not for_good and any(mapping.validation.replica_log for mapping in spec.tables.values()):
         return
     from streams.replicas.postgres_slot import drop_log
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # 16 KiB of log for each partition, so often.
-MARK_SECONDS = 15.0
+MARK_SECONDS = 10.0
 
 
 class Markable(Protocol):

@@ -18,8 +18,8 @@ KINDS: Final = ("missing", "orphan", "stale", "mismatch")
 class Class(StrEnum):
     """What kind of key a fault is planted in, and so which check has to find it.
 
-    just_written: the load has just written it. scrubbed: nobody writes it. replica_log: any, where the replica's log is
-    followed.
+    just_written: the load has just written it. scrubbed: nobody writes it. replica_log: nobody writes it, and the
+    replica's log is followed.
     """
 
     just_written = "just_written"
@@ -27,8 +27,10 @@ class Class(StrEnum):
     replica_log = "replica_log"
 
 
-# Classes that are known and not planted, and why.
-LEFT_OUT: Final[Mapping[Class, str]] = {Class.replica_log: "no plan follows the replica's log yet"}
+# Classes that are planted alone, and why.
+ALONE: Final[Mapping[Class, str]] = {
+    Class.replica_log: "who follows the log would find the other classes' faults, too: ask for it alone"
+}
 
 
 class Checks(StrEnum):
@@ -79,6 +81,11 @@ class Asked:
     seed: int = 1
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """Known classes of which nothing is planted, because they are only alone; and why."""
+        return {str(name): why for name, why in ALONE.items() if name not in self.classes}
+
+    @property
     def cold(self) -> range:
         """Rows that the load never touches: twice as many as faults need, and those of the false alarms."""
         return spread(self.rows, 2 * self.planted + self.false_alarms)
@@ -104,5 +111,6 @@ class Asked:
         validation: dict[str, Any] = {"depths": ["checksums"], "every": "7d"}
         if self.checks is Checks.scrub:
             validation["scrub_period"] = f"{self.scrub_period}s"
+            validation["replica_log"] = Class.replica_log in self.classes
         automatic = list(KINDS) if self.repair is Repair.automatic else []
         return {"validation": validation, **bounds(10 * self.planted, automatic)}

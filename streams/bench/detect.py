@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from streams.bench import subject
 from streams.bench.alarms import raise_false
-from streams.bench.asked import LAG_SECONDS_MAX, LEFT_OUT, Asked, Checks, Repair
+from streams.bench.asked import LAG_SECONDS_MAX, Asked, Checks, Repair
 from streams.bench.commands import Repeated, command, repair_open
 from streams.bench.faults import Spoiler
 from streams.bench.judge import Judge
@@ -57,7 +57,7 @@ def _told(asked: Asked) -> dict[str, Any]:
         "scrub_period_seconds": asked.scrub_period if asked.checks is Checks.scrub else None,
         "checks": str(asked.checks),
         "repair": str(asked.repair),
-        "left_out": dict(LEFT_OUT),
+        "left_out": asked.left_out,
     }
 
 

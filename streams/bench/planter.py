@@ -114,7 +114,7 @@ class Planter:
     def _take_due(self, passed: float) -> None:
         while self._plan and self._plan[0].after <= passed:
             due = self._plan.popleft()
-            if due.kind is Class.scrubbed:
+            if due.kind is not Class.just_written:
                 stranger = due.fault is Fault.inserted
                 self._plant(due.kind, due.fault, next(self._strangers if stranger else self._cold))
             else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.bench.asked import LEFT_OUT, Asked, Checks, Class, Repair
+from streams.bench.asked import ALONE, Asked, Checks, Class, Repair
 from streams.cli.context import context
 from streams.cli.output import Format, Output
 from streams.cli.stack import DataDir
@@ -171,10 +171,11 @@ def _classes(text: str, out: Output) -> tuple[Class, ...]:
     named = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
     if unknown := named.keys() - set(Class):
         raise UsageError(f"There is no class {min(unknown)}.", f"There are: {', '.join(Class)}.")
-    for name in named.keys() & LEFT_OUT.keys():
-        out.note(f"{name} is left out: {LEFT_OUT[Class(name)]}")
-    if not (left := tuple(Class(name) for name in named if name not in LEFT_OUT)):
-        raise UsageError("No class of faults is left to plant.", "Name just_written or scrubbed.")
+    alone = {name for name in named.keys() & ALONE.keys() if len(named) > 1}
+    for name in alone:
+        out.note(f"{name} is left out: {ALONE[Class(name)]}")
+    if not (left := tuple(Class(name) for name in named if name not in alone)):
+        raise UsageError("No class of faults is left to plant.", f"Name one of {', '.join(Class)}.")
     return left
 
 

@@ -41,6 +41,8 @@ def remove(
 ) -> None:
     """Remove a replica's group, its check, repair and changelog topics and its local state, and end its drift.
 
+    Where its store's own log was followed, the slot there goes, too.
+
     Its rows stay, and so do the connector, the change topics and all other replicas. Its workers must have ended; the
     plan still names it, for that is how it is known. May be run again. Exit 3 while a worker of it runs.
     """
@@ -139,10 +141,12 @@ def _drop_tokens(plan: Plan, name: str) -> int:
 
 
 def _remove(plan: Plan, found: dict[str, Any]) -> None:
+    from streams.agents.following import leave_log
     from streams.kafka.admin import Topics
     from streams.kafka.groups import delete_group
 
     bootstrap = plan.kafka.bootstrap.resolve()
+    leave_log(plan, found["replica"], for_good=True)
     Topics(bootstrap).delete(found["topics"])
     delete_group(bootstrap, found["group"])
     shutil.rmtree(_folder(plan, found["replica"]), ignore_errors=True)

@@ -36,7 +36,7 @@ def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
     ("words", "said"),
     [
         (("detect", "--classes", "scrubbed,guessed"), "guessed"),
-        (("detect", "--classes", "replica_log"), "just_written"),
+        (("detect", "--classes", ""), "just_written"),
         (("detect", "--rows", "1000", "--planted", "200"), "--rows"),
         (("detect", "--checks", "off"), "--repair none"),
         (("repair", "--rows", "1000"), "--rows"),
@@ -74,6 +74,19 @@ def test_what_is_planted_is_found_and_ends(shared_stack: Stack) -> None:
         assert each["resolved_seconds_p99"] > 0
     assert (found["false_positives"], found["opened_again"], found["differing"]) == (0, 0, 0)
     assert found["changes_per_second"] > 0
+
+
+@pytest.mark.stack
+@pytest.mark.long
+def test_who_follows_the_log_finds_every_fault_before_the_scrub_comes_by(shared_stack: Stack) -> None:
+    """Also a row under a token that its author raised himself."""
+    ways = ("--classes", "replica_log", "--scrub-period", "3600")
+    found = bench(shared_stack, "detect", *SMALL, "--seconds", "5", *ways, code=0)
+    assert found["left_out"] == {}
+    told = found["classes"]["replica_log"]
+    assert (told["planted"], told["found"], told["resolved"]) == (7, 7, 7)
+    assert told["detection_seconds_p50"] < 10
+    assert found["false_positives"] == 0
 
 
 @pytest.mark.stack
