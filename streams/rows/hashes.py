@@ -2,7 +2,7 @@
 
 Two Postgres servers give equal hashes exactly where canonical texts are equal, but for collisions of 64 bits.
 Postgres's own hashes of records and of most types would not do: they take -0 for 0, 5 for -5, or fold 64 bits into 32
-before they hash (docs/decisions/0015-checksums-in-sql.md). Queries made here are for COPY, which takes no parameters.
+before they hash (docs/decisions/0020-checksums-in-sql.md). Queries made here are for COPY, which takes no parameters.
 """
 
 from __future__ import annotations

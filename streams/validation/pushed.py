@@ -3,7 +3,7 @@
 One snapshot of the SOT, and one of the replica, taken when every owner has applied what was in Kafka before both: what
 is equal in them is right through the position that the slot had confirmed by then, so that no fence is waited for while
 nothing differs. Keys that differ (also because they were changed in between) go to their owners exactly as those of a
-full run do; what the SOT's snapshot shows of them is the first of two looks (docs/decisions/0015-checksums-in-sql.md).
+full run do; what the SOT's snapshot shows of them is the first of two looks (docs/decisions/0020-checksums-in-sql.md).
 """
 
 from __future__ import annotations
