@@ -81,6 +81,11 @@ class Asked:
     seed: int = 1
 
     @property
+    def follows_log(self) -> bool:
+        """Whether the plan has the replica's own log followed."""
+        return self.checks is Checks.scrub and Class.replica_log in self.classes
+
+    @property
     def left_out(self) -> dict[str, str]:
         """Known classes of which nothing is planted, because they are only alone; and why."""
         return {str(name): why for name, why in ALONE.items() if name not in self.classes}
@@ -111,6 +116,6 @@ class Asked:
         validation: dict[str, Any] = {"depths": ["checksums"], "every": "7d"}
         if self.checks is Checks.scrub:
             validation["scrub_period"] = f"{self.scrub_period}s"
-            validation["replica_log"] = Class.replica_log in self.classes
+            validation["replica_log"] = self.follows_log
         automatic = list(KINDS) if self.repair is Repair.automatic else []
         return {"validation": validation, **bounds(10 * self.planted, automatic)}

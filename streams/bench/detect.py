@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, Protocol
 
+from streams import figures
 from streams.bench import subject
 from streams.bench.alarms import raise_false
-from streams.bench.asked import LAG_SECONDS_MAX, Asked, Checks, Repair
+from streams.bench.asked import LAG_SECONDS_MAX, Asked, Checks, Class, Repair
 from streams.bench.commands import Repeated, command, repair_open
 from streams.bench.faults import Spoiler
 from streams.bench.judge import Judge
@@ -30,6 +31,8 @@ POLL_SECONDS: Final = 0.2
 TOLD_SECONDS: Final = 30.0
 # How often all open drift is repaired where the benchmark orders it.
 REPAIR_SECONDS: Final = 5.0
+# Its slot is made when every transaction in progress has ended.
+FOLLOW_SECONDS: Final = 90.0
 
 
 class Part(Protocol):
@@ -43,10 +46,17 @@ def bench_detect(stack: Stack, reporter: Reporter, note: Note, asked: Asked) -> 
     """Plant, listen, judge. Raises BenchError when a part of the benchmark itself fails."""
     _require_possible(asked)
     with kept_in_step(stack, reporter, note, asked.rows, asked.cold, asked.decisions) as scene:
+        if asked.follows_log:
+            scene.note("waiting for the replica's log to be followed")
+            scene.when(lambda: _follows_log(scene), FOLLOW_SECONDS, "follow the replica's log")
         ledger = Ledger()
         with listening(scene, ledger) as listener:
             outcome = _under_load(scene, ledger, Judge(scene, ledger), asked, listener)
     return {**_told(asked), **outcome.document(asked.classes)}
+
+
+def _follows_log(scene: Scene) -> bool:
+    return figures.counters(scene.metrics_port).get("holdtrue_replica_log_followed", 0.0) >= 1
 
 
 def _told(asked: Asked) -> dict[str, Any]:
@@ -67,6 +77,8 @@ def _require_possible(asked: Asked) -> None:
             "Only what the worker finds itself is repaired without being asked.",
             f"With --checks {asked.checks}, give --repair ordered or --repair none.",
         )
+    if Class.replica_log in asked.classes and not asked.follows_log:
+        raise UsageError("The replica's log is followed where the worker looks.", "Give --checks scrub.")
     wanted = 2 * HOT_KEYS + 8 * asked.planted + 2 * asked.false_alarms
     if asked.rows < wanted:
         raise UsageError(

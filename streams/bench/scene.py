@@ -27,6 +27,8 @@ from streams.kafka.topics import topics_of
 from streams.local.ports import free_port
 from streams.local.progress import Reporter
 from streams.local.stack import Stack
+from streams.plan.names import replica_log_name
+from streams.replicas.postgres_slot import drop_log
 from streams.sot.fence import Fence
 
 PROGRAM: Final = (sys.executable, "-c", "from streams.cli.main import run; run()")
@@ -37,6 +39,7 @@ POLL_SECONDS: Final = 0.1
 # Slower than this into the replica is a fault, not a result.
 _ROWS_PER_SECOND_MIN: Final = 500
 _START_SECONDS: Final = 120.0
+_DROP_SECONDS: Final = 10.0
 _CHANGED_AT_ONCE: Final = 5_000
 # How long everything that the SOT has committed may take into the replica.
 REACH_SECONDS: Final = 180.0
@@ -106,6 +109,8 @@ def kept_in_step(
         require_alone(sot)
         exits.callback(clear, place)
         exits.callback(subject.drop, target, TARGET)
+        if decisions["validation"].get("replica_log"):
+            exits.callback(_drop_log, place)
         _fill(place, sot, target, rows, note)
         port = free_port()
         control = exits.enter_context(_process(place, "control", ("--control",)))
@@ -115,6 +120,14 @@ def kept_in_step(
         scene = Scene(place, worker, control, port, sot, target, note)
         _catch_up(scene, rows, cold)
         yield scene
+
+
+def _drop_log(place: Place) -> None:
+    """Remove slot and publication of the replica's log: its reader has ended, which the server notices soon."""
+    deadline = time.monotonic() + _DROP_SECONDS
+    name = replica_log_name(place.plan.name, REPLICA)
+    while not drop_log(place.endpoints.replica_dsn, name) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _fill(place: Place, sot: Any, target: Any, rows: int, note: Note) -> None:

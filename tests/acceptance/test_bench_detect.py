@@ -37,6 +37,7 @@ def bench(stack: Stack, *words: str, code: int) -> dict[str, Any]:
     [
         (("detect", "--classes", "scrubbed,guessed"), "guessed"),
         (("detect", "--classes", ""), "just_written"),
+        (("detect", "--classes", "replica_log", "--checks", "off", "--repair", "none"), "--checks scrub"),
         (("detect", "--rows", "1000", "--planted", "200"), "--rows"),
         (("detect", "--checks", "off"), "--repair none"),
         (("repair", "--rows", "1000"), "--rows"),

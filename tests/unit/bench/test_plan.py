@@ -13,8 +13,10 @@ from streams.bench.asked import Asked, Checks, Class, Repair, bounds
 from streams.plan.check import load_plan
 
 
-def asked(checks: Checks, repair: Repair, planted: int = 200) -> Mapping[str, Any]:
-    return Asked(500_000, 1_000, 10, 120, planted, (Class.scrubbed,), checks, repair).decisions
+def asked(
+    checks: Checks, repair: Repair, planted: int = 200, classes: tuple[Class, ...] = (Class.scrubbed,)
+) -> Mapping[str, Any]:
+    return Asked(500_000, 1_000, 10, 120, planted, classes, checks, repair).decisions
 
 
 @pytest.mark.parametrize(
@@ -23,11 +25,12 @@ def asked(checks: Checks, repair: Repair, planted: int = 200) -> Mapping[str, An
         {},
         asked(Checks.scrub, Repair.automatic),
         asked(Checks.scrub, Repair.ordered, planted=50_000),
+        asked(Checks.scrub, Repair.automatic, classes=(Class.replica_log,)),
         asked(Checks.runs, Repair.ordered),
         asked(Checks.off, Repair.none),
         bounds(1_000),
     ],
-    ids=["apply", "scrub", "many", "runs", "off", "repair"],
+    ids=["apply", "scrub", "many", "log", "runs", "off", "repair"],
 )
 def test_every_plan_of_a_benchmark_is_complete(tmp_path: Path, decisions: Mapping[str, Any]) -> None:
     """Also the ones of options that no other test gives."""
