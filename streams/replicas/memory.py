@@ -94,15 +94,6 @@ class MemoryTable:
             return self._lost(write)
         return self._written(write)
 
-    def _stamped(self, write: Write) -> Result:
-        stored = self._tokens.get(write.key)
-        if write.row is None or self._rows.get(write.key) != write.row:
-            return Result(Outcome.conflict, stored)
-        if stored is not None and stored >= write.token:
-            return Result(Outcome.duplicate if stored == write.token else Outcome.stale, stored)
-        self._tokens[write.key] = write.token
-        return APPLIED
-
     def _lost(self, write: Write) -> Result:
         stored = self._tokens.get(write.key)
         if stored != write.token:
@@ -123,3 +114,12 @@ class MemoryTable:
 
     def _held(self, key: bytes) -> Held:
         return Held(self._tokens.get(key), self._rows.get(key))
+
+    def _stamped(self, write: Write) -> Result:
+        stored = self._tokens.get(write.key)
+        if write.row is None or self._rows.get(write.key) != write.row:
+            return Result(Outcome.conflict, stored)
+        if stored is not None and not stored < write.token:
+            return Result(Outcome.duplicate if stored == write.token else Outcome.stale, stored)
+        self._tokens[write.key] = write.token
+        return APPLIED
