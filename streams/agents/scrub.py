@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 # Keys of one read of the store; those of one second look, which holds up changes.
-LOOK_KEYS = 500
+LOOK_KEYS = 1_000
 JUDGE_KEYS = 200
 # How long after a look another one follows that it is compared with.
 AGAIN_SECONDS = 1.0
