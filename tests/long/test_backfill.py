@@ -22,8 +22,8 @@ from tests.support.wait import wait_until
 pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(1800)]
 TABLE, ROWS = "public.account", 20_000
 TOWN = f"""
-CREATE TABLE account (id int PRIMARY KEY, owner text, balance numeric(12,2), opened date, note text);
-INSERT INTO account SELECT n, 'owner ' || n, n / 7.0, '2000-01-01'::date + n % 9000, repeat(md5(n::text), 4)
+CREATE TABLE account (id int PRIMARY KEY, owner text, balance bigint, opened date, note text);
+INSERT INTO account SELECT n, 'owner ' || n, n * 7, '2000-01-01'::date + n % 9000, repeat(md5(n::text), 4)
   FROM generate_series(1, {ROWS}) n;
 """
 FAST = {TABLE: {"repair": {"automatic": [], "rows_per_second": 100_000}}}
