@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 from streams import parent
-from streams.agents.alone import worker_folder
 from streams.parent import END_SECONDS
 from streams.plan.model import Plan
 from streams.plan.refs import references
@@ -38,6 +37,9 @@ def commands(plan: Plan, plan_path: Path, instance: str, metrics_port: int) -> d
 
 def require_startable(plan: Plan, instance: str) -> None:
     """Raises HoldtrueError for what each process would refuse at once, all of them with the same words."""
+    # Nothing of other verbs: they need not wait for what reads the settings.
+    from streams.agents.alone import worker_folder
+
     worker_folder(plan, CONTROL, instance)  # reads the settings, and the instance's name
     kafka = (plan.kafka.bootstrap, plan.kafka.registry, plan.kafka.connect)
     for part in (*kafka, plan.source, plan.control, plan.digest_key, *plan.replicas.values()):
