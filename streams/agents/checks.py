@@ -113,6 +113,10 @@ class Checks(Requests):
             case Depth.checksums:
                 return await self._compare(owner, request)
 
+    async def settle(self, tp: TP) -> None:
+        """What others were seen to change is not forgotten before it was looked at."""
+        await self._owner_of(tp).looked()
+
     def published(self) -> None:
         """The answers are with those who asked."""
         reached(Step.check_answered)

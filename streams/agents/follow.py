@@ -97,6 +97,8 @@ class Follower:
                 await asyncio.sleep(FAILED_SECONDS)
             finally:
                 self._compared.clear()
+                # What was compared gets older from here on, or younger in another worker: neither is known here.
+                REPLICA_COMPARED_AGE_SECONDS.clear()
                 await asyncio.shield(self._threads.run(_close, stream, mirror))
 
     async def _follow(self, stream: LogStream, mirror: PostgresMirror) -> None:

@@ -155,7 +155,12 @@ class Owner:
         if self.scrub is not None and buckets:
             await self.scrub.look_in(buckets, dict(zip(keys, digests, strict=True)))
         elif self.scrub is not None:
-            await self.scrub.look(keys)
+            self.scrub.look(keys)
+
+    async def looked(self) -> None:
+        """What was seen of these keys is told, as far as that takes no longer than seconds."""
+        if self.scrub is not None:
+            await self.scrub.looked()
 
     async def _or_hold(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -118,6 +118,7 @@ class Requests(ABC):
                 said += await self._one(tp, record)
                 answered += 1
             await self._publish(self.change_partition(tp), said)
+            await self.settle(self.change_partition(tp))
             await self._commit(tp, record.offset)
             if tp in self._paused and queue.qsize() < WAITING_MAX:
                 self._paused.discard(tp)
@@ -130,6 +131,10 @@ class Requests(ABC):
                 self._events.send(*event)
             await self._events.flush()
             self.published()
+
+    async def settle(self, tp: TP) -> None:
+        """Called before requests are committed, with the partition of the changes: what they began may not be done."""
+        return
 
     @abstractmethod
     def published(self) -> None:

@@ -48,8 +48,8 @@ LOOKS_MAX = 30
 DOUBTS_MAX = 20_000
 # Per partition, of keys that others were seen to change; where more are named, every key is visited at once.
 HINTS_MAX = 10_000
-# How long whoever has named keys waits until they were looked at: what follows for the partition waits behind.
-LOOKED_SECONDS_MAX = 10.0
+# How long whoever has named keys waits until what was seen of them is told: what is asked next waits behind.
+LOOKED_SECONDS_MAX = 3.0
 # After a failure that nobody foresaw; changes go on being applied meanwhile.
 FAILED_SECONDS = 10.0
 
@@ -92,6 +92,8 @@ class Scrub:
         # Seconds of this turn in which stores were read; not those in which changes had the lock.
         self._worked = 0.0
         self._hints: dict[bytes, None] = {}
+        # Of them, those that somebody waits for.
+        self._asked: set[bytes] = set()
         # Of a table that somebody else writes, or fills.
         self._others = Others(owner) if owner.work.mapping.others_write else None
         self._turned = asyncio.Condition()
@@ -112,19 +114,26 @@ class Scrub:
         self.doubt(key for key, entry in zip(keys, self._owner.state.entries(keys), strict=True)
                    if expected_of(entry) is None)  # fmt: skip
 
-    async def look(self, keys: Sequence[bytes]) -> None:
-        """Look at these keys before others, or at every key if none is named or they are too many.
-
-        Returns when what was found is told, so that it is not forgotten before, or after a bounded time.
-        """
+    def look(self, keys: Sequence[bytes]) -> None:
+        """Look at these keys before others, or at every key if none is named or they are too many."""
         if not keys or len(self._hints) + len(keys) > HINTS_MAX:
             self._at = b""
             self._pace.hurry(time.monotonic())
             return
         self._hints.update(dict.fromkeys(keys))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOKED_SECONDS_MAX), self._turned:
-                await self._turned.wait_for(lambda: not self._may_look() or not self._are_open(keys))
+        self._asked.update(keys)
+
+    async def looked(self) -> None:
+        """Return when what is to be said of the keys is told: they may be forgotten; or after a bounded time."""
+        if self._asked:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOKED_SECONDS_MAX), self._turned:
+                    await self._turned.wait_for(lambda: not self._may_look() or not self._is_asked())
+            self._asked.clear()
+
+    def _is_asked(self) -> bool:
+        """Whether one of the keys was not looked at, or is in doubt and not told of."""
+        return any(key in self._hints or (key in self._doubts and key not in self._findings) for key in self._asked)
 
     async def look_in(self, buckets: Iterable[int], seen: Mapping[bytes, bytes]) -> None:
         """Look at those keys of these buckets whose entry is not as was seen in the replica's log."""
@@ -135,15 +144,12 @@ class Scrub:
             if not count % LOOK_KEYS:
                 await asyncio.sleep(0)  # changes go on meanwhile
         if odd := [*odd, *left]:
-            await self.look(odd)
+            self.look(odd)
 
     @property
     def may_look(self) -> bool:
         """Whether it is known what the replica must hold."""
         return self._may_look()
-
-    def _are_open(self, keys: Iterable[bytes]) -> bool:
-        return any(key in self._hints or key in self._doubts for key in keys)
 
     def ordered(self, keys: Iterable[bytes]) -> None:
         """Somebody repairs these keys, and tells what becomes of them."""

@@ -27,8 +27,10 @@ def town(make_bank: MakeBank) -> Iterator[Bank]:
     """People in three stores, checked all the time; what is missing or stale is repaired without being asked."""
     bank = make_bank()
     for replica in bank.document["replicas"].values():
-        checks = {"depths": ["counts"], "every": "1h", "scrub_period": f"{PERIOD_SECONDS}s"}
+        checks: dict[str, Any] = {"depths": ["counts"], "every": "1h", "scrub_period": f"{PERIOD_SECONDS}s"}
         repair = {"automatic": ["missing", "mismatch", "orphan"], "stop_above": 50}
+        if replica["kind"] == "postgres":
+            checks["replica_log"] = True
         replica["defaults"] = {**replica["defaults"], "validation": checks, "repair": repair}
     bank.write_plan()
     bank.start()
@@ -117,6 +119,19 @@ def test_what_others_do_is_found_told_and_mended(
     act(hands, store, key)
     assert _wait_resolved(town, store, key) == MENDED
     town.wait_equal(store)
+
+
+def test_the_replicas_own_log_shows_what_others_do(town: Bank, hands: Hands) -> None:
+    """In Postgres, where the plan wants that; `status` says so."""
+    worker = town.workers[0]
+    before = worker.metric("holdtrue_foreign_changes_total", table=PERSON)
+    hands.change("reports", 15)
+    wait_until(lambda: worker.metric("holdtrue_foreign_changes_total", table=PERSON) > before, "it to be seen")
+    assert _wait_resolved(town, "reports", 15) == MENDED
+    rows = json.loads(town.run("--format", "json", "status").stdout)["tables"]
+    scrubbed = ["just_written", "scrub", "reverse_sweep"]
+    checks = {row["replica"]: row["checks"] for row in rows}
+    assert checks == {"reports": [*scrubbed, "replica_log"], "cache": scrubbed, "lookup": scrubbed}
 
 
 def test_a_row_that_was_just_written_is_read_back_within_seconds(town: Bank, hands: Hands) -> None:

@@ -203,6 +203,8 @@ def test_a_replicas_own_log_is_followed_where_there_is_one() -> None:
     assert told == {(sort, name) for name in ("reports", "cache", "lookup") for sort in ("contradictory",)} | {
         ("not_built", "lookup")
     }
+    others = findings(("every: 1h", "every: 1h, scrub_period: 10m, replica_log: true"), ("replicate", "verify"))
+    assert any("mode verify others write" in f.message and f.path.startswith("replicas.reports") for f in others)
     followed = findings(("every: 1h", "every: 1h, scrub_period: 10m, replica_log: true"))
     assert {(f.severity, f.path.split(".")[1]) for f in followed} == {
         ("contradictory", "cache"),
