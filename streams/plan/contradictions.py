@@ -106,7 +106,9 @@ def _of_table(draft: Draft, table: Placed) -> Iterator[Problem]:
 def _replica_log(table: Placed) -> Iterator[Problem]:
     path = ("validation", "replica_log")
     if isinstance(table.raw, Mapping) and table.raw.get("mode") in ("verify", "invalidate"):
-        message = f"tells what others write from what we do, and under mode {table.raw['mode']} others write: leave it out"
+        message = (
+            f"tells what others write from what we do, and under mode {table.raw['mode']} others write: leave it out"
+        )
         yield Problem(path, message)
     if table.kind in KINDS and table.kind not in ("postgres", "dynamodb"):
         yield Problem(path, f"has no meaning in a {table.kind} replica, which keeps no log of its changes")
