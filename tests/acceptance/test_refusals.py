@@ -99,7 +99,7 @@ def test_a_command_that_is_ended_says_so(how: signal.Signals, tmp_path: Path) ->
     assert (command.returncode, said) == (130, f"{asked}\n")
 
 
-@pytest.mark.parametrize("words", [("drift", "accept"), ("dlq", "replay"), ("dlq", "discard")])
+@pytest.mark.parametrize("words", [("dlq", "replay"), ("dlq", "discard")])
 def test_what_is_not_built_is_refused_by_name(tmp_path: Path, words: Sequence[str]) -> None:
     """Whatever is given with it."""
     ran = run((*words, "--table", "public.t", "word"), tmp_path)
