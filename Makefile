@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-long sim mutants bench lint lock clean
+.PHONY: demo test test-long fault-table sim mutants bench lint lock clean
 
 demo: $(STAMP)
 	@$(BIN)/holdtrue demo $(ARGS)
@@ -16,6 +16,12 @@ test: $(STAMP) lint
 test-long: $(STAMP)
 	$(BIN)/pytest tests/faults $(ARGS)
 	$(BIN)/pytest -m long --ignore=tests/faults $(ARGS)
+	@mkdir -p build
+	$(BIN)/python -m tests.faulttable --figures build/faults.json
+
+# What each layer of checking sees of each fault: measures docs/faults.md anew; FAULTS='"evicted" "late replay"' some of it.
+fault-table: $(STAMP)
+	$(BIN)/python -m tests.faulttable $(FAULTS) $(ARGS)
 
 # Histories of a simulated world, from seeds (docs/simulation.md); then rules made weaker, which tests must notice.
 SEEDS ?= 10000

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -75,6 +76,8 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="load")
         # Every key it has written, where somebody wants to know.
         self.written = written
+        # While set, rows neither come nor go: all changes are updates.
+        self.only_updates = False
         self.changes = 0
         self.seconds = 0.0
 
@@ -86,6 +89,12 @@ class Load:
         """No transaction that begins after this touches them; none that is running does when this returns."""
         with self._turn:
             self._left_alone.update(keys)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, no transaction runs."""
+        with self._turn:
+            yield
 
     def require_alive(self) -> None:
         """Raises what ended it."""
@@ -133,11 +142,15 @@ class Load:
         size = self._random.randint(1, KEYS_PER_TRANSACTION_MAX)
         with sot.transaction():
             # Several statements: a transaction that is seen in part would be seen here.
-            kinds = [self._random.random() for _ in range(self._random.randint(1, 3))]
+            kinds = [self._kind() for _ in range(self._random.randint(1, 3))]
             done = [self._statement(sot, kind, -(-size // len(kinds))) for kind in kinds]
         if self.written is not None:
             self.written.update(key for _, keys in done for key in keys)
         self._hand_over(done)
+
+    def _kind(self) -> float:
+        drawn = self._random.random()
+        return drawn * UPDATES if self.only_updates else drawn
 
     def _statement(self, sot: Any, kind: float, size: int) -> tuple[Wish, list[int]]:
         if kind < UPDATES:
