@@ -15,8 +15,10 @@ from tests.faulttable.hands import Copy, Hands, RedisHands, Row
 from tests.faulttable.layers import Effect, Layer, Store, of_store, of_stream
 from tests.faulttable.scene import Scene
 
-# Rows that the source never had have keys from here on.
-STRANGERS: Final = 1_000_000_000_000
+
+def stranger(key: int) -> int:
+    """A key that the source does not have; what is in a filter with the one is in it with the other."""
+    return -key
 
 
 class Victim(NamedTuple):
@@ -28,8 +30,8 @@ class Victim(NamedTuple):
 
     @property
     def stranger(self) -> int:
-        """A key beside it that the source does not have."""
-        return STRANGERS + self.key
+        """A key for it that the source does not have."""
+        return stranger(self.key)
 
 
 @dataclass(frozen=True, slots=True)

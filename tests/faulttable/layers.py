@@ -44,7 +44,7 @@ RUNS: Final = (Layer.counts, Layer.sample, Layer.checksums, Layer.full)
 CONTINUOUS: Final = (Layer.read_back, Layer.scrub, Layer.sweep, Layer.log)
 
 # Of a fault in the store. Where a layer is not named, it does not look at such keys. Beside Postgres, a sample is drawn
-# from the source's keys alone.
+# from the source's keys alone, and a run of checksums is a full one.
 _RUNS: Final = {Layer.sample: True, Layer.checksums: True, Layer.full: True}
 _OF_STORE: Final[Mapping[Effect, Mapping[Layer, bool]]] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ def of_store(effect: Effect, store: Store, *, fresh: bool = True) -> dict[Layer,
     if not fresh:
         del expected[Layer.read_back]
     if store is not Store.postgres:
-        del expected[Layer.log]
+        del expected[Layer.log], expected[Layer.checksums]
         if effect is Effect.orphan:
             expected[Layer.sample] = False
     return expected
@@ -78,4 +78,6 @@ def of_stream(effect: Effect, store: Store) -> dict[Layer, bool]:
     log = {Layer.log: False} if store is Store.postgres else {}
     counted = effect is not Effect.wrong
     runs = {**_RUNS, Layer.sample: store is Store.postgres or effect is not Effect.orphan}
+    if store is not Store.postgres:
+        del runs[Layer.checksums]
     return {Layer.guard: False, Layer.stream: False, **beside, **log, Layer.counts: counted, **runs}

@@ -58,7 +58,7 @@ _LAYERS: Final = (
     ("scrub, reverse sweep", "every key within `scrub_period`; the store's own keys once in it"),
     ("replica's log", "`validation.replica_log`"),
     ("`counts` … `full`", "[depths of a validation](operations.md#depths-of-a-validation). `counts` were made while "
-     "the load only updates: what comes and goes is their tolerance"),
+     "the load only updates: what comes and goes is their tolerance. Beside Postgres, `checksums` is `full`"),
 )  # fmt: skip
 _LEGEND: Final = """\
 ## How to read it
@@ -107,7 +107,7 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"| command | `{figures['command']}` |"
     yield f"| table | {figures['rows']:,} rows, `scrub_period` {figures['scrub_period']} s |"
     load = f"{figures['rate']:,} changes a second asked, {rates[0]:,} to {rates[-1]:,} made during a fault"
-    yield f"| load | {load}; a fifth of the rows goes to DynamoDB Local |"
+    yield f"| load | {load}; DynamoDB Local has 600 of the rows |"
     yield f"| faults | {len(figures['faults'])} of {len(FAULTS)}, in {seconds:,} s |"
     yield f"| false positives | {false} |\n"
 

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.bench import subject
 from streams.kafka.groups import has_members
+from tests.faulttable.layers import Layer
 from tests.faulttable.scene import STEADY, Scene, wait_all
 from tests.support.bank import PROGRAM, Bank
 from tests.support.topic import Decoder, raw
@@ -60,7 +61,7 @@ def stale_repair(scene: Scene, keys: Sequence[int]) -> None:
             row = scene.hands[name].copy(key).row
             assert row is not None
             scene.hands[name].write(key, {**row, "status": "rogue"})
-    scene.validate("checksums")
+    scene.validate(Layer.full)
     file = scene.bank.folder / "stale.json"
     scene.run("repair", "plan", "--file", str(file))
     scene.change(keys, 2)

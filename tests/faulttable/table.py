@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from streams.bench import subject
 from tests.faulttable.cells import Cell, Planted, Run, by_counts, by_itself, by_run, differing
-from tests.faulttable.faults import FAULTS, STRANGERS, Fault, Victim
+from tests.faulttable.faults import FAULTS, Fault, Victim, stranger
 from tests.faulttable.layers import CONTINUOUS, RUNS, Effect, Layer, Store
 from tests.faulttable.scene import KEY_STEP, LOG, SCRUB, STEADY, Scene, replica, same, wait_all
 from tests.faulttable.watch import ended, opened
@@ -78,7 +78,7 @@ class Round:
 
     @property
     def _keys(self) -> list[int]:
-        return [STRANGERS + key for key in self._cold] if self._fault.stranger else self._cold
+        return [stranger(key) for key in self._cold] if self._fault.stranger else self._cold
 
     def _plant(self) -> None:
         self._scene.note(f"{self._fault.name}: {self._fault.what}")
@@ -117,7 +117,7 @@ class Round:
         self._fault.at_store(hands, victim)
 
     def _told_key(self, key: int) -> int:
-        return STRANGERS + key if self._fault.stranger else key
+        return stranger(key) if self._fault.stranger else key
 
     def _plant_fresh(self) -> None:
         """Written in the source, and made wrong as soon as the steady replica has it."""
