@@ -5,8 +5,8 @@
     python -m tests.faulttable --missing                  # what the file has no figures of
     python -m tests.faulttable --render                   # the page anew, nothing measured
 
-Each fault is written when it is measured, so a run that was ended goes on with --missing. Exit 1 if a cell is not as
-expected.
+A round of faults is written when it is measured, so a run that was ended goes on with --missing. Exit 1 if a cell is
+not as expected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.faulttable.faults import Fault, named
 from tests.faulttable.layers import Store
 from tests.faulttable.page import FILE, load, page
 from tests.faulttable.scene import Asked, staged
-from tests.faulttable.table import Round, cold_keys, dead_keys, whole_difference
+from tests.faulttable.table import Round, cold_keys, dead_keys, rounds_of, whole_difference
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def main(words: Sequence[str]) -> int:
         scene = Asked(tuple(Store), asked.rows, asked.rate, asked.scrub_period, asked.keys)
         _measure(figures, faults, scene, asked.figures, asked.data_dir)
     asked.figures.with_suffix(".md").write_text(page(figures))
-    wrong = [said for each in figures["faults"].values() for said in each["wrong"]]
+    wrong = [said for each in figures["rounds"].values() for said in each["wrong"]]
     print("\n".join(wrong) or "all cells are as expected")
     return int(bool(wrong))
 
@@ -70,16 +70,24 @@ def _measure(figures: dict[str, Any], faults: Sequence[Fault], asked: Asked, fil
     with TemporaryDirectory() as folder, _stack(data, Path(folder)) as stack:
         dead = dead_keys(asked.keys)
         with staged(stack, Path(folder), asked, cold_keys(), dead, _note) as scene:
-            for fault in faults:
-                measured = Round(scene, fault).measured()
-                figures["faults"][fault.name] = {"measured": f"{datetime.now(UTC):%Y-%m-%d}", **measured}
+            for name, some in rounds_of(faults).items():
+                _note(f"{name}: {len(some)} faults")
+                measured = Round(scene, some).measured()
+                _take(figures, name, measured)
                 file.write_text(json.dumps(figures, indent=1) + "\n")
                 file.with_suffix(".md").write_text(page(figures))
                 _note(
-                    f"  {measured['seconds']} s" + "".join(f"\n  NOT AS EXPECTED: {said}" for said in measured["wrong"])
+                    f"{name}: {measured['seconds']} s" + "".join(f"\nNOT AS EXPECTED: {w}" for w in measured["wrong"])
                 )
             differing = whole_difference(scene)
             assert not differing, f"in the end these keys differ: {differing}"
+
+
+def _take(figures: dict[str, Any], name: str, measured: dict[str, Any]) -> None:
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    for fault, stores in measured.pop("faults").items():
+        figures["faults"][fault] = {"measured": day, "round": name, "stores": stores}
+    figures["rounds"][name] = {"measured": day, **measured}
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class Planted:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one replica. began: when its command was started."""
+    """One run of one replica. began: when its command was started. differ: rows of the replica beyond the SOT's."""
 
     depth: Layer
     replica: str
@@ -34,6 +34,7 @@ class Run:
     outcome: str
     began: float
     seconds: float
+    differ: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,11 @@ def by_run(planted: Sequence[Planted], runs: Sequence[Run], told: list[Told]) ->
     return Cell(len(planted) if runs else 0, len(found), _median(found), None, undecided)
 
 
-def by_counts(runs: Sequence[Run]) -> Cell:
-    """Of a depth that names none: its outcome."""
-    found = [run.seconds for run in runs if run.outcome == "drifted"]
-    return Cell(len(runs), len(found), _median(found), None, sum(run.outcome == "incomplete" for run in runs))
+def by_counts(planted: int, wrong: int, runs: Sequence[Run]) -> Cell:
+    """Of a depth that names no key: seen are all if it tells exactly how many rows are too many, or too few (wrong)."""
+    seen = [run.seconds for run in runs if run.outcome == "drifted" and run.differ == wrong != 0]
+    undecided = sum(run.outcome == "incomplete" for run in runs)
+    return Cell(planted if runs else 0, planted if seen else 0, _median(seen), None, undecided)
 
 
 def differing(name: str, store: Store, expected: Mapping[Layer, bool], cells: Mapping[Layer, Cell]) -> Iterator[str]:

@@ -57,6 +57,13 @@ class Fault:
     differs: Mapping[Layer, bool] | None = None
 
     @property
+    def round(self) -> str:
+        """With which others it is looked at: with those that leave the same, unless all of a table is in doubt."""
+        if self.past_guard or Layer.stream in (self.differs or {}):
+            return self.name
+        return f"{'stream' if self.is_of_stream else 'store'}: {self.effect}"
+
+    @property
     def is_of_stream(self) -> bool:
         """Whether it comes to the replicas through their workers."""
         return self.at_stream is not None and not self.past_guard

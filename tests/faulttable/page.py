@@ -74,13 +74,14 @@ False positives are keys that were told to be in drift although both sides, read
 
 def load(path: Path = FILE) -> dict[str, Any]:
     """The figures. Nothing measured where there is no file."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"faults": {}}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"faults": {}, "rounds": {}}
     return found
 
 
 def page(figures: Mapping[str, Any]) -> str:
     """The whole page."""
-    parts = (_measured(figures), [_legend(figures)], _tables(figures), _faults(), _wrong(figures))
+    parts = (_measured(figures), [_legend(figures)], _tables(figures), _rounds(figures), _faults(),
+             _wrong(figures))  # fmt: skip
     return "\n".join([_HEAD, *chain.from_iterable(parts)])
 
 
@@ -94,19 +95,19 @@ def _two_columns(left: str, right: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _measured(figures: Mapping[str, Any]) -> Iterator[str]:
-    faults = figures["faults"].values()
-    if not faults:
+    rounds = figures["rounds"].values()
+    if not rounds:
         yield "Nothing is measured yet.\n"
         return
-    days = sorted({each["measured"] for each in faults})
-    rates = sorted(each["changes_per_second"] for each in faults)
-    false, seconds = (sum(each[name] for each in faults) for name in ("false_positives", "seconds"))
+    days = sorted({each["measured"] for each in rounds})
+    rates = sorted(each["changes_per_second"] for each in rounds)
+    false, seconds = (sum(each[name] for each in rounds) for name in ("false_positives", "seconds"))
     yield "| | |\n|---|---|"
     yield f"| measured | {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "") + " |"
     yield f"| machine | {figures['machine']} |"
     yield f"| command | `{figures['command']}` |"
     yield f"| table | {figures['rows']:,} rows, `scrub_period` {figures['scrub_period']} s |"
-    load = f"{figures['rate']:,} changes a second asked, {rates[0]:,} to {rates[-1]:,} made during a fault"
+    load = f"{figures['rate']:,} changes a second asked, {rates[0]:,} to {rates[-1]:,} made in a round"
     yield f"| load | {load}; DynamoDB Local has 600 of the rows |"
     yield f"| faults | {len(figures['faults'])} of {len(FAULTS)}, in {seconds:,} s |"
     yield f"| false positives | {false} |\n"
@@ -119,11 +120,10 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
             continue
         layers = [layer for layer in Layer if any(layer in found for _, found in rows)]
         yield f"## {name}\n"
-        yield _line("fault", *(NAMES[layer] for layer in layers), "false positives")
-        yield _line(*["---"] * (len(layers) + 2))
+        yield _line("fault", *(NAMES[layer] for layer in layers))
+        yield _line(*["---"] * (len(layers) + 1))
         for fault, found in rows:
-            false = figures["faults"][fault.name]["false_positives"]
-            yield _line(fault.name, *(_cell(layer, found.get(layer)) for layer in layers), str(false))
+            yield _line(fault.name, *(_cell(layer, found.get(layer)) for layer in layers))
         yield ""
 
 
@@ -143,6 +143,21 @@ def _cell(layer: Layer, cell: Mapping[str, Any] | None) -> str:
     some = "" if found == planted else f"{found}/{planted}: "
     over = f" → {cell['resolved_seconds']}" if "resolved_seconds" in cell else ""
     return f"{some}{cell['detected_seconds']}{over} s"
+
+
+def _rounds(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Faults that leave the same are there at once; keys tell them apart."""
+    if not figures["rounds"]:
+        return
+    yield "## False positives during it\n"
+    yield "Faults that leave the same are looked at in one round: keys tell them apart.\n"
+    yield _line("round", "faults", "seconds", "changes a second", "false positives")
+    yield _line(*["---"] * 5)
+    for name, each in figures["rounds"].items():
+        faults = sum(fault["round"] == name for fault in figures["faults"].values())
+        shown = (faults, each["seconds"], each["changes_per_second"], each["false_positives"])
+        yield _line(name, *map(str, shown))
+    yield ""
 
 
 def _faults() -> Iterator[str]:
@@ -166,7 +181,7 @@ _LEAVES: Final = {
 def _wrong(figures: Mapping[str, Any]) -> Iterator[str]:
     """What was not as expected, and what has not been measured: in the page, so that nobody takes it for the rest."""
     missing = [fault.name for fault in FAULTS if fault.name not in figures["faults"]]
-    wrong = [said for each in figures["faults"].values() for said in each["wrong"]]
+    wrong = [said for each in figures["rounds"].values() for said in each["wrong"]]
     if missing:
         yield "## Not measured\n"
         yield from _items(missing)

@@ -1,17 +1,17 @@
-"""One fault after the other: plant it in every replica, let every layer look, repair, and read both sides."""
+"""Plant faults in every replica, let every layer look, repair, and read both sides."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from streams.bench import subject
 from tests.faulttable.cells import Cell, Planted, Run, by_counts, by_itself, by_run, differing
 from tests.faulttable.faults import FAULTS, Fault, Victim, stranger
 from tests.faulttable.layers import CONTINUOUS, RUNS, Effect, Layer, Store
-from tests.faulttable.scene import KEY_STEP, LOG, SCRUB, STEADY, Scene, replica, same, wait_all
+from tests.faulttable.scene import KEY_STEP, LOG, SCRUB, STEADY, Scene, same, wait_all
 from tests.faulttable.watch import ended, opened
 
 # Of each fault: those that nobody writes, and as many that are written just before.
@@ -19,6 +19,9 @@ _KEYS_MAX: Final = 4
 # A layer that has not told after two periods and this has not seen it.
 BEYOND_SECONDS: Final = 10.0
 RESOLVED_SECONDS: Final = 40.0
+ARRIVE_SECONDS: Final = 120.0
+# A key that was seen not to be there longer ago than this may have been read back: that is two seconds after its write.
+LATE_SECONDS: Final = 1.25
 
 
 def cold_keys() -> range:
@@ -38,107 +41,122 @@ def dead_keys(many: int) -> list[int]:
     return [key for fault in FAULTS if fault.dead for key in keys_of(fault, many)[0]]
 
 
-class Round:
-    """One fault, looked at by every layer."""
+def rounds_of(faults: Sequence[Fault]) -> dict[str, list[Fault]]:
+    """Faults that are looked at together: keys tell them apart; counts, where all leave the same."""
+    rounds: dict[str, list[Fault]] = {}
+    for fault in faults:
+        rounds.setdefault(fault.round, []).append(fault)
+    return rounds
 
-    def __init__(self, scene: Scene, fault: Fault, depths: Sequence[Layer] = RUNS) -> None:
+
+class Round:
+    """Some faults, looked at by every layer at once."""
+
+    def __init__(self, scene: Scene, faults: Sequence[Fault], depths: Sequence[Layer] = RUNS) -> None:
         self._scene = scene
-        self._fault = fault
+        self._faults = faults
         self._depths = depths
-        self._cold, self._fresh = keys_of(fault, scene.asked.keys)
-        self._stores = [store for store in scene.asked.stores if store in fault.stores]
-        self._planted: list[Planted] = []
+        self._planted: dict[str, list[Planted]] = {fault.name: [] for fault in faults}
         self._runs: list[Run] = []
-        self._harmless: dict[str, list[int]] = {}
+        # Keys that differ after what came through the stream, by replica.
+        self._unequal: dict[str, list[int]] = {}
 
     def measured(self) -> dict[str, Any]:
-        """Plant, look, repair; what the table says of this fault."""
+        """Plant, look, repair; what the table says of these faults."""
         scene = self._scene
         began, changes = time.time(), scene.load.changes
-        self._plant()
-        if self._fault.is_of_stream:
-            self._harmless = scene.unequal(self._keys)
+        for fault in self._faults:
+            self._plant(fault)
+        self._wait_for_the_stream()
+        wait_all(lambda: self._are_ended(Layer.read_back), RESOLVED_SECONDS)
         for depth in self._depths:
             self._look(depth)
         wait_all(self._all_told, 2 * scene.asked.scrub_period + BEYOND_SECONDS)
-        wait_all(self._all_ended, RESOLVED_SECONDS)
+        wait_all(lambda: self._are_ended(*CONTINUOUS), RESOLVED_SECONDS)
         self._mend()
-        cells = {store: self._cells(store) for store in self._stores}
-        wrong = list(chain(self._differing(cells), self._left()))
+        cells = {fault.name: self._stores(fault) for fault in self._faults}
+        wrong = [*self._differing(cells), *self._left()]
         seconds = time.time() - began
         return {
-            "stores": {
-                store: {layer: cell.document() for layer, cell in found.items()} for store, found in cells.items()
-            },
+            "faults": {name: _stores(each) for name, each in cells.items()},
             "false_positives": self._false_positives(began),
             "changes_per_second": round((scene.load.changes - changes) / seconds),
             "seconds": round(seconds),
             "wrong": wrong,
-        }
+        }  # fmt: skip
 
-    @property
-    def _keys(self) -> list[int]:
-        return [stranger(key) for key in self._cold] if self._fault.stranger else self._cold
-
-    def _plant(self) -> None:
-        self._scene.note(f"{self._fault.name}: {self._fault.what}")
-        if self._fault.at_stream is not None:
+    def _plant(self, fault: Fault) -> None:
+        self._scene.note(f"  {fault.name}: {fault.what}")
+        keys = self._told_keys(fault)
+        if fault.at_stream is not None:
             at = time.time()
-            self._fault.at_stream(self._scene, self._keys)
-            if self._fault.is_of_stream:
-                self._scene.caught_up()
-            # What happened meanwhile may have been noticed, and is over.
-            at = time.time() if self._fault.effect is Effect.harmless else at
-            self._planted += [
-                Planted(name, key, at, self._layer(name)) for name in self._replicas() for key in self._keys
-            ]  # fmt: skip
+            fault.at_stream(self._scene, keys)
+            names = self._scene.replicas()
+            self._planted[fault.name] += [Planted(name, key, at, _layer(fault, name)) for name in names for key in keys]
             return
-        for name in self._replicas():
-            for number, key in enumerate(self._cold):
-                self._spoil(name, key, self._cold[number - 1], self._layer(name))
-        if Layer.read_back in self._fault.expected(self._stores[0]):
-            self._plant_fresh()
+        for name in self._replicas(fault):
+            cold = self._cold(fault)
+            for number, key in enumerate(cold):
+                self._spoil(fault, name, key, cold[number - 1], _layer(fault, name))
+        if fault.fresh:
+            self._plant_fresh(fault)
 
-    def _replicas(self) -> list[str]:
-        return [name for name in self._scene.replicas() if name.partition("_")[0] in self._stores]
+    def _wait_for_the_stream(self) -> None:
+        """What came through it is applied; what happened before where nothing is to be seen is over."""
+        if not any(fault.is_of_stream for fault in self._faults):
+            return
+        self._scene.caught_up()
+        self._unequal = self._scene.unequal([key for fault in self._faults for key in self._told_keys(fault)])
+        now = time.time()
+        for fault in self._faults:
+            if fault.effect is Effect.harmless:
+                self._planted[fault.name] = [replace(each, at=now) for each in self._planted[fault.name]]
 
-    def _layer(self, name: str) -> Layer | None:
-        role = name.partition("_")[2]
-        passes = Layer.sweep if self._fault.effect is Effect.orphan else Layer.scrub
-        return {STEADY: None, SCRUB: passes, LOG: Layer.log}[role]
+    def _cold(self, fault: Fault) -> list[int]:
+        return keys_of(fault, self._scene.asked.keys)[0]
 
-    def _spoil(self, name: str, key: int, other: int, layer: Layer | None) -> None:
-        assert self._fault.at_store is not None
-        hands, before = self._scene.hands[name], self._scene.before
+    def _told_keys(self, fault: Fault) -> list[int]:
+        return [stranger(key) if fault.stranger else key for key in self._cold(fault)]
+
+    def _replicas(self, fault: Fault) -> list[str]:
+        return [name for name in self._scene.replicas() if name.partition("_")[0] in fault.stores]
+
+    def _spoil(self, fault: Fault, name: str, key: int, other: int, layer: Layer | None) -> None:
+        assert fault.at_store is not None
+        before = self._scene.before
         row = before[name, other].row
         assert row is not None
         victim = Victim(key, before[name, key], row)
-        self._planted.append(Planted(name, self._told_key(key), time.time(), layer))
-        self._fault.at_store(hands, victim)
+        told = victim.stranger if fault.stranger else key
+        self._planted[fault.name].append(Planted(name, told, time.time(), layer))
+        fault.at_store(self._scene.hands[name], victim)
 
-    def _told_key(self, key: int) -> int:
-        return stranger(key) if self._fault.stranger else key
+    def _plant_fresh(self, fault: Fault) -> None:
+        """Written in the source, and made wrong as soon as a steady replica has it.
 
-    def _plant_fresh(self) -> None:
-        """Written in the source, and made wrong as soon as the steady replica has it."""
-        scene = self._scene
-        for number, key in enumerate(self._fresh):
-            if self._fault.dead:
-                subject.delete(scene.bank.sot, [key])
-            else:
-                scene.change([key], 2)
-            for store in self._stores:
-                self._plant_arrived(replica(store, STEADY), key, self._fresh[number - 1])
+        Where we come late, because the machine is busy, it may have been read back already: it is left as it is.
+        """
+        fresh = keys_of(fault, self._scene.asked.keys)[1]
+        if fault.dead:
+            subject.delete(self._scene.bank.sot, fresh)
+        else:
+            self._scene.change(fresh, 2)
+        names = [name for name in self._replicas(fault) if name.endswith(STEADY)]
+        waiting = {(name, key): time.monotonic() for name in names for key in fresh}
+        deadline = time.monotonic() + ARRIVE_SECONDS
+        while waiting:
+            assert time.monotonic() < deadline, f"a change did not arrive within {ARRIVE_SECONDS:g} s: {list(waiting)}"
+            for (name, key), absent in list(waiting.items()):
+                if not self._has_arrived(fault, name, key):
+                    waiting[name, key] = time.monotonic()
+                    continue
+                del waiting[name, key]
+                if time.monotonic() - absent < LATE_SECONDS:
+                    self._spoil(fault, name, key, fresh[fresh.index(key) - 1], Layer.read_back)
 
-    def _plant_arrived(self, name: str, key: int, other: int) -> None:
-        hands, gone = self._scene.hands[name], self._fault.dead
-
-        def arrived() -> bool:
-            row = hands.copy(key).row
-            return row is None if gone else row is not None and row["revision"] == "2"
-
-        self._scene.arrived(name, arrived)
-        self._spoil(name, key, other, Layer.read_back)
+    def _has_arrived(self, fault: Fault, name: str, key: int) -> bool:
+        row = self._scene.hands[name].copy(key).row
+        return row is None if fault.dead else row is not None and row["revision"] == "2"
 
     def _look(self, depth: Layer) -> None:
         """Rows neither come nor go while they are counted: what does is the tolerance of counts."""
@@ -146,100 +164,98 @@ class Round:
         scene.load.only_updates = depth is Layer.counts
         try:
             for each in scene.validate(depth):
-                self._runs.append(
-                    Run(depth, each["replica"], each["run"], each["outcome"], began, each["seconds"])
-                )  # fmt: skip
+                differ = (each["replica_rows"] or 0) - (each["sot_rows"] or 0)
+                run = Run(depth, each["replica"], each["run"], each["outcome"], began, each["seconds"], differ)
+                self._runs.append(run)
         finally:
             scene.load.only_updates = False
 
-    def _expected(self, name: str) -> dict[Layer, bool]:
-        return self._fault.expected(Store(name.partition("_")[0]))
-
-    def _awaited(self) -> Iterator[Planted]:
-        """What a layer that checks by itself must see."""
-        return (
-            each for each in self._planted
-            if each.layer is not None and self._expected(each.replica).get(each.layer)
-        )  # fmt: skip
+    def _all(self) -> Iterator[tuple[Planted, bool | None]]:
+        """What was planted where a layer checks by itself, and whether that must see it."""
+        for fault in self._faults:
+            for each in self._planted[fault.name]:
+                if each.layer is not None:
+                    yield each, fault.expected(_store(each.replica)).get(each.layer)
 
     def _all_told(self) -> bool:
         """What must be seen is; a layer that must not see anything is given all of the time."""
-        told, expected = self._scene.watch.told(), list(self._awaited())
-        blind = any(
-            self._expected(each.replica).get(each.layer) is False for each in self._planted if each.layer is not None
-        )
-        is_told = all(opened(told, each.replica, each.key, each.at, None) is not None for each in expected)
-        waited = time.time() - max(each.at for each in self._planted)
-        return is_told and (not blind or waited > 2 * self._scene.asked.scrub_period)
-
-    def _all_ended(self) -> bool:
         told = self._scene.watch.told()
-        return all(ended(told, each.replica, each.key, each.at) is not None for each in self._awaited())
+        seen = all(opened(told, each.replica, each.key, each.at, None) for each, sees in self._all() if sees)
+        blind = [each.at for each, sees in self._all() if sees is False]
+        return seen and (not blind or time.time() - max(blind) > 2 * self._scene.asked.scrub_period)
+
+    def _are_ended(self, *layers: Layer) -> bool:
+        told = self._scene.watch.told()
+        return all(ended(told, each.replica, each.key, each.at) for each, sees in self._all()
+                   if sees and each.layer in layers)  # fmt: skip
 
     def _mend(self) -> None:
         """By order, in the replicas where nobody repairs by himself. What no layer there sees is found by a run."""
-        scene = self._scene
-        if self._fault.is_of_stream and self._fault.effect is not Effect.harmless:
-            scene.validate(Layer.full, every_replica=True)
-        scene.repair()
-        found = [each for each in self._planted if each.layer is None]
-        told = scene.watch.told
+        left = any(fault.is_of_stream and fault.effect is not Effect.harmless for fault in self._faults)
+        if left or Layer.full not in self._depths:
+            self._scene.validate(Layer.full, every_replica=left)
+        self._scene.repair()
 
-        def all_over() -> bool:
-            events = told()
-            seen = [
-                each
-                for each in found
-                if any(opened(events, each.replica, each.key, each.at, run.run) is not None for run in self._runs)
-            ]
-            return all(ended(events, each.replica, each.key, each.at) is not None for each in seen)
+    def _stores(self, fault: Fault) -> dict[Store, dict[Layer, Cell]]:
+        return {store: self._cells(fault, store) for store in self._scene.asked.stores if store in fault.stores}
 
-        wait_all(all_over, RESOLVED_SECONDS)
+    def _cells(self, fault: Fault, store: Store) -> dict[Layer, Cell]:
+        mine = [each for each in self._planted[fault.name] if _store(each.replica) is store]
+        found = {layer: self._cell(layer, store, mine) for layer in fault.expected(store)}
+        return {layer: cell for layer, cell in found.items() if cell is not None and cell.planted}
 
-    def _cells(self, store: Store) -> dict[Layer, Cell]:
-        told, expected = self._scene.watch.told(), self._fault.expected(store)
-        mine = [each for each in self._planted if each.replica.startswith(store)]
-        runs = [each for each in self._runs if each.replica.startswith(store)]
-        cells: dict[Layer, Cell] = {}
-        for layer in expected:
-            steady = [each for each in mine if each.layer is None]
-            if layer in CONTINUOUS:
-                cells[layer] = by_itself([each for each in mine if each.layer is layer], told)
-            elif layer is Layer.counts and layer in self._depths:
-                cells[layer] = by_counts([run for run in runs if run.depth is layer])
-            elif layer in self._depths:
-                cells[layer] = by_run(steady, [run for run in runs if run.depth is layer], told)
-            elif layer is Layer.guard:
-                unequal = sum(len(keys) for name, keys in self._harmless.items() if name.startswith(store))
-                cells[layer] = Cell(len(mine), len(mine) - unequal)
-            elif layer is Layer.stream:
-                cells[layer] = self._of_stream(store)
-        return {layer: cell for layer, cell in cells.items() if cell.planted}
+    def _cell(self, layer: Layer, store: Store, mine: Sequence[Planted]) -> Cell | None:
+        told = self._scene.watch.told()
+        steady = [each for each in mine if each.layer is None]
+        runs = [run for run in self._runs if run.depth is layer and _store(run.replica) is store]
+        if layer in CONTINUOUS:
+            return by_itself([each for each in mine if each.layer is layer], told)
+        if layer is Layer.guard:
+            wrong = [each for each in mine if each.key in self._unequal.get(each.replica, ())]
+            return Cell(len(mine), len(mine) - len(wrong))
+        if layer is Layer.stream:
+            return self._of_stream(store, min(each.at for each in mine))
+        if layer is Layer.counts:
+            return by_counts(len(steady), self._wrong_in_number(store), runs)
+        return by_run(steady, runs, told)
 
-    def _of_stream(self, store: Store) -> Cell:
+    def _wrong_in_number(self, store: Store) -> int:
+        """How many rows the steady replica must have too many or too few, all faults of the round together."""
+        signs = {Effect.missing: -1, Effect.orphan: 1}
+        return sum(
+            signs.get(fault.effect, 0)
+            for fault in self._faults
+            for each in self._planted[fault.name]
+            if each.layer is None and _store(each.replica) is store
+        )
+
+    def _of_stream(self, store: Store, since: float) -> Cell:
         """Whether it is told of the table as a whole that something may be missing."""
-        since = min(each.at for each in self._planted)
         at = [
             event.at - since for event in self._scene.watch.told()
             if event.key is None and event.kind == "continuity" and event.state == "open" and event.at >= since
-            and event.replica.startswith(store)
+            and _store(event.replica) is store
         ]  # fmt: skip
         return Cell(1, int(bool(at)), round(min(at), 2) if at else None)
 
-    def _differing(self, cells: dict[Store, dict[Layer, Cell]]) -> Iterator[str]:
-        for store, found in cells.items():
-            yield from differing(self._fault.name, store, self._fault.expected(store), found)
+    def _differing(self, cells: Mapping[str, Mapping[Store, Mapping[Layer, Cell]]]) -> Iterator[str]:
+        for fault in self._faults:
+            for store, found in cells[fault.name].items():
+                yield from differing(fault.name, store, fault.expected(store), found)
 
     def _left(self) -> Iterator[str]:
         """What is not right after the repair."""
-        keys = [*self._keys, *self._fresh]
+        keys = self._touched()
         if not wait_all(lambda: not self._scene.unequal(keys), RESOLVED_SECONDS):
-            yield f"{self._fault.name}: still wrong after the repair: {self._scene.unequal(keys)}"
+            yield f"still wrong after the repair: {self._scene.unequal(keys)}"
+
+    def _touched(self) -> list[int]:
+        keys = [key for fault in self._faults for key in (*self._told_keys(fault), *keys_of(fault, _KEYS_MAX)[1])]
+        return sorted({*keys, *(key for fault in self._faults for key in self._cold(fault))})
 
     def _false_positives(self, since: float) -> int:
-        """Keys that were told to be in drift and that this fault left alone, if both sides are equal."""
-        scene = self._scene
-        touched = {*self._keys, *self._fresh}
+        """Keys that were told to be in drift and that no fault has touched, if both sides are equal."""
+        scene, touched = self._scene, set(self._touched())
         strays = {
             (each.replica, each.key) for each in scene.watch.told()
             if each.state == "open" and each.key is not None and each.at >= since and each.key not in touched
@@ -251,6 +267,20 @@ class Round:
         scene.caught_up()
         wrong = {(name, key) for name, found in scene.unequal(keys).items() for key in found}
         return len(strays - wrong)
+
+
+def _store(name: str) -> Store:
+    return Store(name.partition("_")[0])
+
+
+def _layer(fault: Fault, name: str) -> Layer | None:
+    """Who looks by itself in this replica."""
+    passes = Layer.sweep if fault.effect is Effect.orphan else Layer.scrub
+    return {STEADY: None, SCRUB: passes, LOG: Layer.log}[name.partition("_")[2]]
+
+
+def _stores(cells: Mapping[Store, Mapping[Layer, Cell]]) -> dict[str, Any]:
+    return {store: {layer: cell.document() for layer, cell in found.items()} for store, found in cells.items()}
 
 
 def whole_difference(scene: Scene) -> dict[str, list[Any]]:

@@ -13,7 +13,7 @@ from tests.faulttable.hands import Copy, Row, raised
 from tests.faulttable.layers import Effect, Layer, Store
 from tests.faulttable.page import FILE, load, page
 from tests.faulttable.scene import KEY_STEP, same
-from tests.faulttable.table import cold_keys, keys_of
+from tests.faulttable.table import cold_keys, keys_of, rounds_of
 from tests.faulttable.watch import Told
 
 NOW: Row = {
@@ -38,9 +38,9 @@ def test_the_page_has_every_fault_and_says_which_were_not_measured() -> None:
 
 
 def test_what_is_in_the_figures_is_a_fault_of_the_code_and_as_expected() -> None:
-    faults = load()["faults"]
-    assert faults.keys() <= {fault.name for fault in FAULTS}
-    assert [said for each in faults.values() for said in each["wrong"]] == []
+    figures = load()
+    assert figures["faults"].keys() <= {fault.name for fault in FAULTS}
+    assert [said for each in figures["rounds"].values() for said in each["wrong"]] == []
 
 
 def test_there_are_at_least_twenty_faults_each_with_keys_of_its_own() -> None:
@@ -140,8 +140,21 @@ def test_a_run_has_seen_what_it_has_told_itself() -> None:
     runs = [Run(Layer.full, "postgres_scrub", "mine", "drifted", 110.0, 2.0)]
     events = [told("open", 112, run="mine"), told("open", 113, 10, "other")]
     assert by_run(PLANTED, runs, events) == Cell(2, 1, 2.0)
-    assert by_counts(runs) == Cell(1, 1, 2.0)
-    assert by_counts([Run(Layer.counts, "postgres_scrub", "c", "incomplete", 110.0, 2.0)]) == Cell(1, 0, undecided=1)
+
+
+def test_counts_have_seen_what_they_count_to_the_row() -> None:
+    """Another number would be that of other rows; equal numbers say nothing of what is in the rows."""
+    drifted = [Run(Layer.counts, "postgres_steady", "c", "drifted", 110.0, 2.0, -6)]
+    correct = [Run(Layer.counts, "postgres_steady", "c", "correct", 110.0, 2.0)]
+    unknown = [Run(Layer.counts, "postgres_steady", "c", "incomplete", 110.0, 2.0, -6)]
+    assert by_counts(3, -6, drifted) == Cell(3, 3, 2.0)
+    assert by_counts(3, -3, drifted) == by_counts(3, 0, correct) == Cell(3, 0)
+    assert by_counts(3, -6, unknown) == Cell(3, 0, undecided=1)
+
+
+def test_only_faults_that_leave_the_same_are_looked_at_together() -> None:
+    for faults in rounds_of(FAULTS).values():
+        assert len({(fault.effect, fault.is_of_stream) for fault in faults}) == 1
 
 
 def test_a_cell_that_is_not_as_expected_is_named() -> None:
@@ -157,12 +170,13 @@ def test_a_layer_of_which_nothing_was_measured_is_empty_on_the_page() -> None:
     cells = {"scrub": {"planted": 3, "found": 3, "detected_seconds": 4.5, "resolved_seconds": 6.0},
              "counts": {"planted": 1, "found": 0},
              "log": {"planted": 3, "found": 2, "detected_seconds": 1.0}}  # fmt: skip
-    measured = {"measured": "2026-01-01", "stores": {"postgres": cells}, "false_positives": 0,
-                "changes_per_second": 990, "seconds": 30, "wrong": []}  # fmt: skip
-    figures = {"faults": {"rogue update": measured}, "machine": "m", "command": "c", "rows": 1, "rate": 1_000,
+    fault = {"measured": "2026-01-01", "stores": {"postgres": cells}, "round": "store: wrong"}
+    each = {"measured": "2026-01-01", "false_positives": 0, "changes_per_second": 990, "seconds": 30, "wrong": []}
+    figures = {"faults": {"rogue update": fault}, "rounds": {"store: wrong": each},
+               "machine": "m", "command": "c", "rows": 1, "rate": 1_000,
                "scrub_period": 15, "keys": 3}  # fmt: skip
     text = page(figures)
-    assert "\n| rogue update | 4.5 → 6.0 s | 2/3: 1.0 s | not seen | 0 |\n" in text
+    assert "\n| rogue update | 4.5 → 6.0 s | 2/3: 1.0 s | not seen |\n" in text
     assert "## Redis" not in text
 
 

@@ -41,10 +41,10 @@ def scene(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_each_layer_sees_what_it_must(scene: Scene, name: str, depths: tuple[Layer, ...], layers: set[Layer]) -> None:
     """Under load, and without a key that is told of and right."""
     (fault,) = named([name])
-    measured = Round(scene, fault, depths).measured()
+    measured = Round(scene, [fault], depths).measured()
     assert measured["wrong"] == []
     assert measured["false_positives"] == 0
-    assert measured["stores"][Store.postgres].keys() == {*layers, *depths}
+    assert measured["faults"][name][Store.postgres].keys() == {*layers, *depths}
 
 
 def test_in_the_end_both_sides_are_equal(scene: Scene) -> None:
