@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from tests.faulttable import stream
-from tests.faulttable.hands import Copy, Hands, RedisHands, Row
+from tests.faulttable.hands import Copy, Hands, PostgresHands, RedisHands, Row
 from tests.faulttable.layers import Effect, Layer, Store, of_store, of_stream
 from tests.faulttable.scene import Scene
 
@@ -58,8 +58,8 @@ class Fault:
 
     @property
     def round(self) -> str:
-        """With which others it is looked at: with those that leave the same, unless all of a table is in doubt."""
-        if self.past_guard or Layer.stream in (self.differs or {}):
+        """With which others it is looked at: with those that leave the same and are expected to be seen by the same."""
+        if self.past_guard or self.differs:
             return self.name
         return f"{'stream' if self.is_of_stream else 'store'}: {self.effect}"
 
@@ -97,11 +97,19 @@ def rogue_update(hands: Hands, victim: Victim) -> None:
 
 
 def foreign_update(hands: Hands, victim: Victim) -> None:
-    """In one transaction with a token that is not ours."""
+    """In one transaction with a version row that is not ours, in place of the one that was there."""
     token = hands.copy(victim.key).token
     with hands.together():
         rogue_update(hands, victim)
         hands.set_token(victim.key, hands.foreign(token))
+
+
+def token_raised(hands: Hands, victim: Victim) -> None:
+    """As our own writes do it."""
+    assert isinstance(hands, PostgresHands)
+    with hands.together():
+        rogue_update(hands, victim)
+        hands.raise_token(victim.key)
 
 
 def rogue_insert(hands: Hands, victim: Victim) -> None:
@@ -193,8 +201,8 @@ _RAISES: Final = {Layer.log: False}
 
 FAULTS: Final = (
     Fault("rogue update", "another value in a column, under our token", Effect.wrong, rogue_update),
-    Fault("rogue update, foreign token", "another value and a larger token, in one transaction", Effect.wrong,
-          foreign_update, differs=_RAISES),
+    Fault("rogue update, foreign token", "another value, and another token in place of ours, larger than it",
+          Effect.wrong, foreign_update),
     Fault("rogue insert", "a row that the source never had", Effect.orphan, rogue_insert, fresh=False, stranger=True),
     Fault("rogue delete", "the row is deleted", Effect.missing, rogue_delete),
     Fault("row and token removed", "the row is deleted, and its token", Effect.missing, removed),
@@ -213,6 +221,8 @@ FAULTS: Final = (
     Fault("text emptied", "an empty text in place of one, or of NULL", Effect.wrong, null_became_empty),
     Fault("wrong mapping", "two columns have each other's value", Effect.wrong, wrong_mapping),
     Fault("another key's row", "the content of another key's row", Effect.wrong, swapped),
+    Fault("token raised", "another value, and its token raised in the same transaction as our writes do", Effect.wrong,
+          token_raised, stores=(Store.postgres,), differs=_RAISES),
     Fault("duplicated changes", "the last record of each key is sent once more", Effect.harmless,
           at_stream=stream.duplicated),
     Fault("reordered changes", "two records of each key are sent again, the newer one first", Effect.harmless,

@@ -91,6 +91,10 @@ class PostgresHands:
         """A transaction."""
         return self._connection.transaction()
 
+    def raise_token(self, key: int) -> None:
+        """To an offset that no topic reaches."""
+        self._run("UPDATE {versions} SET token = set_byte(token, 5, 1) WHERE id = %s", key)
+
     def foreign(self, token: Any) -> Any:
         """The version row with a raised token."""
         row = json.loads(token)

@@ -7,7 +7,6 @@ store's own within a short period; `log` follows the replica's own log. Each has
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -114,13 +113,6 @@ class Scene:
     def change(self, keys: Sequence[int], revision: int) -> None:
         """Change rows in the source."""
         subject.change(self.bank.sot, list(keys), revision)
-
-    def arrived(self, name: str, there: Callable[[], bool]) -> None:
-        """Until a replica has something that was just written; looked for without delay."""
-        deadline = time.monotonic() + 60
-        while not there():
-            assert time.monotonic() < deadline, f"a change did not arrive in {name} within 60 s"
-            time.sleep(0.02)
 
     def unequal(self, keys: Sequence[int]) -> dict[str, list[int]]:
         """Which of these keys differ between the source and each replica: read by the stores' own drivers."""

@@ -106,7 +106,7 @@ def test_a_raised_token_is_larger_than_any_of_ours() -> None:
         ("lost delete", Layer.sweep, False),
         ("rogue update", Layer.counts, False),
         ("rogue insert", Layer.sweep, True),
-        ("rogue update, foreign token", Layer.log, False),
+        ("token raised", Layer.log, False),
         ("duplicated changes", Layer.guard, True),
     ],
 )
