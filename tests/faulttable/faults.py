@@ -40,8 +40,8 @@ class Fault:
 
     at_store: done to a key of one store. at_stream: done to the same keys of all replicas at once. fresh: whether a key
     that was just written can have it. dead: its keys are deleted in the source. stranger: they were never there.
-    past_guard: what is at_stream is done to the stores all the same. differs: what is expected otherwise
-    than the effect says.
+    past_guard: what is at_stream is done to the stores all the same. alone: other keys feel it, too. differs: what is
+    expected otherwise than the effect says.
     """
 
     name: str
@@ -54,12 +54,13 @@ class Fault:
     dead: bool = False
     stranger: bool = False
     past_guard: bool = False
+    alone: bool = False
     differs: Mapping[Layer, bool] | None = None
 
     @property
     def round(self) -> str:
         """With which others it is looked at: with those that leave the same and are expected to be seen by the same."""
-        if self.past_guard or self.differs:
+        if self.past_guard or self.alone or self.differs:
             return self.name
         return f"{'stream' if self.is_of_stream else 'store'}: {self.effect}"
 
@@ -207,7 +208,8 @@ FAULTS: Final = (
     Fault("rogue delete", "the row is deleted", Effect.missing, rogue_delete),
     Fault("row and token removed", "the row is deleted, and its token", Effect.missing, removed),
     Fault("expired", "a time to live that somebody gave the row is over", Effect.missing, expired, stores=_ONLY_REDIS),
-    Fault("evicted", "the server, short of memory, evicts the row", Effect.missing, evicted, stores=_ONLY_REDIS),
+    Fault("evicted", "the server, short of memory, evicts the row", Effect.missing, evicted, stores=_ONLY_REDIS,
+          alone=True),
     Fault("rolled-back failover", "row and token as they were before the last change", Effect.wrong, rolled_back),
     Fault("rolled back to before a delete", "row and token of before the delete are there again", Effect.orphan,
           came_back, dead=True),

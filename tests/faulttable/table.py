@@ -16,6 +16,8 @@ from tests.faulttable.watch import ended, opened
 
 # Of each fault: those that nobody writes, and as many that are written just before.
 _KEYS_MAX: Final = 4
+# What an effect does to the number of rows.
+_IN_NUMBER: Final = {Effect.missing: -1, Effect.orphan: 1}
 # A layer that has not told after two periods and this has not seen it.
 BEYOND_SECONDS: Final = 10.0
 RESOLVED_SECONDS: Final = 40.0
@@ -191,7 +193,10 @@ class Round:
 
     def _mend(self) -> None:
         """By order, in the replicas where nobody repairs by himself. What no layer there sees is found by a run."""
-        left = any(fault.is_of_stream and fault.effect is not Effect.harmless for fault in self._faults)
+        harmful = [fault for fault in self._faults if fault.effect is not Effect.harmless]
+        left = any(fault.is_of_stream for fault in harmful)
+        if not harmful:
+            return
         if left or Layer.full not in self._depths:
             self._scene.validate(Layer.full, every_replica=left)
         self._scene.repair()
@@ -201,10 +206,10 @@ class Round:
 
     def _cells(self, fault: Fault, store: Store) -> dict[Layer, Cell]:
         mine = [each for each in self._planted[fault.name] if _store(each.replica) is store]
-        found = {layer: self._cell(layer, store, mine) for layer in fault.expected(store)}
+        found = {layer: self._cell(fault, layer, store, mine) for layer in fault.expected(store)}
         return {layer: cell for layer, cell in found.items() if cell is not None and cell.planted}
 
-    def _cell(self, layer: Layer, store: Store, mine: Sequence[Planted]) -> Cell | None:
+    def _cell(self, fault: Fault, layer: Layer, store: Store, mine: Sequence[Planted]) -> Cell | None:
         told = self._scene.watch.told()
         steady = [each for each in mine if each.layer is None]
         runs = [run for run in self._runs if run.depth is layer and _store(run.replica) is store]
@@ -216,14 +221,14 @@ class Round:
         if layer is Layer.stream:
             return self._of_stream(store, min(each.at for each in mine))
         if layer is Layer.counts:
-            return by_counts(len(steady), self._wrong_in_number(store), runs)
+            wrong = self._wrong_in_number(store) if fault.effect in _IN_NUMBER else 0
+            return by_counts(len(steady), wrong, runs)
         return by_run(steady, runs, told)
 
     def _wrong_in_number(self, store: Store) -> int:
         """How many rows the steady replica must have too many or too few, all faults of the round together."""
-        signs = {Effect.missing: -1, Effect.orphan: 1}
         return sum(
-            signs.get(fault.effect, 0)
+            _IN_NUMBER.get(fault.effect, 0)
             for fault in self._faults
             for each in self._planted[fault.name]
             if each.layer is None and _store(each.replica) is store

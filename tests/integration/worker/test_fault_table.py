@@ -10,7 +10,7 @@ import pytest
 
 from streams.local.stack import Stack
 from tests.faulttable.faults import named
-from tests.faulttable.layers import Layer, Store
+from tests.faulttable.layers import RUNS, Layer, Store
 from tests.faulttable.scene import Asked, Scene, staged
 from tests.faulttable.table import Round, cold_keys, dead_keys, whole_difference
 
@@ -30,23 +30,16 @@ def scene(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield scene
 
 
-@pytest.mark.parametrize(
-    ("name", "depths", "layers"),
-    [
-        ("rogue update", (Layer.sample, Layer.checksums), {Layer.read_back, Layer.scrub, Layer.log}),
-        ("rogue insert", (Layer.counts, Layer.full), {Layer.sweep, Layer.log}),
-        ("duplicated changes", (), {Layer.guard}),
-    ],
-)
-def test_each_layer_sees_what_it_must(scene: Scene, name: str, depths: tuple[Layer, ...], layers: set[Layer]) -> None:
-    """Under load, and without a key that is told of and right."""
-    (fault,) = named([name])
-    measured = Round(scene, [fault], depths).measured()
+def test_each_layer_sees_what_it_must(scene: Scene) -> None:
+    """Under load, all at once, and without a key that is told of and right."""
+    faults = named(["rogue update", "rogue insert", "duplicated changes"])
+    measured = Round(scene, faults).measured()
     assert measured["wrong"] == []
     assert measured["false_positives"] == 0
-    assert measured["faults"][name][Store.postgres].keys() == {*layers, *depths}
-
-
-def test_in_the_end_both_sides_are_equal(scene: Scene) -> None:
-    """Every key, by the stores' own drivers."""
+    looked = {name: set(stores[Store.postgres]) for name, stores in measured["faults"].items()}
+    assert looked == {
+        "rogue update": {Layer.read_back, Layer.scrub, Layer.log, *RUNS},
+        "rogue insert": {Layer.sweep, Layer.log, *RUNS},
+        "duplicated changes": {Layer.guard, Layer.full},
+    }
     assert whole_difference(scene) == {}
