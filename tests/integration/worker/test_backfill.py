@@ -63,6 +63,7 @@ def ended(bank: Bank) -> list[dict[str, str]]:
     return [event["detail"] for event in bank.events("signals") if event["type"] == "backfill-ended"]
 
 
+@pytest.mark.long
 def test_an_emptied_store_is_filled_while_the_load_runs(town: Bank, replica: psycopg.Connection[Any]) -> None:
     """The one that was asked for, by rows that nobody sends again; drift that was open in it is resolved by its run."""
     for store in ("reports", "cache"):
