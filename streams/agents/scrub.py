@@ -190,8 +190,9 @@ class Scrub:
         now = time.monotonic()
         if due := list(islice((key for key, doubt in self._doubts.items() if doubt.due <= now), JUDGE_KEYS)):
             await self._judge(due)
-        hinted = list(islice(self._hints, LOOK_KEYS))
-        fresh = [*hinted, *self._fresh.due(now, LOOK_KEYS - len(hinted))]
+        # At most half of a glance: however much is written, the pass goes on, and what waits too long is left to it.
+        hinted = list(islice(self._hints, LOOK_KEYS // 2))
+        fresh = [*hinted, *self._fresh.due(now, LOOK_KEYS // 2 - len(hinted))]
         if keys := list(dict.fromkeys([*fresh, *self._next_of_the_pass(now, LOOK_KEYS - len(fresh))])):
             await self._glance(keys)
         for key in hinted:

@@ -1,0 +1,61 @@
+"""What a turn of continuous checking looks at: what was written, and the pass, each of which has its share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents import scrub
+from streams.agents.scrub import Scrub
+from streams.versions.entry import Entry, Position, Token
+from streams.versions.state import Move, PartitionState
+
+ENTRY = Entry(Token(1, 5, 0), Position(1, 5), 7, (), b"d" * 16)
+
+
+class Glanced(Scrub):
+    """Remembers which keys it would read."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.keys: list[list[bytes]] = []
+
+    async def _glance(self, keys: Sequence[bytes]) -> None:
+        self.keys.append(list(keys))
+
+    async def turn(self) -> list[bytes]:
+        """One turn; the keys of it."""
+        await self._turn()
+        return self.keys.pop()
+
+
+@pytest.fixture
+def checked(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A partition of 100 keys whose pass is over its time, and glances of ten keys."""
+    state = PartitionState(tmp_path / "0", 0)
+    state.commit([Move(b"%03d" % n, None, ENTRY) for n in range(100)], 5, 5)
+    monkeypatch.setattr(scrub, "LOOK_KEYS", 10)
+    monkeypatch.setattr("streams.checks.fresh.READ_BACK_SECONDS", 0.0)
+    nothing: Any = None
+    work = SimpleNamespace(mapping=SimpleNamespace(others_write=False, mode="replicate"), labels=("t", "r"))
+    owner: Any = SimpleNamespace(work=work, state=state)
+    made = Glanced(owner, nothing, 1e-9)
+    yield made
+    state.close()
+
+
+async def test_the_pass_goes_on_however_much_is_written(checked: Glanced) -> None:
+    """Half of each glance is its own."""
+    checked.written(b"w%d" % n for n in range(1_000))
+    keys = await checked.turn()
+    assert [key for key in keys if key.startswith(b"w")] == [b"w%d" % n for n in range(5)]
+    assert [key for key in keys if not key.startswith(b"w")] == [b"%03d" % n for n in range(5)]
+    assert b"005" in await checked.turn()
+
+
+async def test_the_pass_has_what_nothing_else_needs(checked: Glanced) -> None:
+    """Where nothing was written, the whole of a glance."""
+    assert await checked.turn() == [b"%03d" % n for n in range(10)]
