@@ -87,7 +87,6 @@ class Scrub:
         self._findings = findings
         self._fresh = Fresh()
         self._pace = Pace(period, time.monotonic())
-        self._at = b""
         self._doubts: dict[bytes, Doubt] = {}
         # Seconds of this turn in which stores were read; not those in which changes had the lock.
         self._worked = 0.0
@@ -117,7 +116,6 @@ class Scrub:
     def look(self, keys: Sequence[bytes]) -> None:
         """Look at these keys before others, or at every key if none is named or they are too many."""
         if not keys or len(self._hints) + len(keys) > HINTS_MAX:
-            self._at = b""
             self._pace.hurry(time.monotonic())
             return
         self._hints.update(dict.fromkeys(keys))
@@ -190,28 +188,35 @@ class Scrub:
         now = time.monotonic()
         if due := list(islice((key for key, doubt in self._doubts.items() if doubt.due <= now), JUDGE_KEYS)):
             await self._judge(due)
+        # One more where a full one was not enough: a turn that has waited for a lock is late with its pass.
+        while await self._glance_at_the_next() and self._worked < TICK_SECONDS:
+            pass
+        self._count("left_to_scrub", self._fresh.left_to_the_scrub())
+
+    async def _glance_at_the_next(self) -> bool:
+        """Return whether there was no room for more."""
+        now = time.monotonic()
         # At most half of a glance: however much is written, the pass goes on, and what waits too long is left to it.
         hinted = list(islice(self._hints, LOOK_KEYS // 2))
         fresh = [*hinted, *self._fresh.due(now, LOOK_KEYS // 2 - len(hinted))]
-        if keys := list(dict.fromkeys([*fresh, *self._next_of_the_pass(now, LOOK_KEYS - len(fresh))])):
-            await self._glance(keys)
+        room = LOOK_KEYS - len(fresh)
+        wanted = self._pace.wanted(now, self._owner.state.live, room)
+        keys, last = self._next_of_the_pass(wanted)
+        stretch = self._pace.stretch(len(keys), last)
+        if looked := list(dict.fromkeys([*fresh, *keys])):
+            await self._glance(looked)
+        if wanted:
+            self._pace.visited(stretch, now)
         for key in hinted:
             self._hints.pop(key, None)
-        self._count("left_to_scrub", self._fresh.left_to_the_scrub())
+        return wanted == room
 
-    def _next_of_the_pass(self, now: float, room: int) -> list[bytes]:
-        """The next keys that the replica must hold, in their order."""
-        state = self._owner.state
-        wanted = self._pace.wanted(now, state.live, room)
-        if not wanted:
-            return []
-        found = list(islice(state.scan(self._at), wanted))
+    def _next_of_the_pass(self, wanted: int) -> tuple[list[bytes], bytes | None]:
+        """The next keys that the replica must hold, and the last one passed; None at the end of all."""
+        after = self._pace.at and self._pace.at + b"\x00"
+        found = list(islice(self._owner.state.scan(after), wanted))
         keys = [key for key, entry in found if entry.digest is not None]
-        self._pace.visited(len(keys))
-        if len(found) < wanted:
-            self._pace.over()
-        self._at = found[-1][0] + b"\x00" if len(found) == wanted else b""
-        return keys
+        return keys, found[-1][0] if found and len(found) == wanted else None
 
     async def _glance(self, keys: Sequence[bytes]) -> None:
         """A look without the lock: a change may come between, so that what differs is only a doubt."""

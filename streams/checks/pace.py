@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from typing import NamedTuple
 
 # A pass is done a little before its period is over, so that a delay breaks no promise.
 SPREAD = 0.9
@@ -10,6 +12,8 @@ SPREAD = 0.9
 SHARE_MAX = 0.25
 # But no longer than this: after a store that was away, or one that takes seconds for a look.
 REST_SECONDS_MAX = 5.0
+# So exactly is it known when a key was visited: to this part of a pass.
+VISITS = 100
 
 
 def rest(worked: float) -> float:
@@ -17,14 +21,36 @@ def rest(worked: float) -> float:
     return min(worked * (1 / SHARE_MAX - 1), REST_SECONDS_MAX)
 
 
+class Stretch(NamedTuple):
+    """The next keys of a pass. keys: how many of them the replica must hold. last: the last one; None at the end."""
+
+    number: int
+    keys: int
+    last: bytes | None
+
+
+class Visit(NamedTuple):
+    """The keys up to `last`, and after those of the visit before, were looked at after `when`. None: to the end."""
+
+    last: bytes | None
+    when: float
+
+
 class Pace:
     """How far the pass through a partition's keys has to be. period: seconds within which each key is visited."""
 
     def __init__(self, period: float, now: float) -> None:
         self._seconds = period * SPREAD
-        self._begun = self._complete_since = now
+        self._begun = now
         self._visited = 0
         self._is_over = False
+        # Of this pass: what was begun anew is another one.
+        self._number = 0
+        # The last key that was visited in this pass; b"" before the first.
+        self.at = b""
+        # When keys were visited that this pass has behind itself, and when those that it has not come to yet.
+        self._behind: deque[Visit] = deque()
+        self._ahead = deque([Visit(None, now)])
 
     def wanted(self, now: float, keys: int, most: int) -> int:
         """How many keys to visit now, of so many that there are; 0 while the pass is ahead of its time.
@@ -32,24 +58,51 @@ class Pace:
         The next pass begins when the last one is over and its time has come; also one through nothing.
         """
         if self._is_over and now - self._begun >= self._seconds:
-            self._begun, self._visited, self._is_over = now, 0, False
+            self._begin(now)
         if self._is_over:
             return 0
         due = math.ceil((now - self._begun) / self._seconds * max(keys, 1))
         return max(0, min(most, due - self._visited))
 
-    def visited(self, keys: int) -> None:
-        """So many more were."""
-        self._visited += keys
+    def stretch(self, keys: int, last: bytes | None) -> Stretch:
+        """The next keys of this pass."""
+        return Stretch(self._number, keys, last)
 
-    def over(self) -> None:
-        """Every key has been visited in this pass."""
-        self._complete_since, self._is_over = self._begun, True
+    def visited(self, stretch: Stretch, now: float) -> None:
+        """They were, all after `now`; this counts for nothing in a pass that has begun anew meanwhile."""
+        if stretch.number != self._number:
+            return
+        self._visited += stretch.keys
+        self._note(Visit(stretch.last, now))
+        while self._ahead and _is_within(self._ahead[0], stretch.last):
+            self._ahead.popleft()
+        if stretch.last is None:
+            self._ahead, self._behind = self._behind, deque()
+            self._is_over = True
+        self.at = stretch.last or b""
 
     def hurry(self, now: float) -> None:
         """There is a reason to think that anything is wrong: visit every key, from here on, as fast as that goes."""
-        self._begun, self._visited, self._is_over = now - self._seconds, 0, False
+        self._ahead = deque([*self._behind, *self._ahead])
+        self._behind = deque()
+        self._begin(now - self._seconds)
 
     def age(self, now: float) -> float:
         """Seconds within which every key has been visited. Until the first pass is over: since the beginning."""
-        return now - self._complete_since
+        return now - min(visit.when for visit in (*self._ahead, *self._behind))
+
+    def _begin(self, now: float) -> None:
+        self._begun, self._visited, self._is_over, self.at = now, 0, False, b""
+        self._number += 1
+
+    def _note(self, visit: Visit) -> None:
+        """Visits soon after another are one with it: some hundreds are remembered, however long a pass takes."""
+        together = max(self._seconds, visit.when - self._begun) / VISITS
+        if self._behind and visit.when - self._behind[-1].when < together:
+            visit = visit._replace(when=self._behind.pop().when)
+        self._behind.append(visit)
+
+
+def _is_within(visit: Visit, last: bytes | None) -> bool:
+    """Whether all of its keys are among those up to this one."""
+    return last is None or (visit.last is not None and visit.last <= last)

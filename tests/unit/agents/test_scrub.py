@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streams.agents import scrub
-from streams.agents.scrub import Scrub
+from streams.agents.scrub import TICK_SECONDS, Scrub
+from streams.errors import HoldtrueError
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
 
@@ -17,19 +18,25 @@ ENTRY = Entry(Token(1, 5, 0), Position(1, 5), 7, (), b"d" * 16)
 
 
 class Glanced(Scrub):
-    """Remembers which keys it would read."""
+    """Remembers which keys it would read. seconds: how long a glance takes."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.keys: list[list[bytes]] = []
+        self.glances: list[list[bytes]] = []
+        self.seconds = TICK_SECONDS
+        self.fails = False
 
     async def _glance(self, keys: Sequence[bytes]) -> None:
-        self.keys.append(list(keys))
+        if self.fails:
+            raise HoldtrueError("the store is not there")
+        self.glances.append(list(keys))
+        self._worked += self.seconds
 
     async def turn(self) -> list[bytes]:
-        """One turn; the keys of it."""
+        """The keys of one turn."""
+        self._worked, self.glances = 0.0, []
         await self._turn()
-        return self.keys.pop()
+        return [key for keys in self.glances for key in keys]
 
 
 @pytest.fixture
@@ -59,3 +66,21 @@ async def test_the_pass_goes_on_however_much_is_written(checked: Glanced) -> Non
 async def test_the_pass_has_what_nothing_else_needs(checked: Glanced) -> None:
     """Where nothing was written, the whole of a glance."""
     assert await checked.turn() == [b"%03d" % n for n in range(10)]
+
+
+async def test_a_turn_that_comes_late_looks_more_than_once(checked: Glanced) -> None:
+    """As long as it has worked for a tick: a partition that waits for its lock stays within the period."""
+    checked.seconds = TICK_SECONDS / 3
+    assert len(await checked.turn()) == 30
+    checked.seconds = 0.0
+    assert await checked.turn() == [b"%03d" % n for n in range(30, 100)]
+
+
+async def test_a_look_that_failed_has_visited_nothing(checked: Glanced) -> None:
+    """Its keys are the next ones still."""
+    await checked.turn()
+    checked.fails = True
+    with pytest.raises(HoldtrueError):
+        await checked.turn()
+    checked.fails = False
+    assert await checked.turn() == [b"%03d" % n for n in range(10, 20)]
