@@ -167,7 +167,7 @@ class Filling:
             else:
                 done = await self._repaired(doubts)
                 left = [key for key, each in done.items() if each.outcome not in (REPAIRED, RIGHT)]
-                counted += _counted({key: each for key, each in done.items() if each.outcome == REPAIRED})
+                counted += Counter(self._what(each.entry) for each in done.values() if each.outcome == REPAIRED)
             reached(Step.rows_backfilled)
             if not left:
                 break
@@ -194,12 +194,18 @@ class Filling:
         for key, entry in zip(keys, entries, strict=True):
             there, row = held.get(key), read.rows.get(key)
             content = self._digest(key, there.row if there else None)
+            if there is None and work.mapping.readers_fill:
+                continue  # that it is absent is right, whatever the source has
             if content != expected_of(entry) or is_foreign(entry, there.token if there else None):
                 doubts[key] = Doubt(token_of(entry or state.unknown), behind=False)
             elif content != self._digest(key, row):
                 doubts[key] = Doubt(token_of(entry or state.unknown), behind=True)
         BACKFILLED.labels(*work.labels, "looked").inc(len(keys))
         return doubts
+
+    def _what(self, entry: Entry | None) -> str:
+        """What a repair that leaves this entry has done with the store's row."""
+        return "removed" if expected_of(entry) is None or self._work.mapping.readers_fill else "written"
 
     def _digest(self, key: bytes, row: tuple[str | None, ...] | None) -> bytes | None:
         return None if row is None else self._work.digester.digest(key, encode(row))
@@ -222,11 +228,6 @@ class Filling:
         """Return if the partition is ours. Who has lost it says nothing of it any more, and is about to hear so."""
         if not await self._owner.prove_ownership():
             await asyncio.Event().wait()
-
-
-def _counted(done: Mapping[bytes, Done]) -> Counter[str]:
-    live: Callable[[Entry | None], bool] = lambda entry: expected_of(entry) is not None  # noqa: E731
-    return Counter("written" if live(each.entry) else "removed" for each in done.values())
 
 
 def _further(counted: Mapping[str, int], at: bytes) -> Callable[[Backfill], Backfill]:

@@ -181,8 +181,8 @@ class TableWork:
         self._repairable = True
 
     def write(self, key: bytes, row: Row | None, line: bytes, token: Token) -> Write:
-        """The write that brings a key to this row: under `mode: invalidate` whoever reads it fills it in."""
-        return Write(key, None, b"", token) if self.mapping.mode == "invalidate" else Write(key, row, line, token)
+        """The write that brings a key to this row."""
+        return Write(key, None, b"", token) if self.mapping.readers_fill else Write(key, row, line, token)
 
     @property
     def others_lag_seconds(self) -> float:

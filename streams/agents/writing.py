@@ -16,7 +16,7 @@ async def write(work: TableWork, stores: Mapping[bytes, Store], *, of_reads: boo
     """One answer for each, in order. of_reads: they come of nothing but reads of the SOT, whatever their position."""
     if work.mapping.mode == "verify":
         return [APPLIED] * len(stores)  # by somebody else, whom checks look after
-    spared = await _right_already(work, stores, of_reads=of_reads) if work.mapping.mode == "invalidate" else set()
+    spared = await _right_already(work, stores, of_reads=of_reads) if work.mapping.readers_fill else set()
     writes = [work.write(k, s.row, s.line, s.entry.token) for k, s in stores.items() if k not in spared]
     reached(Step.store_about_to_write)
     results = await until_available(work.replica, lambda: work.threads.run(work.store.apply, writes))

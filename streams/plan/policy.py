@@ -132,6 +132,11 @@ class Policies(Part):
         return self.mode != "replicate"
 
     @property
+    def readers_fill(self) -> bool:
+        """Whether whoever misses a row fills it in: what is wrong is deleted, and no row is written."""
+        return self.mode == "invalidate"
+
+    @property
     def others_lag(self) -> timedelta:
         """How long after the source somebody else may write a row; who fills in what was read, by nothing."""
         return self.lag_max or timedelta(0) if self.mode == "verify" else timedelta(0)

@@ -13,8 +13,13 @@ from tests.support.shapes import make_shape
 
 # What the plan says of a table that we write.
 REPLICATED = SimpleNamespace(
-    mode="replicate", others_write=False, lag_max=None, on_failure="dead-letter", on_continuity="continue"
-)
+    mode="replicate",
+    others_write=False,
+    readers_fill=False,
+    lag_max=None,
+    on_failure="dead-letter",
+    on_continuity="continue",
+)  # fmt: skip
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"])
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -252,6 +253,19 @@ async def test_a_row_that_the_store_refuses_is_counted_and_stops_nothing(
     for key in (2, 4):
         owner.store.evict(b"%d" % key)
     assert counts(await owner.filled()) == (5, 1, 0, 1)
+
+
+async def test_what_readers_fill_in_is_only_deleted_where_it_is_wrong(owner: Owning) -> None:
+    """Under `mode: invalidate`: rows that are not there are right, and are neither deleted again nor counted."""
+    owner.work.mapping = SimpleNamespace(**{**vars(owner.work.mapping), "readers_fill": True})
+    owner.work.write = lambda key, row, line, token: Write(key, None, b"", token)
+    for key in (4, 6, 8):
+        owner.store.evict(b"%d" % key)
+    owner.store.plant(b"2", ("2", "rogue"))
+    owner.sot[b"8"] = ("8", "not applied yet")
+    assert counts(await owner.filled()) == (5, 0, 1, 0)
+    assert owner.store.written == 1
+    assert owner.store.read([b"2"]).get(b"2", Held(None, None)).row is None
 
 
 async def test_who_has_lost_the_partition_notes_nothing(owner: Owning) -> None:

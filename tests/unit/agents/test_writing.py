@@ -27,7 +27,7 @@ class _Table:
     def __init__(self, mode: str) -> None:
         self.store = MemoryTable(SHAPE)
         self.work: Any = work_of(self.store, self._run, None, None)
-        self.work.mapping = SimpleNamespace(mode=mode)
+        self.work.mapping = SimpleNamespace(mode=mode, readers_fill=mode == "invalidate")
         self.work.write = lambda *row: TableWork.write(self.work, *row)
 
     async def _run(self, call: Any, *args: Any) -> Any:
