@@ -51,6 +51,8 @@ FETCH_BYTES_MAX = 1 << 19
 # Blocking calls at once: a store write and a SOT read for two partitions.
 THREADS = 4
 GAUGES_EVERY_SECONDS = 1.0
+# Periods of checking within which so much drift is a storm: what is wrong still is found again within one.
+STORM_PERIODS = 2
 SUSPICIONS_EVERY_SECONDS = 1.0
 # How long records of a topic that was made anew may be taken for those of the one before; all are read again then.
 TOPICS_EVERY_SECONDS = 5.0
@@ -149,7 +151,7 @@ def _check_always(worker: ReplicaWorker, events: Events, repairs: Repairs) -> No
         work, period = owner.work, _scrub_seconds(owner.work)
         if period is None or work.unprepared:
             return None
-        storm = storms.setdefault(work.table, Storm(work.mapping.repair.stop_above, period))
+        storm = storms.setdefault(work.table, Storm(work.mapping.repair.stop_above, STORM_PERIODS * period))
         return Scrub(owner, Findings(owner, events, repairs, storm), period)
 
     def reverse_of(work: TableWork, scrubs: Callable[[], Mapping[int, Scrub]]) -> ReverseSweep:

@@ -69,8 +69,8 @@ class Findings:
             self._known.pop(key, None)
             self._counted.discard(key)
 
-    async def right(self, keys: Sequence[bytes]) -> None:
-        """These were told of, and are right now."""
+    async def right(self, keys: Sequence[bytes], since: float) -> None:
+        """These were told of, and are right now. since: every key was looked at after this moment."""
         for key in keys:
             known = self._known.pop(key, None)
             if self._counted.discard(key) or known is None:
@@ -79,18 +79,18 @@ class Findings:
                 self._tell(key, known, "resolved", repair=known.repair)
             else:
                 self._tell(key, known, "superseded", reason=RIGHT_AGAIN)
-        self._tell_counted()
+        self._tell_counted(since)
         await self._events.flush()
 
-    async def wrong(self, found: Sequence[Judged]) -> list[bytes]:
-        """These are in drift. Those that were repaired: they are to be looked at again."""
+    async def wrong(self, found: Sequence[Judged], since: float) -> list[bytes]:
+        """These are in drift. Those that were repaired: they are to be looked at again. since: as of `right`."""
         now = time.monotonic()
-        self._storm.found(sum(judged.key not in self for judged in found), now)
+        self._storm.found((judged.key for judged in found), now)
         asked = self._storm.rages(now)
         fresh = [judged for judged in found if self._is_news(judged.key, now)]
         for judged in fresh:
             self._open(judged, now, asked=asked)
-        self._tell_counted()
+        self._tell_counted(since)
         await self._events.flush()
         if asked:
             return []
@@ -104,7 +104,7 @@ class Findings:
         key, entry, content, kind = judged.key, judged.entry, judged.content, judged.finding.kind
         before, sides = self._known.get(key), self._sides(judged)
         cause, evidence = explain(sides)
-        if before is None and len(self._known) >= self._named_max and self._counted.add(key, kind, cause):
+        if before is None and len(self._known) >= self._named_max and self._counted.add(key, kind, cause, now):
             return
         self._counted.discard(key)
         self._known[key] = known = Known(kind, cause, now, None, before.repairs if before else 0)
@@ -124,11 +124,12 @@ class Findings:
             replica_row=self._shown(judged.held.row),
         )
 
-    def _tell_counted(self) -> None:
-        numbers, over = self._counted.news(time.monotonic())
+    def _tell_counted(self, since: float) -> None:
+        numbers, over = self._counted.news(time.monotonic(), since)
+        whole = self._counted.is_whole(since)
         by, at = f"partition {self._owner.tp.partition}", datetime.now(UTC)
         for event in (
-            *flood_records(self._work.names, numbers, by, at=at),
+            *flood_records(self._work.names, numbers, by, at=at, whole=whole),
             *flood_records(self._work.names, over, by, at=at, state="superseded"),
         ):
             self._events.send("drift", event["id"], "drift", event)

@@ -258,8 +258,9 @@ class Scrub:
             self._doubts.clear()  # the replica is another one's, who knows more of it
             return
         reached(Step.drift_found)
-        await self._findings.right(ended)
-        self._again(await self._findings.wrong(wrong))
+        since = self._pace.complete_since
+        await self._findings.right(ended, since)
+        self._again(await self._findings.wrong(wrong, since))
 
     async def _look_closely(self, keys: Sequence[bytes]) -> list[Judged]:
         """Without the keys whose token in the store is not ours."""

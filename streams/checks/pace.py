@@ -87,9 +87,14 @@ class Pace:
         self._behind = deque()
         self._begin(now - self._seconds)
 
+    @property
+    def complete_since(self) -> float:
+        """Every key has been visited after this moment. Until the first pass is over: the beginning."""
+        return min(visit.when for visit in (*self._ahead, *self._behind))
+
     def age(self, now: float) -> float:
-        """Seconds within which every key has been visited. Until the first pass is over: since the beginning."""
-        return now - min(visit.when for visit in (*self._ahead, *self._behind))
+        """Seconds within which every key has been visited."""
+        return now - self.complete_since
 
     def _begin(self, now: float) -> None:
         self._begun, self._visited, self._is_over, self.at = now, 0, False, b""

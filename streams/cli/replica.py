@@ -71,8 +71,8 @@ def _require_ended(plan: Plan, name: str) -> None:
 
     if has_members(plan.kafka.bootstrap.resolve(), plan.group(name), 0.0):
         raise NotReady(
-            f"Workers of {name} are running, or were killed within the last 30 s.",
-            "End them, and start none with this plan; then run this again.",
+            f"Workers of {name} are running, or have ended less than 30 s ago.",
+            "End them, and start none with this plan; then run this again, after those 30 s.",
         )
 
 

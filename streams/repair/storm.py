@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Iterable
 
 
 class Storm:
-    """Counts the keys of one table × replica that were found in drift. window: seconds for which one counts."""
+    """Counts the keys of one table × replica that were found in drift. window: seconds for which one counts.
+
+    A key that is found again counts anew: while a storm waits for a person, its keys are found wrong in every pass.
+    """
 
     def __init__(self, stop_above: int, window: float) -> None:
         self.stop_above = stop_above
         self._window = window
-        self._found: deque[tuple[float, int]] = deque()
-        self._keys = 0
+        # When a key was found last, the latest last. One more of them than are allowed is all that must be known.
+        self._found: OrderedDict[bytes, float] = OrderedDict()
 
-    def found(self, keys: int, now: float) -> None:
-        """So many more were found now."""
-        self._found.append((now, keys))
-        self._keys += keys
+    def found(self, keys: Iterable[bytes], now: float) -> None:
+        """These were found now."""
+        for key in keys:
+            self._found[key] = now
+            self._found.move_to_end(key)
+            if len(self._found) > self.stop_above + 1:
+                self._found.popitem(last=False)
 
     def keys(self, now: float) -> int:
-        """How many were found within the window."""
-        while self._found and self._found[0][0] < now - self._window:
-            self._keys -= self._found.popleft()[1]
-        return self._keys
+        """How many were found within the window, as far as they are counted: one more than are allowed at most."""
+        while self._found and next(iter(self._found.values())) < now - self._window:
+            self._found.popitem(last=False)
+        return len(self._found)
 
     def rages(self, now: float) -> bool:
         """Whether there are more than a repair goes on for without being asked."""

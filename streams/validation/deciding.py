@@ -13,7 +13,7 @@ from streams.kafka.events import EventWriter
 from streams.kafka.registry import Registry
 from streams.kafka.wire import cloud_event
 from streams.plan.model import Plan
-from streams.validation.hidden import find_keys
+from streams.validation.hidden import GONE, find_keys
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import drift_event, ended_by, send_event
 from streams.validation.repairing import proven
@@ -51,16 +51,19 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
     pair = Pair(row["replica"], row["table"])
     _require_closable(opener.plan, pair, row)
     with opener.target(pair) as target:
-        key = _key(opener, target, pair, row)
         before = target.drift_ends()
-        report = validate_keys(target, [key])
+        key = _key(opener, target, pair, row)
+        if key is not None:
+            report = validate_keys(target, [key])
+    if key is None:
+        _end(opener, row, by, f"{reason} ({GONE})", {"ends_before": before[row["partition"]]})
+        return
     report.drift_before = before
     for drifted in report.drift:
         more = {"run": report.run, "reason": STILL_WRONG, "ordered_by": by}
         send_event(opener, "drift", drift_event(opener, pair, drifted, State.open, **more))
-    if proven([key], report):
-        end = {**ended_by(report, row), "reason": reason, "ordered_by": by}
-        send_event(opener, "drift", step_of(row, State.resolved, datetime.now(UTC), **end))
+    if is_right := bool(proven([key], report)):
+        _end(opener, row, by, reason, ended_by(report, row))
     opener.writer.flush()
     if report.drift:
         found = report.drift[0]
@@ -68,7 +71,7 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
             f"The drift {row['id']} is not closed: its key is wrong ({found.kind}, {found.cause}).",
             "Repair it: holdtrue repair plan, then holdtrue repair apply.",
         )
-    if not proven([key], report):
+    if not is_right:
         raise NotReady(
             f"The drift {row['id']} is not closed: whether its key is right is not known "
             f"({report.reason or 'it kept changing'}).",
@@ -76,17 +79,19 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
         )
 
 
-def _key(opener: Opener, target: Target, pair: Pair, row: Row) -> bytes:
+def _end(opener: Opener, row: Row, by: str, reason: str, seen: Mapping[str, Any]) -> None:
+    """In Kafka when this returns. seen: which look has ended it."""
+    end = {**seen, "reason": reason, "ordered_by": by}
+    send_event(opener, "drift", step_of(row, State.resolved, datetime.now(UTC), **end))
+    opener.writer.flush()
+
+
+def _key(opener: Opener, target: Target, pair: Pair, row: Row) -> bytes | None:
+    """None where the plan hides it, and nobody has it any more."""
     shown = bytes(row["key_bytes"])
     if not row["key_hidden"]:
         return shown
-    found = find_keys(target, opener.hiding_names(pair), [shown])
-    if shown not in found:
-        raise NotReady(
-            f"The drift {row['id']} is not closed: its key is neither in the source nor in the replica any more.",
-            f"A run of every key ends it: holdtrue validate --table {pair.table} --replica {pair.replica}",
-        )
-    return found[shown]
+    return find_keys(target, opener.hiding_names(pair), [shown]).get(shown)
 
 
 def _require_closable(plan: Plan, pair: Pair, row: Row) -> None:

@@ -12,6 +12,8 @@ from streams.drift.names import Names
 from streams.validation.target import Target
 
 LISTED_KEYS = 1_000
+# Of a key that was found in neither: replica and source are alike.
+GONE = "its key is neither in the source nor in the replica any more"
 
 
 def find_keys(target: Target, names: Names, wanted: Collection[bytes]) -> dict[bytes, bytes]:

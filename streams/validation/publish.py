@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,6 +19,8 @@ from streams.validation.report import Drifted, Report
 Row = dict[str, Any]
 # Who counts the keys that are too many to be told one by one; a later run of the table counts anew.
 COUNTED_BY: Final = "runs"
+# As open_since of queries.sql has it.
+GIVEN_UP: Final = timedelta(minutes=10)
 
 
 def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
@@ -59,14 +61,22 @@ def _found(opener: Opener, pair: Pair, report: Report, known: Collection[str]) -
 def _is_ended(row: Row, report: Report, told: Collection[str]) -> bool:
     """Whether the run, which has looked at every key, has found that it is over. told: what it found itself.
 
-    What was told after the run began may be what it did not see; what is being repaired is ended by the repair.
+    What was told after the run began may be what it did not see; what is being repaired is ended by the repair, unless
+    that has said nothing for long.
     """
-    if row["state"] == State.repairing or row["offset"] >= report.drift_before[row["partition"]]:
+    if row["state"] == State.repairing and not is_given_up(row):
+        return False
+    if row["offset"] >= report.drift_before[row["partition"]]:
         return False
     if row["key_bytes"] is not None or is_flood(row):
         return row["id"] not in told
     # Of the table as a whole, or of a key nobody knows: closed by a run that found every key right.
     return report.outcome == "correct"
+
+
+def is_given_up(row: Row) -> bool:
+    """Whether whoever repairs it has said nothing for so long that it may be no more."""
+    return bool(datetime.now(UTC) - row["at"] > GIVEN_UP)
 
 
 def _end(pair: Pair, row: Row, report: Report) -> dict[str, Any]:

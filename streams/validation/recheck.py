@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from streams.drift.lifecycle import State
@@ -12,13 +12,11 @@ from streams.drift.record import step_of
 from streams.errors import HoldtrueError
 from streams.kafka.groups import KafkaSilent
 from streams.validation.open import Opener, Pair
-from streams.validation.publish import Row, drift_event, ended_by, known_open, send_event
+from streams.validation.publish import Row, drift_event, ended_by, is_given_up, known_open, send_event
 from streams.validation.repairing import proven
 from streams.validation.report import Report
 from streams.validation.run import validate_keys
 
-# As open_since of queries.sql has it.
-GIVEN_UP: Final = timedelta(minutes=10)
 RIGHT_AGAIN: Final = "looked at again, and right"
 
 
@@ -57,7 +55,7 @@ def recheck(opener: Opener, wanted: Sequence[Pair], note: Callable[[str], None])
 def _is_due(row: Row) -> bool:
     """Whether nobody else ends it: it is open, or whoever repaired it has said nothing for long, and may be no more."""
     if row["state"] in (State.repairing, State.repaired):
-        return bool(datetime.now(UTC) - row["at"] > GIVEN_UP)
+        return is_given_up(row)
     return bool(row["state"] == State.open)
 
 

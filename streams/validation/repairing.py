@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from streams.control.view import opened
-from streams.drift.lifecycle import ENDED
+from streams.drift.lifecycle import ENDED, State
+from streams.drift.record import record
 from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.repair.file import Item, RepairPlan
 from streams.validation.exchange import Answer
-from streams.validation.hidden import find_keys
+from streams.validation.hidden import GONE, find_keys
 from streams.validation.open import Opener, Pair, repair_channel
 from streams.validation.publish import drift_event, send_event
 from streams.validation.report import Drifted, Report
@@ -27,7 +29,6 @@ ANSWER_SECONDS = 30
 # Times the requests of this repair up to it, whose turn comes first: what nobody waits for is not done hours later.
 REQUEST_SECONDS = 120.0
 NO_REASONS: Mapping[bytes, str] = MappingProxyType({})
-GONE = "its key is neither in the source nor in the replica any more: validate, which ends its drift"
 WRONG_AGAIN = "found wrong again after the repair"
 
 
@@ -51,7 +52,8 @@ class Failure(NamedTuple):
 class Outcome:
     """What became of one pair's repairs. resolved: repaired, and found right by two further looks.
 
-    unchanged: their drift had ended before, and a look found them right: nothing was ordered.
+    unchanged: a look found them right, and their drift had ended before, or nobody has their key any more: nothing was
+    ordered.
     """
 
     repair: str
@@ -104,15 +106,15 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     repair = f"repair-{uuid4()}"
     with opener.target(pair) as target:
         items, gone = _with_keys(opener, target, pair, items)
-        if not items:
-            return Outcome("", pair.replica, pair.table, len(gone), 0, 0, len(gone), failures=gone)
         grouped = _by_partition(target, items)
         ended = _ended(opener, items)
         right = set(proven(ended, validate_keys(target, ended))) if ended else set()
+        if gone:
+            _end_gone(opener, pair, gone)
         known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
+        unchanged = len(right) + len(gone)
         if not known:
-            counts = (len(items) + len(gone), 0, 0, len(gone), len(right))
-            return Outcome("", pair.replica, pair.table, *counts, gone)
+            return Outcome("", pair.replica, pair.table, unchanged, 0, 0, 0, unchanged)
         # What had ended and is wrong again begins a new life: no repair follows from an end.
         _publish(opener, pair, _as_known(known, [key for key in ended if key in known]), "open", repair)
         left = {n: [item for item in mine if bytes.fromhex(item.key) in known] for n, mine in grouped.items()}
@@ -131,35 +133,53 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     failures |= dict.fromkeys(wrong, WRONG_AGAIN)
     failures |= {key: _unproven(report) for key in done if key not in wrong and key not in right_now}
     told = tuple(Failure(known[key].shown, reason) for key, reason in failures.items())
-    failed = len(known) - len(done) + len(gone)
-    counts = (len(items) + len(gone), len(done), len(right_now), failed, len(right))
-    return Outcome(repair, pair.replica, pair.table, *counts, told + gone)
+    counts = (len(items) + len(gone), len(done), len(right_now), len(known) - len(done), unchanged)
+    return Outcome(repair, pair.replica, pair.table, *counts, told)
 
 
-def _with_keys(
-    opener: Opener, target: Target, pair: Pair, items: Sequence[Item]
-) -> tuple[list[Item], tuple[Failure, ...]]:
-    """The items with their keys, where the plan hides them; and those whose key is nowhere any more."""
+def _with_keys(opener: Opener, target: Target, pair: Pair, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """The items with their keys, where the plan hides them; and those whose key is nowhere any more, as they are."""
     hidden = [bytes.fromhex(item.key) for item in items if item.hidden]
     keys = find_keys(target, opener.hiding_names(pair), hidden) if hidden else {}
     found: list[Item] = []
-    gone: list[Failure] = []
+    gone: list[Item] = []
     for item in items:
         if not item.hidden:
             found.append(item)
         elif (key := keys.get(bytes.fromhex(item.key))) is not None:
             found.append(replace(item, key=key.hex()))
         else:
-            gone.append(Failure(item.shown, GONE))
-    return found, tuple(gone)
+            gone.append(item)
+    return found, gone
 
 
 def _ended(opener: Opener, items: Sequence[Item]) -> list[bytes]:
     """The keys whose drift has ended since the file was made, as far as control knows."""
+    known = _states(opener, items)
+    return [bytes.fromhex(item.key) for item in items if known.get(item.drift) in ENDED]
+
+
+def _states(opener: Opener, items: Sequence[Item]) -> dict[str, str]:
+    """Of the drift of these items, as far as control knows."""
     with opened(opener.plan) as database:
         rows = database.rows("drift_states", {"ids": [item.drift for item in items]}) if database is not None else []
-    ended = {row["id"] for row in rows if row["state"] in ENDED}
-    return [bytes.fromhex(item.key) for item in items if item.drift in ended]
+    return {row["id"]: row["state"] for row in rows}
+
+
+def _end_gone(opener: Opener, pair: Pair, gone: Sequence[Item]) -> None:
+    """End the drift of keys that nobody has any more, where it has not ended; it is in Kafka when this returns."""
+    states = _states(opener, gone)
+    for item in gone:
+        if states.get(item.drift) not in ENDED:
+            send_event(opener, "drift", _end_of_gone(item))
+    opener.writer.flush()
+
+
+def _end_of_gone(item: Item) -> dict[str, Any]:
+    shown = bytes.fromhex(item.key)
+    named: dict[str, Any] = {"key": None, "key_bytes": shown, "key_hidden": True, "reason": GONE}
+    said: dict[str, Any] = {"kind": item.kind, "cause": item.cause, "state": State.superseded, "at": datetime.now(UTC)}
+    return record(item.replica, item.table, place=shown, **said, **named)
 
 
 def proven(done: Sequence[bytes], report: Report | None) -> list[bytes]:

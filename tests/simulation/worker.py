@@ -106,7 +106,7 @@ class Process:
         self.checks = Checks(*same, {CHECKS: CHANGES}, self.crash)  # type: ignore[arg-type]
         self.repairs = Repairs(*same, {REPAIRS: CHANGES}, self.crash)  # type: ignore[arg-type]
         if world.history.scrubs:
-            storm = Storm(world.mapping.repair.stop_above, PERIOD_SECONDS)
+            storm = Storm(world.mapping.repair.stop_above, 2 * PERIOD_SECONDS)
             self.replica.scrub_of = lambda owner: Scrub(
                 owner, Findings(owner, events, self.repairs, storm), PERIOD_SECONDS
             )

@@ -68,7 +68,7 @@ class World:
         self.mapping = SimpleNamespace(
             on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
             drift=Drift(),
-            mode="replicate", others_write=False,
+            mode="replicate", others_write=False, readers_fill=False,
         )  # fmt: skip
         self.slow = 1.0
         self.changelog_away = False

@@ -72,12 +72,12 @@ async def test_what_the_plan_repairs_is_told_step_by_step() -> None:
     """With the evidence at first; resolved only when a look has found it right."""
     told = Told()
     found = _findings(told)
-    assert await found.wrong([_wrong()]) == [b"1"]
+    assert await found.wrong([_wrong()], 0.0) == [b"1"]
     assert told.states == ["open", "repairing", "repaired"]
     opened = told.drift[0]
     assert (opened["kind"], opened["cause"], opened["columns"]) == ("mismatch", "rogue write", ["value"])
     assert (opened["entry_digest"], opened["replica_digest"], opened["sot_digest"]) == (b"d" * 16, b"x" * 16, b"d" * 16)
-    await found.right([b"1"])
+    await found.right([b"1"], 0.0)
     assert told.states[-1] == "resolved"
     assert {record["repair"] for record in told.drift[1:]} == {told.results[0]["repair"]}
     assert (told.results[0]["outcome"], told.results[0]["partition"]) == ("repaired", 3)
@@ -88,8 +88,8 @@ async def test_a_kind_that_the_plan_leaves_to_people_is_only_told() -> None:
     """And ends as superseded when it is right by itself."""
     told = Told()
     found = _findings(told)
-    assert await found.wrong([_wrong(kind="orphan")]) == []
-    await found.right([b"1"])
+    assert await found.wrong([_wrong(kind="orphan")], 0.0) == []
+    await found.right([b"1"], 0.0)
     assert [(record["state"], record.get("reason")) for record in told.drift] == [
         ("open", None),
         ("superseded", RIGHT_AGAIN),
@@ -101,12 +101,24 @@ async def test_more_drift_than_the_plan_allows_is_told_and_not_repaired() -> Non
     """Exactly as many keys as `stop_above` are repaired."""
     told = Told()
     found = _findings(told, stop_above=2)
-    await found.wrong([_wrong(b"1"), _wrong(b"2")])
+    await found.wrong([_wrong(b"1"), _wrong(b"2")], 0.0)
     assert told.repaired == [[b"1", b"2"]]
-    assert await found.wrong([_wrong(b"3")]) == []
+    assert await found.wrong([_wrong(b"3")], 0.0) == []
     assert told.repaired == [[b"1", b"2"]]
     assert told.drift[-1]["state"] == "open"
     assert "more than 2 keys" in told.drift[-1]["reason"]
+
+
+async def test_a_storm_waits_for_a_person_as_long_as_its_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found again in each pass, by name or not: once they had been repaired without being asked, when it was over."""
+    now = [1000.0]
+    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    told = Told()
+    found = _findings(told, stop_above=2)
+    for _ in range(5):
+        assert await found.wrong([_wrong(b"1"), _wrong(b"2"), _wrong(b"3")], 0.0) == []
+        now[0] += 50.0
+    assert told.repaired == []
 
 
 async def test_a_key_that_is_wrong_again_after_each_repair_is_left_to_people(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +127,7 @@ async def test_a_key_that_is_wrong_again_after_each_repair_is_left_to_people(mon
     told = Told()
     found = _findings(told)
     for _ in range(REPAIRS_MAX + 2):
-        await found.wrong([_wrong()])
+        await found.wrong([_wrong()], 0.0)
     assert len(told.repaired) == REPAIRS_MAX
     assert [record["reason"] for record in told.drift if record["state"] == "open"] == [
         None, *[WRONG_AGAIN] * REPAIRS_MAX, None,
@@ -126,7 +138,7 @@ async def test_a_repair_that_failed_leaves_its_drift_open_with_the_reason() -> N
     """And the key is not waited for."""
     told = Told("refused: too long")
     found = _findings(told)
-    assert await found.wrong([_wrong()]) == []
+    assert await found.wrong([_wrong()], 0.0) == []
     assert (told.states, told.drift[-1]["reason"]) == (["open", "repairing", "open"], "the repair refused: too long")
 
 
@@ -134,8 +146,8 @@ async def test_what_is_seen_again_is_not_told_at_every_look() -> None:
     """Each pass would tell of it, and a thousand passes do not make it another drift."""
     told = Told()
     found = _findings(told, automatic=())
-    await found.wrong([_wrong()])
-    await found.wrong([_wrong()])
+    await found.wrong([_wrong()], 0.0)
+    await found.wrong([_wrong()], 0.0)
     assert told.states == ["open"]
 
 
@@ -149,9 +161,9 @@ async def test_a_repair_that_is_ordered_meanwhile_is_told_of_by_whoever_ordered_
         return dict.fromkeys(keys, Done(REPAIRED, ENTRY))
 
     told.done = ordered  # type: ignore[method-assign]
-    await found.wrong([_wrong()])
+    await found.wrong([_wrong()], 0.0)
     assert told.states == ["open", "repairing"]
-    await found.right([b"1"])
+    await found.right([b"1"], 0.0)
     assert told.states == ["open", "repairing"]
 
 
@@ -159,6 +171,6 @@ async def test_whoever_orders_a_repair_tells_of_it() -> None:
     """Two who tell would contradict each other."""
     told = Told()
     found = _findings(told, automatic=())
-    await found.wrong([_wrong()])
+    await found.wrong([_wrong()], 0.0)
     found.forget([b"1", b"2"])
     assert b"1" not in found

@@ -63,19 +63,19 @@ async def test_a_partition_names_its_share_and_counts_the_others(
     """Three of ten; a number is told once a minute, until none is left to be counted."""
     now = [100.0]
     monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    await found.wrong([gone(key) for key in KEYS[:9]])
+    await found.wrong([gone(key) for key in KEYS[:9]], now[0])
     assert said(told) == {("open", 1): 3, ("open", 6): 1}
-    await found.wrong([gone(key) for key in KEYS])
+    await found.wrong([gone(key) for key in KEYS], now[0])
     assert said(told) == {}, "seen again, and told a moment ago"
     now[0] += 60
-    await found.wrong([gone(key) for key in KEYS])
+    await found.wrong([gone(key) for key in KEYS], now[0])
     assert said(told) == {("open", 1): 3, ("open", 7): 1}
     # Where a named one is right, one that was counted takes its place.
-    await found.right([KEYS[0], KEYS[9]])
+    await found.right([KEYS[0], KEYS[9]], now[0])
     assert said(told) == {("superseded", 1): 1}
     now[0] += 60
-    await found.wrong([gone(key) for key in KEYS[1:9]])
+    await found.wrong([gone(key) for key in KEYS[1:9]], now[0])
     assert said(told) == {("open", 1): 3, ("open", 5): 1}
-    await found.right(KEYS[1:9])
+    await found.right(KEYS[1:9], now[0])
     assert said(told) == {("superseded", 1): 3, ("superseded", 5): 1}
     assert not any(key in found for key in KEYS)

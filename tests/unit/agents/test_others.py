@@ -94,11 +94,11 @@ class _Findings:
     def __contains__(self, key: bytes) -> bool:
         return ("open", "mismatch") in self._told
 
-    async def wrong(self, found: Sequence[Judged]) -> list[bytes]:
+    async def wrong(self, found: Sequence[Judged], since: float) -> list[bytes]:
         self._told += [("open", each.finding.kind) for each in found]
         return []
 
-    async def right(self, keys: Sequence[bytes]) -> None:
+    async def right(self, keys: Sequence[bytes], since: float) -> None:
         self._told += [("right", "") for _ in keys]
 
 

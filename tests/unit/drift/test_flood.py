@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streams.drift import flood
-from streams.drift.flood import SEVERAL, TELL_SECONDS, Counted, flood_records, is_flood, telling
+from streams.drift.flood import FIRST_SECONDS, SEVERAL, TELL_SECONDS, Counted, flood_records, is_flood, telling
 from streams.drift.names import Names
 from streams.kafka.schemas import schema
 from streams.kafka.wire import Decoder, Encoder
@@ -83,39 +83,62 @@ def test_a_flood_is_a_record_of_the_topic() -> None:
 
 
 MISSING, STALE = ("missing", "gone"), ("stale", "late")
+# Every key was looked at since.
+JUST_NOW = float("inf")
 
 
 def test_keys_that_are_counted_are_told_of_now_and_then() -> None:
     """Each once, however often it is seen; what has changed meanwhile is told with the next number."""
     counted = Counted()
-    assert counted.news(0) == (Counter(), Counter())
+    assert counted.news(0, JUST_NOW) == (Counter(), Counter())
     for key in (b"1", b"2", b"2"):
-        counted.add(key, *MISSING)
-    assert counted.news(0) == ({MISSING: 2}, {})
-    counted.add(b"2", *STALE)
-    counted.add(b"3", *MISSING)
-    assert counted.news(TELL_SECONDS - 1) == ({}, {})
-    assert counted.news(TELL_SECONDS) == ({MISSING: 2, STALE: 1}, {})
-    assert counted.news(TELL_SECONDS * 2) == ({}, {}), "nothing is new"
+        counted.add(key, *MISSING, 0)
+    assert counted.news(0, JUST_NOW) == ({MISSING: 2}, {})
+    counted.add(b"2", *STALE, 0)
+    counted.add(b"3", *MISSING, 0)
+    assert counted.news(TELL_SECONDS - 1, JUST_NOW) == ({}, {})
+    assert counted.news(TELL_SECONDS, JUST_NOW) == ({MISSING: 2, STALE: 1}, {})
+    assert counted.news(TELL_SECONDS * 2, JUST_NOW) == ({}, {}), "nothing is new"
 
 
 def test_what_is_counted_no_more_ends() -> None:
     """A kind of which none is left, with the next number; the last key at once."""
     counted = Counted()
-    counted.add(b"1", *MISSING)
-    counted.add(b"2", *STALE)
-    counted.news(0)
+    counted.add(b"1", *MISSING, 0)
+    counted.add(b"2", *STALE, 0)
+    counted.news(0, JUST_NOW)
     assert (counted.discard(b"2"), counted.discard(b"2"), b"1" in counted) == (True, False, True)
-    assert counted.news(TELL_SECONDS) == ({MISSING: 1}, {STALE: 1})
+    assert counted.news(TELL_SECONDS, JUST_NOW) == ({MISSING: 1}, {STALE: 1})
     counted.discard(b"1")
-    assert counted.news(TELL_SECONDS + 1) == ({}, {MISSING: 1})
-    assert counted.news(TELL_SECONDS + 2) == ({}, {})
+    assert counted.news(TELL_SECONDS + 1, 0) == ({}, {MISSING: 1})
+    assert counted.news(TELL_SECONDS + 2, 0) == ({}, {})
     (ended,) = flood_records(NAMES, {MISSING: 1}, "partition 1", at=NOON, state="superseded")
     assert (ended["state"], ended["keys"]) == ("superseded", 1)
+
+
+def test_a_number_waits_until_every_key_was_looked_at() -> None:
+    """After a restart, the first ones had replaced the number that was known by a small part of it."""
+    counted = Counted()
+    counted.add(b"1", *MISSING, 100)
+    assert counted.news(130, 99) == ({}, {})
+    counted.add(b"2", *MISSING, 130)
+    assert counted.news(131, 100) == ({MISSING: 2}, {})
+    assert counted.is_whole(100)
+
+
+def test_a_number_that_is_not_whole_in_time_says_so() -> None:
+    """Nobody waits for a pass of a day."""
+    counted = Counted()
+    counted.add(b"1", *MISSING, 100)
+    assert counted.news(100 + FIRST_SECONDS - 1, 0) == ({}, {})
+    numbers, _ = counted.news(100 + FIRST_SECONDS, 0)
+    assert (numbers, counted.is_whole(0)) == ({MISSING: 1}, False)
+    (part,) = flood_records(NAMES, numbers, "partition 1", at=NOON, whole=False)
+    assert part["reason"] == "at least 1 keys beyond those that are told one by one"
 
 
 def test_where_there_is_no_room_to_count_a_key_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded, and nothing is dropped: whoever counts names it instead."""
     monkeypatch.setattr(flood, "COUNTED_MAX", 1)
     counted = Counted()
-    assert [counted.add(key, *MISSING) for key in (b"1", b"2", b"1")] == [True, False, True]
+    assert [counted.add(key, *MISSING, 0) for key in (b"1", b"2", b"1")] == [True, False, True]

@@ -12,6 +12,7 @@ import pytest
 from streams.drift.names import Names
 from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.validation import deciding
+from streams.validation.hidden import GONE
 from streams.validation.open import Pair
 from streams.validation.report import Drifted, Report
 
@@ -33,9 +34,9 @@ def row(state: str = "open", key: bytes | None = b"7", **more: Any) -> dict[str,
 
 
 def closed(
-    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, keys: Any = (), **found: Any
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, keys: Any = (), looks: Any = None, **found: Any
 ) -> tuple[list[dict[str, Any]], HoldtrueError | None]:
-    """What is told when it is to be closed and the looks find this, and why it is not closed."""
+    """What is told when it is to be closed and the looks find this, and why it is not closed. looks: which are made."""
     sent: list[dict[str, Any]] = []
     rows = [SimpleNamespace(key=key) for key in keys]
     target = SimpleNamespace(
@@ -57,21 +58,27 @@ def closed(
         deciding.close(opener, known, "ada", "a bad deploy")
     except HoldtrueError as error:
         return sent, error
-    assert asked == [keys[-1] if keys else b"7"]
+    assert asked == ([keys[-1] if keys else b"7"] if looks is None else looks)
     return sent, None
 
 
 def test_a_hidden_key_is_found_again_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among those of source and replica; one that is nowhere any more is a full run's to end."""
+    """Among those of source and replica; one that is nowhere any more is right."""
     hidden = row(key=HIDING.shown(b"8"), key_hidden=True) | {"key": None}
     (event,), error = closed(monkeypatch, hidden, keys=[b"7", b"8"], verified=1)
     assert error is None
     assert (event["state"], event["key"], event["key_bytes"], event["key_hidden"]) == (
         "resolved", None, HIDING.shown(b"8"), True,
     )  # fmt: skip
-    sent, error = closed(monkeypatch, hidden, keys=[b"7"], verified=1)
-    assert sent == []
-    assert isinstance(error, NotReady)
+
+
+def test_a_hidden_key_that_nobody_has_any_more_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source and replica are alike in it; what is told after the look began stays open."""
+    hidden = row(key=HIDING.shown(b"8"), key_hidden=True) | {"key": None}
+    (event,), error = closed(monkeypatch, hidden, keys=[b"7"], looks=[])
+    assert error is None
+    assert (event["state"], event["ends_before"], event["key_bytes"]) == ("resolved", 5, HIDING.shown(b"8"))
+    assert event["reason"] == f"a bad deploy ({GONE})"
 
 
 @pytest.mark.parametrize("state", ["suspected", "open", "repairing", "repaired", "accepted"])

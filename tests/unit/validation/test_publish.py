@@ -51,7 +51,7 @@ def row(state: str, offset: int, key: bytes | None = b"7", kind: str = "unapplie
     return {
         "id": NAMES.id(key) if key is not None else "d1", "key": key and {"id": "7"}, "key_bytes": key,
         "key_hidden": False, "kind": kind, "cause": "unknown", "keys": 1, "causes": {}, "state": state,
-        "first_seen": NOON, "last_seen": NOON, "partition": 1, "offset": offset,
+        "first_seen": NOON, "last_seen": NOON, "at": datetime.now(UTC), "partition": 1, "offset": offset,
     }  # fmt: skip
 
 
@@ -164,6 +164,8 @@ def test_drift_known_under_another_name_ends_when_it_is_told_again(monkeypatch: 
 
 
 def test_what_is_being_repaired_is_not_ended_by_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The repair ends it; what was accepted is over like anything else."""
+    """The repair ends it, unless it says nothing for long; what was accepted is over like anything else."""
     assert published(monkeypatch, Opening(), [row("repairing", 4)], []) == []
+    silent = row("repairing", 4) | {"at": NOON}
+    assert [event["state"] for event in published(monkeypatch, Opening(), [silent], [])] == ["superseded"]
     assert [event["state"] for event in published(monkeypatch, Opening(), [row("accepted", 4)], [])] == ["superseded"]

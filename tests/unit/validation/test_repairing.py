@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streams.drift.identity import drift_id
 from streams.drift.names import Names
 from streams.errors import UsageError
 from streams.repair.file import Item
@@ -218,7 +219,7 @@ def test_a_request_is_as_large_as_its_budget_answers_soon(per_second: int, parti
     assert _request_items(opener, Pair("cache", "public.t")) == size
 
 
-def test_hidden_keys_are_found_again_and_what_is_nowhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_keys_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the source, or in what the replica lists: an orphan is only there."""
     names = Names("cache", "public.t", ["id"], b"secret")
     listed = iter([[b"1", None], [b"5"], [b"not looked at"]])
@@ -236,9 +237,28 @@ def test_hidden_keys_are_found_again_and_what_is_nowhere_is_told(monkeypatch: py
     found, gone = _with_keys(opener, target, Pair("cache", "public.t"), [*items, plain])
     assert [bytes.fromhex(item.key) for item in found] == [b"2", b"5", b"9"]
     assert [item.drift for item in found] == [f"d{shown[0]}", f"d{shown[1]}", "d"]
-    assert gone == ()
+    assert gone == []
     assert next(listed) == [b"not looked at"], "all were found"
     listed = iter([[b"1"]])
     found, gone = _with_keys(opener, target, Pair("cache", "public.t"), items)
     assert [bytes.fromhex(item.key) for item in found] == [b"2"]
-    assert [failure.key for failure in gone] == [{"hmac": shown[1]}]
+    assert gone == [items[1]]
+
+
+@pytest.mark.parametrize(("state", "ends"), [("open", True), ("repairing", True), ("resolved", False)])
+def test_a_hidden_key_that_nobody_has_any_more_is_right(
+    monkeypatch: pytest.MonkeyPatch, state: str, ends: bool
+) -> None:
+    """An orphan whose repair was killed after the delete stayed `repairing`, and a file applied twice failed."""
+    sent: list[dict[str, Any]] = []
+    item = Item("d", "cache", "public.t", "ab", {"hmac": "ab"}, "orphan", "rogue write", "", None, hidden=True)
+    monkeypatch.setattr(repairing, "_with_keys", lambda *_: ([], [item]))
+    monkeypatch.setattr(repairing, "opened", lambda plan: nullcontext(Drifts(d=state)))
+    monkeypatch.setattr(repairing, "send_event", lambda o, topic, event: sent.append(event))
+    opener: Any = SimpleNamespace(
+        target=lambda pair: nullcontext(SimpleNamespace()), plan=None, writer=SimpleNamespace(flush=int)
+    )
+    done = _repair_pair(opener, Pair("cache", "public.t"), [item], Order("me", "", ""))
+    assert (done.ordered, done.unchanged, done.failed, done.failures) == (1, 1, 0, ())
+    told = [(event["id"], event["state"], event["key_bytes"], event["key_hidden"]) for event in sent]
+    assert told == ([(drift_id("cache", "public.t", b"\xab"), "superseded", b"\xab", True)] if ends else [])
