@@ -33,13 +33,16 @@ def _run() -> None:
     sys.unraisablehook = _interrupted_again
     # Hardly anything of what a verb imports is garbage: looking for it took a seventh of the time until one begins.
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
+    # No plugin has anything to do with a plan, and looking for one reads what is known of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     follow()
     if sys.stdout is None:
         raise HoldtrueError("There is no stdout to answer on.", "Send it to a file, or to /dev/null.")
     try:
-        from streams.cli.program import app, hoisted, once
+        from streams.cli.program import composed, hoisted, once
 
-        app(hoisted(once(sys.argv[1:])))
+        words = hoisted(once(sys.argv[1:]))
+        composed(words)(words)
     finally:
         sys.stdout.flush()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -39,22 +40,15 @@ VERBS = (
     "audit",
 )
 
+# Verbs that are in a module of another name.
+ELSEWHERE: Final = {"up": "stack", "down": "stack", "hold": "holds", "release": "holds"}
+
 # Options that may be given more than once.
 REPEATABLE = frozenset(("--state",))
 SHORT = {"-o": "--file"}
 
 # Global options that take a value.
 WITH_VALUE = frozenset(("--plan", "--format"))
-
-app = typer.Typer(
-    cls=Verbs,
-    name="holdtrue",
-    help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 
 
 def _version(asked: bool) -> None:
@@ -65,7 +59,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     ctx: typer.Context,
     plan: Annotated[
@@ -83,8 +76,32 @@ def options(
     ctx.obj = Context(plan_path=plan, out=Output(fmt, quiet=quiet))
 
 
-for _verb in VERBS:
-    importlib.import_module(f"streams.cli.{_verb}").register(app)
+def composed(words: Sequence[str] = ()) -> typer.Typer:
+    """The program with the verb that these words name, or with all of them: each costs its imports."""
+    app = typer.Typer(
+        cls=Verbs,
+        name="holdtrue",
+        help="Keeps replicas of a Postgres source of truth in step, and proves that they are.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(options)
+    for module in _modules(words):
+        importlib.import_module(f"streams.cli.{module}").register(app)
+    return app
+
+
+def _modules(words: Sequence[str]) -> Sequence[str]:
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            module = ELSEWHERE.get(word, word)
+            return (module,) if module in VERBS else VERBS
+        if word in WITH_VALUE:
+            next(left, None)
+    return VERBS
 
 
 def once(words: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -14,7 +14,6 @@ from streams.kafka.registry import SchemaId, Subject
 from streams.kafka.schemas import schema, value_subject
 from streams.kafka.topics import DEAD_LETTER_BYTES_MAX
 from streams.kafka.wire import Encoder, Headers
-from streams.metrics import DRIFT_EVENTS
 
 # Events waiting for their acknowledgement. A full queue makes `send` wait, which slows the caller: that is wanted.
 QUEUE_RECORDS_MAX: Final = 20_000
@@ -134,13 +133,21 @@ class EventWriter:
             raise EventRefused(_summary(failed, reasons), "Run: holdtrue topics apply --alter")
         if failed:
             raise EventsNotWritten(_summary(failed, reasons), "See whether the brokers are up and the topics exist.")
-        for labels, count in drift.items():
-            DRIFT_EVENTS.labels(*labels).inc(count)
+        if drift:
+            _count(drift)
 
     def _drop(self) -> None:
         """Forget what waits: it must not arrive later, behind newer events of the same key."""
         self._producer.purge()
         self._producer.poll(0)
+
+
+def _count(drift: Mapping[tuple[str, ...], int]) -> None:
+    # Imported here: a command that finds nothing shows no metric, and has a web server's modules less to load.
+    from streams.metrics import DRIFT_EVENTS
+
+    for labels, count in drift.items():
+        DRIFT_EVENTS.labels(*labels).inc(count)
 
 
 def _config(bootstrap: str, client_id: str) -> dict[str, Any]:

@@ -188,7 +188,9 @@ def _hashed(cells: Sequence[tuple[str, Column]], seed: int) -> str:
     # What is trimmed, rounded or cut is NULL exactly where the column is.
     names = [identifier("t", column.name) for _, column in cells]
     nulls = ", ".join(f"pg_catalog.num_nulls({name})" for name in names)
-    where_null = f"CASE WHEN pg_catalog.num_nulls({', '.join(names)}) > 0 THEN pg_catalog.concat({nulls}) ELSE '' END"
+    # As `IS NULL`, but of a row value, too; a fifth of the time goes by where a function is called to ask it.
+    has_null = " OR ".join(f"{name} IS NOT DISTINCT FROM NULL" for name in names)
+    where_null = f"CASE WHEN {has_null} THEN pg_catalog.concat({nulls}) ELSE '' END"
     parts = [part for sql, column in cells for part in _parts(sql, column)]
     return (
         f"pg_catalog.hashtextextended(pg_catalog.concat_ws(E'\\t', {where_null}, {', '.join(parts)}) "

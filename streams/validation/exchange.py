@@ -75,24 +75,25 @@ class Exchange:
     def _listen(self) -> None:
         """Read the results from their present end on: answers to what is asked from now on come after it."""
         topic = self._channel.results
-        found = self._consumer.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic]
+        # Asked of everybody at once, by the admin's connection: the consumer's own is made meanwhile.
+        found = self._admin.list_topics(topic, timeout=KAFKA_SECONDS).topics[topic]
         if found.error is not None:
             raise StoreUnavailable(
                 f"The topic {topic} cannot be read: {found.error.str()}.", "Run `holdtrue topics apply`."
             )
-        ends = []
-        for partition in found.partitions:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=KAFKA_SECONDS)
-            ends.append(TopicPartition(topic, partition, end))
-        self._consumer.assign(ends)
+        ends = self._ends(topic, len(found.partitions))
+        self._consumer.assign([TopicPartition(topic, partition, end) for partition, end in enumerate(ends)])
 
     def ends(self, topic: str, partitions: int) -> list[int]:
         """End offsets of a topic, by partition: what is before them was in Kafka before this call returned."""
+        with self._named():
+            return self._ends(topic, partitions)
+
+    def _ends(self, topic: str, partitions: int) -> list[int]:
         # Not the consumer's: its connection may be busy with a fetch that waits for answers.
         wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-        with self._named():
-            found = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
-            return [found[partition].result(KAFKA_SECONDS).offset for partition in wanted]
+        found = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
+        return [found[partition].result(KAFKA_SECONDS).offset for partition in wanted]
 
     @contextmanager
     def _named(self) -> Iterator[None]:

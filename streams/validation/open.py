@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from streams.control.offsets import Offsets
 from streams.drift.names import Names
 from streams.errors import NotReady, UsageError
 from streams.kafka.groups import has_members
@@ -28,6 +28,9 @@ from streams.validation.exchange import Channel, Exchange
 from streams.validation.pace import Pace
 from streams.validation.target import Target
 from streams.validation.waiting import Fences, Waiting, Writer
+
+if TYPE_CHECKING:
+    from streams.control.offsets import Offsets
 
 # How long a worker may take to be in its group: one that was started a moment ago is waited for.
 WORKER_SECONDS = 10.0
@@ -122,14 +125,21 @@ class Opener:
     @contextmanager
     def target(self, pair: Pair) -> Iterator[Target]:
         """What a run of this pair works on; closed on leaving. Raises NotReady when no worker could answer."""
-        self._require_worker(pair.replica)
-        plan, shape = self.plan, self.shape(pair)
+        plan = self.plan
         mapping = plan.replicas[pair.replica].tables[pair.table]
         with ExitStack() as stack:
+            # Each of these waits for another server; what is said first where several are wrong is as it stands here.
+            beside = stack.enter_context(ThreadPoolExecutor(3))
+            listening = beside.submit(self.exchange, check_channel(plan, pair))
+            stack.callback(_close, listening)
+            shaped = beside.submit(self.shape, pair)
+            partitioned = beside.submit(self._partitioner, pair)
+            self._require_worker(pair.replica)
+            shape = shaped.result()
             sot = SotReader(plan.source.dsn.resolve(), shape, application=self._application)
             stack.callback(sot.close)
-            exchange = self.exchange(check_channel(plan, pair))
-            stack.callback(exchange.close)
+            store = self.store(pair)
+            exchange = listening.result()
             yield Target(
                 pair.replica,
                 pair.table,
@@ -139,10 +149,10 @@ class Opener:
                 shape,
                 Digester(shape.mapping_version, plan.digest_secret),
                 sot,
-                self.store(pair),
+                store,
                 self._fences,
                 exchange,
-                self._partitioner(pair, shape.key_columns),
+                partitioned.result(),
                 on_silence=partial(self._require_answers, pair),
                 absent_allowed=plan.replicas[pair.replica].absent_allowed_in(pair.table),
                 others_write=mapping.others_write,
@@ -162,6 +172,8 @@ class Opener:
 
     def _lag(self, pair: Pair) -> float:
         if self._offsets is None:
+            from streams.control.offsets import Offsets
+
             self._offsets = Offsets(self.bootstrap, self.registry)
         return self._offsets.lags(self.plan, pair.replica)[pair.table].seconds
 
@@ -182,9 +194,9 @@ class Opener:
         decoder = Decoder(channel.result_schema, self.registry)
         return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
 
-    def _partitioner(self, pair: Pair, key_columns: Sequence[str]) -> Partitioner:
-        topic, partitions = self.plan.change_topic(pair.table), self.plan.tables[pair.table].partitions
-        return partitioner_of(self.registry, topic, pair.table, key_columns, partitions)
+    def _partitioner(self, pair: Pair) -> Partitioner:
+        topic, declared = self.plan.change_topic(pair.table), self.plan.tables[pair.table]
+        return partitioner_of(self.registry, topic, pair.table, declared.key, declared.partitions)
 
     def close(self) -> None:
         """Close every store, and what asked Kafka how late they are."""
@@ -192,6 +204,12 @@ class Opener:
             store.close()
         if self._offsets is not None:
             self._offsets.close()
+
+
+def _close(opening: Future[Exchange]) -> None:
+    """Of one that was opened, whether anybody has come to use it or not."""
+    if opening.exception() is None:
+        opening.result().close()
 
 
 def check_channel(plan: Plan, pair: Pair) -> Channel:

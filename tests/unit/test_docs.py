@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import streams.agents.keeper
 import streams.control.gauges
 import streams.metrics
-from streams.cli.program import app
+from streams.cli.program import composed
 from streams.plan.check import check
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def inner(command: Any) -> dict[str, Any]:
 
 def unknown_command(words: list[str]) -> str | None:
     """What of `holdtrue WORDS` does not exist: a verb, or an option of it; None when all does."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(composed())
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
@@ -113,7 +113,7 @@ def test_every_verb_is_documented() -> None:
     text = (ROOT / "docs/interface.md").read_text(encoding="utf-8")
     names = {
         f"{name} {verb}".rstrip()
-        for name, command in inner(typer.main.get_command(app)).items()
+        for name, command in inner(typer.main.get_command(composed())).items()
         for verb in inner(command) or [""]
     }
     assert {name for name in names if f"`{name}`" not in text} == set()

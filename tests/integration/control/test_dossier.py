@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli.program import app, hoisted
+from streams.cli.program import composed, hoisted
 from streams.control import dossier as module
 from streams.control.database import Database
 from streams.control.dossier import Hold, dossier
@@ -37,7 +37,7 @@ def control_dsn(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def holdtrue(*words: str) -> Result:
     """The command with the example plan."""
-    return CliRunner().invoke(app, ["--plan", str(EXAMPLE), *hoisted(list(words))])
+    return CliRunner().invoke(composed(), ["--plan", str(EXAMPLE), *hoisted(list(words))])
 
 
 def sampled(database: Database, *minutes: tuple[int, float | None, int], step: int = 1) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli.program import app
+from streams.cli.program import composed
 from streams.connectors.render import connector_name
 from streams.kafka.connect import Connect
 from streams.local.stack import Stack
@@ -69,7 +69,7 @@ class Site:
 
     def run(self, *words: str) -> Result:
         """One `holdtrue` command under this plan, JSON out."""
-        return CliRunner().invoke(app, ["--plan", str(self.path), "--format", "json", *words])
+        return CliRunner().invoke(composed(), ["--plan", str(self.path), "--format", "json", *words])
 
     def table(self, name: str) -> str:
         return f"{self.plan.name}.{name}"

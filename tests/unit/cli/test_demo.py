@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streams.cli.program import app
+from streams.cli.program import composed
 from streams.demo import command
 from streams.demo.command import CommandLine, StepFailed
 from streams.local.errors import StackError
@@ -44,7 +44,7 @@ def test_downloads_and_servers_are_told_on_stderr(
 ) -> None:
     """Minutes of silence would look like standing still; stdout is for the answer."""
     monkeypatch.setattr(Stack, "up", failing(logs=False))
-    result = CliRunner().invoke(app, [*words, "demo"])
+    result = CliRunner().invoke(composed(), [*words, "demo"])
     assert isinstance(result.exception, StackError)
     assert ("fetching 3 files, 270 MB" in result.stderr) is said
 
@@ -53,11 +53,11 @@ def test_downloads_and_servers_are_told_on_stderr(
 def test_a_demo_that_breaks_off_answers_scripts_all_the_same(monkeypatch: pytest.MonkeyPatch, logs: bool) -> None:
     """One object, which says what broke; a person is told by the error alone."""
     monkeypatch.setattr(Stack, "up", failing(logs))
-    result = CliRunner().invoke(app, ["--format", "json", "demo"])
+    result = CliRunner().invoke(composed(), ["--format", "json", "demo"])
     told = json.loads(result.stdout)
     assert (told["ok"], told["wrong"], told["drift"]["planted"]) == (False, ["It is broken."], 0)
     assert isinstance(result.exception, StackError)
-    assert CliRunner().invoke(app, ["demo"]).stdout == ""
+    assert CliRunner().invoke(composed(), ["demo"]).stdout == ""
 
 
 def test_what_is_waited_for_in_vain_ends_the_demo_with_1(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_demo_that_started_no_server_leaves_nothing(
 ) -> None:
     """Where one was started, its log stays and is named."""
     monkeypatch.setattr(Stack, "up", failing(logs))
-    result = CliRunner().invoke(app, ["demo"])
+    result = CliRunner().invoke(composed(), ["demo"])
     left = list(temporary.glob("holdtrue-demo-*"))
     assert bool(left) is logs
     assert ("are left in" in result.stderr) is logs

@@ -1,10 +1,14 @@
-"""Where the global options may be typed."""
+"""Where the global options may be typed, and which verbs a command loads."""
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
 
-from streams.cli.program import hoisted, once
+import pytest
+import typer
+
+from streams.cli.program import composed, hoisted, once
 from streams.errors import UsageError
 
 
@@ -35,3 +39,29 @@ def test_an_option_that_is_there_twice_is_refused() -> None:
             once(words)
     fine = ["drift", "list", "--state", "open", "--state", "resolved", "--limit", "3", "--", "--limit"]
     assert once(fine) == fine
+
+
+def verbs(*words: str) -> set[str]:
+    """The verbs of the program that is composed for these words."""
+    command = typer.main.get_command(composed(words))
+    return set(command.commands)  # type: ignore[attr-defined]
+
+
+def test_every_verb_is_found_by_its_own_name() -> None:
+    """A verb is loaded without the others, wherever the global options stand."""
+    for name in (everything := verbs()):
+        assert name in verbs("--plan", "other.yaml", "--quiet", name, "--table", "t")
+    assert verbs("validate") == {"validate"}
+    assert verbs("--format", "validate") == verbs("--help") == verbs("no-such-verb") == everything
+
+
+# What a run that finds nothing does not need: a web server for metrics, and the offsets that only long runs look at.
+SPARED = ("prometheus_client", "streams.metrics", "streams.control.offsets", "streams.bench", "faust", "boto3", "redis")
+
+
+def test_a_validation_loads_no_more_than_it_needs() -> None:
+    """A short one was for a third of its CPU time the loading of modules."""
+    loaded = "import streams.cli.main, streams.cli.validate, streams.cli.bar, streams.validation.session"
+    shown = f"{loaded}, sys; print([name for name in {SPARED} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from streams.cli import status as verb
 from streams.cli.checking import UNFOLLOWED, checks_on
 from streams.cli.drift import _states
-from streams.cli.program import app
+from streams.cli.program import composed
 from streams.cli.status import SILENT, UNPUBLISHED, UNREAD, UNRECORDED, UNSETTLED, row
 from streams.control.gauges import DatabaseGauges, ratio
 from streams.control.lag import Lag
@@ -221,7 +221,7 @@ def test_the_table_is_shown_and_all_that_is_not_known_is_said(
     monkeypatch.setattr(verb, "_known", lambda plan, running: (None, control))
     monkeypatch.setattr(verb, "_registry_problem", lambda plan: registry)
     monkeypatch.setattr(verb, "_rows", lambda *args: [{"table": "public.t", "problems": problems}])
-    ran = CliRunner().invoke(app, ["--plan", str(EXAMPLE), "--format", "json", "status"])
+    ran = CliRunner().invoke(composed(), ["--plan", str(EXAMPLE), "--format", "json", "status"])
     assert json.loads(ran.stdout)["tables"] == [{"table": "public.t", "problems": problems}]
     away = [each for each in (control, registry) if each is not None]
     if not problems and not away:
