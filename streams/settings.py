@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     xdg_state_home: _Base = Field(default=None, validation_alias="XDG_STATE_HOME")
     stack_dir: _Folder = None
     worker_dir: _Folder = None
+    run_dir: _Folder = None
     # How long a change waits for the registry to learn its schema id before the table is held: longer than a registry's
     # restart, shorter than a person's patience.
     unknown_schema_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False)
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
     def worker_data_dir(self) -> Path:
         """Local state of workers: their version tables (`HOLDTRUE_WORKER_DIR`)."""
         return self.worker_dir or self._state_dir / "workers"
+
+    @property
+    def run_data_dir(self) -> Path:
+        """What validations that are not over have found so far (`HOLDTRUE_RUN_DIR`)."""
+        return self.run_dir or self._state_dir / "runs"
 
 
 @cache

@@ -52,6 +52,9 @@ class Step(StrEnum):
     rows_backfilled = "rows-backfilled"
     backfill_noted = "backfill-noted"
     backfill_done = "backfill-done"
+    # Of a validation.
+    run_kept = "run-kept"
+    run_told = "run-told"
 
 
 class _Crash:

@@ -20,6 +20,7 @@ COLUMNS: Final = (
     "finished", "run", "table", "replica", "depth", "outcome", "verified", "drift_found", "seconds", "who",
 )  # fmt: skip
 FIELDS: Final = ("field", "value")
+INTERRUPTED: Final = "interrupted"
 
 
 class Written(StrEnum):
@@ -42,27 +43,43 @@ def list_(
     ctx: typer.Context,
     table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="correct, drifted or incomplete.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option("--outcome", help="correct, drifted, incomplete or interrupted.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The newest so many.")] = 100,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first; before them those that were interrupted on this machine, and may be gone on with."""
     from streams.control.run import OUTCOMES
     from streams.control.view import opened_with_schema, plain
     from streams.plan.check import load_plan, require_known
 
-    if outcome not in (None, *OUTCOMES):
-        raise UsageError(f"There is no outcome {outcome}.", f"There are: {', '.join(sorted(OUTCOMES))}.")
+    if outcome not in (None, INTERRUPTED, *OUTCOMES):
+        known = ", ".join(sorted((INTERRUPTED, *OUTCOMES)))
+        raise UsageError(f"There is no outcome {outcome}.", f"There are: {known}.")
     call = context(ctx)
     plan = load_plan(call.plan_path)
     filters = {"table": table, "replica": replica, "outcome": outcome, "limit": limit}
-    with opened_with_schema(plan) as database:
-        rows = database.rows("list_runs", filters)
+    rows = _interrupted(plan, table, replica) if outcome in (None, INTERRUPTED) else []
+    if outcome != INTERRUPTED:
+        with opened_with_schema(plan) as database:
+            rows += database.rows("list_runs", filters)
     if not rows:
         # Runs are remembered longer than a plan names a table.
         require_known(plan, table, replica)
     call.out.rows("runs", plain(rows), COLUMNS)
     if len(rows) == limit:
         call.out.note(f"only the newest {limit} are shown; see --limit")
+
+
+def _interrupted(plan: Plan, table: str | None, replica: str | None) -> list[dict[str, Any]]:
+    from streams.validation.kept import interrupted
+
+    found = [kept.report for kept in interrupted(plan)]
+    return [
+        {**report.document(), "outcome": INTERRUPTED, "started": report.began, "finished": None}
+        for report in sorted(found, key=lambda report: report.began, reverse=True)
+        if table in (None, report.table) and replica in (None, report.replica)
+    ]
 
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]

@@ -26,11 +26,19 @@ def validate(
     ctx: typer.Context,
     table: Annotated[str | None, typer.Option("--table", help="Only this table of the SOT.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
-    depth: Annotated[str, typer.Option("--depth", help="counts, sample, checksums or full.")] = RunDepth.checksums,
+    depth: Annotated[
+        str | None, typer.Option("--depth", help="counts, sample, checksums (the default) or full.")
+    ] = None,
     keys: Annotated[int | None, typer.Option("--keys", min=1, max=100_000, help="Keys of a sample.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Chooses a sample's keys.")] = None,
     rows_per_second: Annotated[
         int | None, typer.Option("--rows-per-second", min=100, help="Read no more, where rows are read one by one.")
+    ] = None,
+    snapshot_rows: Annotated[
+        int | None, typer.Option("--snapshot-rows", min=100, help="Read about so many under one snapshot of the SOT.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
     by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
@@ -39,8 +47,12 @@ def validate(
     from streams.plan.check import load_plan
     from streams.validation.open import Opener, pairs
     from streams.validation.sample import Sampling
+    from streams.validation.session import resume as gone_on
     from streams.validation.session import run_all
 
+    if resume is not None and (table, replica, depth, keys, seed) != (None, None, None, None, None):
+        raise UsageError("A run that is gone on with is what it was begun as.", "Give --resume without what it is of.")
+    depth = depth or RunDepth.checksums
     if depth not in tuple(RunDepth):
         raise UsageError(f"There is no depth {depth}.", f"Use one of {', '.join(RunDepth)}.")
     if depth != RunDepth.sample and not (keys is None and seed is None):
@@ -49,9 +61,15 @@ def validate(
     plan = load_plan(here.plan_path)
     wanted = pairs(plan, table, replica)
     with watching(here.out.progress) as bar:
-        opener = Opener(plan, here.out.note, by or getpass.getuser(), watching=bar, rows_per_second=rows_per_second)
+        opener = Opener(
+            plan, here.out.note, by or getpass.getuser(), watching=bar, rows_per_second=rows_per_second,
+            snapshot_rows=snapshot_rows,
+        )  # fmt: skip
         try:
-            reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed))
+            if resume is not None:
+                reports = [gone_on(opener, resume, here.out.note)]
+            else:
+                reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed), keeping=True)
         finally:
             opener.close()
     here.out.rows("results", [report.document() for report in reports], _COLUMNS)

@@ -20,6 +20,8 @@ from streams.rows.types import canonical_sql, identifier, key_array_sql, literal
 from streams.sot.catalog import connected, read_tables
 from streams.sot.connection import SotChanged, connect, unavailable
 
+# Rows that are looked at to see where a table can be cut.
+SAMPLE_ROWS = 10_000
 # Values of the first key columns, in canonical bytes, between which rows lie, both included; b"" for no bound.
 Between = tuple[bytes, bytes]
 EVERYWHERE: Between = (b"", b"")
@@ -150,20 +152,41 @@ class SotReader:
             return self._snapshot(cursor)
 
     @contextmanager
-    def scanning(self) -> Iterator[Iterator[SotRow]]:
+    def scanning(self, after: bytes = b"", upto: bytes | None = None) -> Iterator[Iterator[SotRow]]:
         """Every row that belongs in this replica, in the order of the keys' canonical bytes.
 
-        The snapshot is taken on entry; the rows are fetched as they are asked for. Postgres sorts, so nothing of the
-        table is held here. The order lets owners tell, for every stretch of keys, which of theirs the SOT lacks.
+        after: only those whose keys come behind it; upto: and not behind this one. The snapshot is taken on entry; the
+        rows are fetched as they are asked for. Postgres sorts, so nothing of the table is held here. The order lets
+        owners tell, for every stretch of keys, which of theirs the SOT lacks.
         """
         # The same bytes `encode` gives for the key, compared as bytes.
         key = " || E'\\t' || ".join(_escaped(identifier("t", name)) for name in self._shape.key_columns)
-        clause = f' WHERE {self._where()} ORDER BY ({key}) COLLATE "C"'
+        key = f'({key}) COLLATE "C"'
+        within = f" AND {key} > {literal(after.decode())}" if after else ""
+        within += f" AND {key} <= {literal(upto.decode())}" if upto is not None else ""
+        clause = f" WHERE ({self._where()}){within} ORDER BY {key}"
         with self._transaction() as cursor:
             _take_your_time(cursor)
             self._snapshot(cursor)
             with closing(_copy(cursor, self._select(clause))) as lines:
                 yield self._rows(lines)
+
+    def bounds(self, rows: int, parts_max: int) -> list[bytes]:
+        """Keys that cut the table into stretches of about so many rows, in the order of `scanning`; [] for one stretch.
+
+        By some pages of the table: stretches are uneven, and no key is in two of them.
+        """
+        there = self.estimate() or self.count()
+        rows = max(rows, there // parts_max)
+        if there <= rows:
+            return []
+        columns = ", ".join(canonical_sql(self._shape.read_columns[index], "t") for index in self._shape.key_index)
+        share = min(100.0, 100.0 * SAMPLE_ROWS / there)
+        query = f"SELECT {columns} FROM {self._table()} t TABLESAMPLE SYSTEM ({share:.6f})"
+        with self._transaction() as cursor, closing(_copy(cursor, query)) as lines:
+            some = sorted(lines)
+        step = max(1, round(len(some) * rows / there))
+        return some[step::step]
 
     def _rows(self, lines: Iterator[bytes]) -> Iterator[SotRow]:
         shape = self._shape

@@ -26,7 +26,7 @@ from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.validation.exchange import Channel, Exchange
 from streams.validation.pace import Pace
-from streams.validation.target import Target
+from streams.validation.target import SNAPSHOT_ROWS, Target
 from streams.validation.waiting import Fences, Waiting, Writer
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Opener:
     """Opens targets one after the other, with what they share: SOT catalog, stores, registry, Kafka, fences.
 
     note: tells a person what is waited for. by: who asked. stamp: whether what is right gets its token. watching: shows
-    how far a run is. rows_per_second: as of Pace.
+    how far a run is. rows_per_second: as of Pace. snapshot_rows: as of Target.
     """
 
     def __init__(
@@ -79,8 +79,10 @@ class Opener:
         stamp: bool = False,
         watching: Watching = lambda pair, rows: lambda done: None,
         rows_per_second: int | None = None,
+        snapshot_rows: int | None = None,
     ) -> None:
         self.plan = plan
+        self._snapshot_rows = snapshot_rows or SNAPSHOT_ROWS
         self._note = note
         self._watching = watching
         self._rows_per_second = rows_per_second
@@ -163,6 +165,7 @@ class Opener:
                 progress=self._watching(pair, sot.estimate),
                 pace=self._pace(pair),
                 sample_keys=mapping.validation.sample,
+                snapshot_rows=self._snapshot_rows,
             )
 
     def _pace(self, pair: Pair) -> Pace:

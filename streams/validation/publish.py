@@ -23,10 +23,11 @@ COUNTED_BY: Final = "runs"
 GIVEN_UP: Final = timedelta(minutes=10)
 
 
-def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
+def publish_report(opener: Opener, pair: Pair, report: Report, before: Collection[str] = ()) -> None:
     """Put the report's drift on the drift topic and the run on the signals topic; returns when Kafka has them.
 
-    A run that cannot say which drift it ends has not said all: it is incomplete.
+    before: ids of the drift that it told of before it was interrupted. A run that cannot say which drift it ends has
+    not said all: it is incomplete.
     """
     known: list[Row] = []
     if report.drift or report.covers_all:
@@ -38,10 +39,11 @@ def publish_report(opener: Opener, pair: Pair, report: Report) -> None:
     told = set()
     for event in _found(opener, pair, report, {row["id"] for row in known}):
         told.add(event["id"])
-        send_event(opener, "drift", event)
+        if event["id"] not in before:
+            send_event(opener, "drift", event)
     if report.covers_all:
         for row in known:
-            if _is_ended(row, report, told):
+            if row["id"] not in before and _is_ended(row, report, told):
                 send_event(opener, "drift", _end(pair, row, report))
     send_event(opener, "signals", _signal(opener, pair, report))
     opener.writer.flush()

@@ -82,6 +82,15 @@ class Report:
     sampled: Sampled | None = None
     # Entries that were found in a partition that is not their key's.
     astray: int = 0
+    # How far it is: keys up to this one are decided, all counts and the drift above are of them. part: how often it was
+    # gone on with after it was interrupted.
+    after: bytes = b""
+    part: int = 0
+
+    @property
+    def asked_as(self) -> str:
+        """What owners know it by: what they still answer to an earlier part of it is not taken for this one's."""
+        return f"{self.run}.{self.part}" if self.part else self.run
 
     @property
     def drift_found(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.checks.request import Depth, request
 from streams.drift.cause import Sides, explain
@@ -12,6 +12,7 @@ from streams.drift.rows import shown_row
 from streams.errors import NotReady
 from streams.replicas.base import Held
 from streams.rows.canonical import Row, encode
+from streams.sot.reader import SotRow
 from streams.validation.report import Drifted, Report
 from streams.validation.target import Target
 
@@ -27,6 +28,8 @@ REQUEST_BYTES = 4 * 1024 * 1024
 # As many as a repair plan takes: a store that lost everything is filled again by runs and repairs in turn.
 SUSPECTS_MAX = 100_000
 ROUNDS_MAX = 3
+# Of the snapshots of the SOT, one after the other, in which a run reads a table. Each is filled by a look at all keys.
+SNAPSHOTS_MAX = 16
 # Of the rows that a run keeps to tell of them; those beyond are withheld.
 SHOWN_CHARACTERS_MAX = 64 << 20
 ASTRAY = (
@@ -49,6 +52,8 @@ class Open:
     undecided: set[bytes] = field(default_factory=set)
     # Keys for which there was no room.
     beyond: int = 0
+    # Those that the run has decided before.
+    decided: frozenset[bytes] = frozenset()
 
     @property
     def keys(self) -> list[bytes]:
@@ -56,12 +61,31 @@ class Open:
         return [*self.suspected, *sorted(self.undecided - self.suspected.keys())]
 
     def has_room(self, key: bytes) -> bool:
-        """Whether the key can be looked at again; one that cannot is counted."""
+        """Whether the key is to be looked at again; one that is, and cannot be, is counted."""
+        if key in self.decided:
+            return False
         known = key in self.suspected or key in self.undecided
-        if not known and len(self.suspected) + len(self.undecided) >= SUSPECTS_MAX:
+        if not known and len(self.suspected) + len(self.undecided) + len(self.decided) >= SUSPECTS_MAX:
             self.beyond += 1
             return False
         return True
+
+
+class Stretch(NamedTuple):
+    """Of a table's keys in the order of their bytes: those behind `after`, up to `upto`; None: and all that follow."""
+
+    after: bytes
+    upto: bytes | None
+
+    @property
+    def lower(self) -> bytes:
+        """Where it begins."""
+        return self.after + b"\x00" if self.after else b""
+
+    @property
+    def upper(self) -> bytes | None:
+        """The first key that is not in it."""
+        return None if self.upto is None else self.upto + b"\x00"
 
 
 class Rounds:
@@ -76,10 +100,32 @@ class Rounds:
         self._shown = 0
 
     def full(self) -> None:
-        """SOT ↔ version table ↔ replica content, every key."""
-        found = self._first_round()
-        self._sweep(found)
-        self._again(found)
+        """SOT ↔ version table ↔ replica content, every key that is not decided yet.
+
+        Stretch by stretch of the keys, each under a snapshot and between fences of its own, and decided before the next
+        one is read.
+        """
+        for stretch in self._stretches():
+            found = self._opened()
+            self._first_round(stretch, found)
+            if stretch.upto is None:
+                self._sweep(found)
+            self._again(found)
+            if stretch.upto is not None:
+                self._report.after = stretch.upto
+                self._target.keep(self._report)
+
+    def _stretches(self) -> Iterator[Stretch]:
+        target, after = self._target, self._report.after
+        # Where the other writer's lag is waited for, it is waited for once.
+        bounds = [] if target.others_lag_seconds else target.sot.bounds(target.snapshot_rows, SNAPSHOTS_MAX)
+        for upto in (*(bound for bound in bounds if bound > after), None):
+            yield Stretch(after, upto)
+            after = upto or after
+
+    def _opened(self) -> Open:
+        """What a round may leave open beside what is decided."""
+        return Open(decided=frozenset(self._report.moving).union(drifted.key for drifted in self._report.drift))
 
     def passed(self, ends: Sequence[int]) -> None:
         """Wait until every owner has applied what is before these ends of the change topic."""
@@ -103,24 +149,25 @@ class Rounds:
         self._report.sot_rows = len(keys)
         self._again(Open(undecided=set(keys)))
 
-    def _first_round(self) -> Open:
+    def _first_round(self, stretch: Stretch, found: Open) -> None:
         target, report = self._target, self._report
         before = target.ends()
-        with target.sot.scanning() as rows:
-            # What every key is verified through: later rounds look at some of them again, at later fences.
-            report.fence_lsn = target.fence.passed(target.deadline())
+        with target.sot.scanning(*stretch) as rows:
+            fence = target.fence.passed(target.deadline())
+            # What every key is verified through: later stretches, and later rounds, are looked at at later fences.
+            report.fence_lsn = report.fence_lsn or fence
             after = target.ends()
-            for partition, chunk in self._chunks(rows):
+            for partition, chunk in self._chunks(rows, stretch):
                 self._ask(partition, 1, before, after, **chunk)
                 target.pace(len(chunk["keys"]))
-        return self._collect()
+        self._collect(found=found)
 
-    def _chunks(self, rows: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Per partition, chunks of consecutive keys; together their bounds leave no gap."""
+    def _chunks(self, rows: Iterable[SotRow], stretch: Stretch) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Per partition, chunks of consecutive keys; together their bounds leave no gap within the stretch."""
         target = self._target
         keys: list[list[bytes]] = [[] for _ in range(target.partitions)]
         digests: list[list[bytes]] = [[] for _ in range(target.partitions)]
-        lower = [b""] * target.partitions
+        lower = [stretch.lower] * target.partitions
         sizes = [0] * target.partitions
         for row in rows:
             partition = target.partitioner.partition(row.key)
@@ -131,8 +178,10 @@ class Rounds:
                 upper = row.key + b"\x00"
                 yield partition, self._packed(keys[partition], digests[partition], lower[partition], upper)
                 keys[partition], digests[partition], lower[partition], sizes[partition] = [], [], upper, 0
+        end = stretch.upper
         for partition in range(target.partitions):
-            yield partition, self._packed(keys[partition], digests[partition], lower[partition], None, last=True)
+            left = (keys[partition], digests[partition], lower[partition])
+            yield partition, self._packed(*left, end, last=end is None)
 
     def _packed(
         self, keys: list[bytes], digests: list[bytes], lower: bytes, upper: bytes | None, *, last: bool = False
@@ -287,7 +336,7 @@ class Rounds:
         self._chunk += 1
         self._expected.add((partition, number, self._chunk))
         asked = request(
-            self._report.run,
+            self._report.asked_as,
             target.replica,
             target.table,
             depth,
@@ -307,7 +356,7 @@ class Rounds:
         target, report = self._target, self._report
         target.exchange.flush()
         found = Open() if found is None else found
-        answers = target.exchange.answers(report.run, target.silence_seconds, target.on_silence)
+        answers = target.exchange.answers(report.asked_as, target.silence_seconds, target.on_silence)
         while self._expected:
             answer = next(answers, None)
             if answer is None:

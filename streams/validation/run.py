@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from streams.errors import HoldtrueError
@@ -29,6 +30,16 @@ def validate(target: Target, depth: RunDepth, sampling: Sampling = BY_PLAN) -> R
     return _run(target, depth, lambda report: _every_key(target, report, _full))
 
 
+def go_on(target: Target, report: Report) -> Report:
+    """Go on with a run of every key that was interrupted, from where all is decided; its time is since it began."""
+    report.part += 1
+    target.keep(report)
+    target.progress(report.sot_rows or 0)
+    _finish(target, report, lambda report: _full(target, report))
+    report.seconds = (datetime.now(UTC) - report.began).total_seconds()
+    return report
+
+
 def _every_key(target: Target, report: Report, look: Callable[[Target, Report], None]) -> None:
     # Only a run of every key ends drift that was open before it.
     report.drift_before = target.drift_ends()
@@ -46,6 +57,11 @@ def validate_keys(target: Target, keys: list[bytes]) -> Report:
 
 def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
     report = _empty(target.replica, target.table, str(depth))
+    _finish(target, report, work)
+    return report
+
+
+def _finish(target: Target, report: Report, work: Callable[[Report], None]) -> None:
     started = time.monotonic()
     try:
         work(report)
@@ -55,7 +71,6 @@ def _run(target: Target, depth: str, work: Callable[[Report], None]) -> Report:
     if report.outcome == "correct" and report.covers_all:
         # Only content of every key moves the mark, and only to where the run began: later changes were not looked at.
         report.verified_through = f"{report.fence_lsn} at {report.began:%Y-%m-%dT%H:%M:%SZ}"
-    return report
 
 
 def not_begun(replica: str, table: str, depth: RunDepth, error: HoldtrueError) -> Report:

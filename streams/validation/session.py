@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from streams.errors import HoldtrueError, UsageError
 from streams.kafka.groups import KafkaSilent
 from streams.plan.mapping import MappingError
-from streams.validation.depth import RunDepth
+from streams.steps import Step, reached
+from streams.validation.depth import OF_EVERY_KEY, RunDepth
+from streams.validation.kept import ANEW, RunFile
 from streams.validation.open import Opener, Pair
 from streams.validation.publish import publish_report
 from streams.validation.report import Report
-from streams.validation.run import not_begun, validate
+from streams.validation.run import go_on, not_begun, validate
 from streams.validation.sample import BY_PLAN, Sampling
+from streams.validation.target import Target
+from streams.validation.told import told_by
 
 
 def run_all(
@@ -21,17 +25,24 @@ def run_all(
     depth: RunDepth,
     note: Callable[[str], None],
     sampling: Sampling = BY_PLAN,
+    *,
+    keeping: bool = False,
 ) -> list[Report]:
     """One report per pair. Drift found and the run itself are on their topics when this returns.
 
-    What keeps one pair from being looked at is in its report; the others are looked at all the same. But where Kafka is
-    away as a run begins, none of those that are left is begun, or recorded: it would be waited for in each anew.
+    keeping: a run that is killed can be gone on with. What keeps one pair from being looked at is in its report; the
+    others are looked at all the same. But where Kafka is away as a run begins, none of those that are left is begun, or
+    recorded: it would be waited for in each anew.
     """
     reports: list[Report] = []
     try:
         for pair in wanted:
-            report = _run(opener, pair, depth, sampling)
+            file = RunFile(opener.plan) if keeping and depth in OF_EVERY_KEY else None
+            report = _run(opener, pair, depth, sampling, file, note)
             publish_report(opener, pair, report)
+            reached(Step.run_told)
+            if file is not None:
+                file.forget()
             note(f"{pair.table} in {pair.replica}: {report.sentence}")
             reports.append(report)
     except KafkaSilent as error:
@@ -41,9 +52,58 @@ def run_all(
     return reports
 
 
-def _run(opener: Opener, pair: Pair, depth: RunDepth, sampling: Sampling) -> Report:
+def resume(opener: Opener, run: str, note: Callable[[str], None]) -> Report:
+    """Go on with an interrupted run; as of run_all. What it has told before is not told again.
+
+    Raises UsageError for one that cannot be gone on with, and what keeps it from being begun: it stays interrupted.
+    """
+    file = RunFile(opener.plan)
+    try:
+        kept = file.take(run)
+        pair = Pair(kept.report.replica, kept.report.table)
+        with opener.target(pair) as target:
+            if kept.mapping != target.digester.version:
+                raise UsageError(f"The columns of {pair.table} have changed since {run} began.", ANEW)
+            target.keep = _keeping(file, target, note)
+            report = go_on(target, kept.report)
+            before = told_by(opener, report, target.drift_ends())
+        publish_report(opener, pair, report, before)
+        reached(Step.run_told)
+        file.forget()
+    finally:
+        file.close()
+    note(f"{pair.table} in {pair.replica}: {report.sentence}")
+    return report
+
+
+def _keeping(file: RunFile, target: Target, note: Callable[[str], None]) -> Callable[[Report], None]:
+    """Keeps a run in its file. Where that cannot be written the run goes on, and cannot be gone on with."""
+    mapping, told = target.digester.version, set[str]()
+
+    def say(text: str) -> None:
+        if text not in told:
+            note(text)
+        told.add(text)
+
+    def keep(report: Report) -> None:
+        try:
+            file.keep(report, mapping)
+        except HoldtrueError as error:
+            say(f"{error} Until then this run begins anew if it is interrupted.")
+            return
+        say(f"should this run be interrupted: holdtrue validate --resume {report.run}")
+        reached(Step.run_kept)
+
+    return keep
+
+
+def _run(
+    opener: Opener, pair: Pair, depth: RunDepth, sampling: Sampling, file: RunFile | None, note: Callable[[str], None]
+) -> Report:
     try:
         with opener.target(pair) as target:
+            if file is not None:
+                target.keep = _keeping(file, target, note)
             return validate(target, depth, sampling)
     except MappingError as error:
         return not_begun(*pair, depth, error)  # of this table alone

@@ -14,7 +14,11 @@ from streams.replicas.base import ReplicaTable
 from streams.rows.digest import Digester
 from streams.sot.reader import SotReader
 from streams.validation.exchange import Exchange
+from streams.validation.report import Report
 from streams.validation.waiting import Fences
+
+# Some ten seconds of reading, for which the SOT's vacuum is held back.
+SNAPSHOT_ROWS = 200_000
 
 
 @dataclass(slots=True)
@@ -55,6 +59,10 @@ class Target:
     sample_keys: int | None = None
     # Called with the rows that were read since the last call: one tells of them, one returns when more may be read.
     progress: Callable[[int], None] = lambda _: None
+    # Called when all that a run has read so far is decided: should it be killed from now on, it is gone on with here.
+    keep: Callable[[Report], None] = lambda _: None
+    # Rows that are read under one snapshot of the SOT, about; more of a very large table.
+    snapshot_rows: int = SNAPSHOT_ROWS
     pace: Callable[[int], None] = lambda _: None
 
     def ends(self) -> list[int]:

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -119,6 +120,28 @@ def test_what_is_read_is_what_the_replica_stores(table: str) -> None:
     with reader(table, columns={"cut": {"v": 2}}, where=where) as source:
         assert source.read(KEYS).rows == {KEYS[0]: ("good", "1", "ab")}
         assert source.count() == 1
+
+
+def test_a_table_is_read_in_stretches_that_leave_no_gap(table: str) -> None:
+    """Each row in one of them, in the order of the keys' bytes, whatever is in a key's text."""
+    with psycopg.connect(os.environ["HOLDTRUE_SOT_DSN"], autocommit=True) as sot:
+        sot.execute(f"INSERT INTO {table} SELECT 'good', n, 'x' FROM generate_series(10, 3000) n".encode())
+    with reader(table) as source:
+        assert source.bounds(5_000, 16) == []
+        bounds = source.bounds(500, 16)
+        assert bounds == sorted({*bounds})
+        assert 3 <= len(bounds) <= 7
+        assert len(source.bounds(1, 4)) <= 5
+        found = []
+        for after, upto in pairwise([b"", *bounds, None]):
+            assert after is not None
+            with source.scanning(after, upto) as rows:
+                keys = [row.key for row in rows]
+            assert all(after < key and (upto is None or key <= upto) for key in keys)
+            found += keys
+        with source.scanning() as rows:
+            assert found == [row.key for row in rows]
+        assert len(found) == 2_993
 
 
 @pytest.mark.timeout(60)

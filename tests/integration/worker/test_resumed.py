@@ -1,0 +1,103 @@
+"""A run that was killed goes on from where all was decided: every key is counted once, and each drift told once."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.integration.worker.conftest import MakeBank
+from tests.support.bank import PROGRAM, Bank
+from tests.support.wait import wait_until
+
+pytestmark = [pytest.mark.stack, pytest.mark.long]
+
+ROWS = 2_000
+DDL = """
+CREATE TABLE account (id int8 PRIMARY KEY, owner text);
+INSERT INTO account SELECT n, 'owner ' || n FROM generate_series(1, 2000) n;
+ANALYZE account;
+"""
+REPLICAS = {"reports": {"public.account": {}}}
+# Keys in the order of their texts, so that some are in each stretch.
+WRONG = [1000, 1500, 2, 300, 45, 6, 777, 8, 99]
+FULL = ("validate", "--depth", "full", "--snapshot-rows", "300")
+
+
+@pytest.fixture(scope="module")
+def bank(make_bank: MakeBank) -> Iterator[Bank]:
+    """One table in a Postgres replica, of which some rows were changed behind everybody's back, and one was added."""
+    made = make_bank(ddl=DDL, tables={"public.account": ["id"]}, replicas=REPLICAS)
+    made.env["HOLDTRUE_RUN_DIR"] = str(made.folder / "runs")
+    made.start()
+    made.wait_caught_up("reports")
+    with psycopg.connect(made.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
+        replica.execute("UPDATE account SET owner = 'thief' WHERE id = ANY(%s)", (WRONG,))
+        replica.execute("INSERT INTO account VALUES (99999, 'nobody')")
+    yield made
+    made.stop()
+
+
+def killed_in_the_middle(bank: Bank) -> str:
+    """The id of a run that was killed in its second stretch or later."""
+    said = bank.folder / "validate.err"
+    with said.open("wb") as errors:
+        slowly = (*FULL, "--rows-per-second", "300")
+        process = subprocess.Popen((PROGRAM, *slowly), env=bank.env, stderr=errors, cwd=bank.folder)
+        wait_until(lambda: "--resume" in said.read_text() or process.poll() is not None, "the first stretch")
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL, said.read_text()
+    found = re.search(r"--resume (run-\S+)", said.read_text())
+    assert found is not None
+    return found[1]
+
+
+def told(bank: Bank, run: str) -> Counter[str]:
+    """How often the run has told of each drift."""
+    return Counter(event["key"]["id"] for event in bank.events("drift") if event["run"] == run)
+
+
+def test_a_killed_run_is_gone_on_with(bank: Bank) -> None:
+    """Also when it is killed again after it has told of all: nothing is counted or told twice."""
+    run = killed_in_the_middle(bank)
+    assert told(bank, run) == {}
+    (listed,) = json.loads(bank.done("--format", "json", "runs", "list", "--outcome", "interrupted"))["runs"]
+    assert (listed["run"], listed["table"], listed["outcome"]) == (run, "public.account", "interrupted")
+    decided = listed["sot_rows"]
+    assert 0 < decided == listed["verified"] + listed["drift_found"] < ROWS
+    # What is committed in what was looked at is of the next run; what lies ahead is looked at.
+    bank.sot.execute("INSERT INTO account VALUES (1, 'x'), (999999, 'x') ON CONFLICT DO NOTHING")
+    bank.wait_caught_up("reports")
+    ran = bank.run("validate", "--resume", run, env={"HOLDTRUE_CRASH_AT": "run-told"})
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    once = {str(key): 1 for key in [*WRONG, 99999]}
+    assert told(bank, run) == once
+    ran = bank.run("--format", "json", "validate", "--resume", run)
+    assert ran.returncode == 3, ran.stderr
+    (result,) = json.loads(ran.stdout)["results"]
+    assert (result["run"], result["depth"], result["outcome"]) == (run, "full", "drifted")
+    assert (result["sot_rows"], result["replica_rows"]) == (ROWS + 1, ROWS + 2)
+    assert (result["verified"], result["drift_found"]) == (ROWS + 1 - len(WRONG), len(WRONG) + 1)
+    assert (result["superseded"], result["skipped"], result["failed"]) == (0, 0, 0)
+    assert result["verified_through"] is None
+    assert told(bank, run) == once
+    ended = [event for event in bank.events("signals") if event["run"] == run]
+    assert {event["type"] for event in ended} == {"run-finished"}
+    over = bank.run("validate", "--resume", run)
+    assert (over.returncode, f"There is no interrupted run {run}" in over.stderr) == (2, True)
+
+
+def test_a_run_under_another_plan_is_not_gone_on_with(bank: Bank) -> None:
+    """What it has looked at may not be what the plan says now; and no option can make it another run."""
+    run = killed_in_the_middle(bank)
+    assert bank.run("validate", "--resume", run, "--depth", "full").returncode == 2
+    bank.document["owner"] = "somebody else"
+    bank.write_plan()
+    ran = bank.run("validate", "--resume", run)
+    assert (ran.returncode, "The plan has changed since" in ran.stderr) == (2, True), ran.stderr

@@ -1,0 +1,187 @@
+"""A run reads a table stretch by stretch; however often it is interrupted, every key is counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.checks.request import Depth
+from streams.plan.policy import Drift
+from streams.rows.digest import Digester
+from streams.sot.reader import SotRead, SotRow
+from streams.validation.depth import RunDepth
+from streams.validation.report import Report
+from streams.validation.rounds import Rounds
+from streams.validation.run import go_on, validate
+from tests.support.shapes import make_shape
+
+PARTITIONS = 2
+SHAPE = make_shape({"id": "text", "value": "text"}, ["id"])
+
+
+class Killed(BaseException):
+    """No handler, no flush."""
+
+
+class World:
+    """A source and its owners. wrong: keys that differ in each look; extra: keys that the source lacks.
+
+    An owner counts every key that is named, and all of its own between the bounds.
+    """
+
+    def __init__(self, keys: set[bytes], wrong: set[bytes], extra: set[bytes], bounds: list[bytes]) -> None:
+        self.keys, self.wrong, self.extra, self.bounds_ = keys, wrong, extra, bounds
+        self.fences = 0
+        self.asked: list[dict[str, Any]] = []
+        self.firsts: list[dict[str, Any]] = []
+        self.looked: Counter[bytes] = Counter()
+        self.ends = 0
+        self.kept: list[Report] = []
+        self.kill_at: int | None = None
+
+    def target(self) -> Any:
+        return SimpleNamespace(
+            replica="reports", table="public.t", partitions=PARTITIONS, shape=SHAPE, kind="postgres", exchange=self,
+            digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=0.0, sleep=float,
+            stamp=False, drift=Drift(), silence_seconds=1.0, on_silence=lambda: None, deadline=lambda: 0.0,
+            ends=lambda: [0] * PARTITIONS, drift_ends=self.drift_ends, partitioner=self, sot=self, store=None,
+            fence=self, pace=lambda rows: None, progress=lambda rows: None, keep=self.keep, snapshot_rows=1,
+        )  # fmt: skip
+
+    def keep(self, report: Report) -> None:
+        """On the disk; and the process is gone where that was ordered."""
+        self.kept.append(deepcopy(report))
+        if self.kill_at is not None and len(self.kept) >= self.kill_at:
+            raise Killed
+
+    def drift_ends(self) -> list[int]:
+        """Further each time."""
+        self.ends += 1
+        return [self.ends]
+
+    def passed(self, deadline: float) -> str:
+        """A later fence each time."""
+        self.fences += 1
+        return f"0/{self.fences}"
+
+    def partition(self, key: bytes) -> int:
+        """By length."""
+        return len(key) % PARTITIONS
+
+    def bounds(self, rows: int, parts_max: int) -> list[bytes]:
+        """Where the table is cut."""
+        return self.bounds_
+
+    @contextmanager
+    def scanning(self, after: bytes, upto: bytes | None) -> Iterator[Iterator[SotRow]]:
+        """In the order of the keys."""
+        found = sorted(key for key in self.keys if key > after and (upto is None or key <= upto))
+        yield iter([SotRow(key, key) for key in found])
+
+    def read(self, keys: Any) -> Any:
+        """What the source has of them makes no difference here: their owner says whether they differ."""
+        return SotRead(None, {})  # type: ignore[arg-type]
+
+    def ask(self, partition: int, request: dict[str, Any]) -> None:
+        """Remember it."""
+        self.asked.append(request | {"partition": partition})
+        if request["depth"] is Depth.checksums and request["round"] == 1:
+            self.firsts.append(self.asked[-1])
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def answers(self, identity: str, within_seconds: float, on_silence: Any) -> Iterator[dict[str, Any]]:
+        """An answer to each request that was made under this name."""
+        while self.asked:
+            request = self.asked.pop(0)
+            assert request["run"] == identity
+            yield self._answer(request)
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        keys = list(request["keys"]) if request["depth"] is Depth.checksums else []
+        if request["depth"] is Depth.checksums and request["round"] == 1:
+            self.looked.update(keys)
+            lower, upper = request["lower"], request["upper"]
+            inside = [key for key in self.extra if lower <= key and (upper is None or key < upper)]
+            keys += [key for key in inside if self.partition(key) == request["partition"]]
+        if request["depth"] is Depth.sweep:  # what the store refused is suspected once more
+            keys = [key for key in request["keys"] if key in self.wrong]
+        differ = [key for key in keys if key in self.wrong | self.extra]
+        suspected = [
+            {"key": key, "kind": "stale", "entry_digest": b"e", "other_digest": b"o", "token": b"1", "other_token": b""}
+            for key in differ
+        ]
+        return {
+            "partition": request["partition"], "round": request["round"], "chunk": request["chunk"], "skipped": 0,
+            "incomplete": None, "verified": len(keys) - len(differ), "undecided": [], "suspected": suspected,
+        }  # fmt: skip
+
+
+texts = st.sets(st.binary(min_size=1, max_size=3).map(lambda raw: raw.hex().encode()), max_size=25)
+
+
+@given(texts, texts, texts, texts, st.lists(st.integers(1, 3), max_size=4))
+def test_every_key_is_counted_once_however_often_the_run_is_killed(
+    keys: set[bytes], wrong: set[bytes], extra: set[bytes], bounds: set[bytes], kills: list[int]
+) -> None:
+    """What was read and not kept is read again, what was kept is not; keys the source lacks are in one stretch each."""
+    world = World(keys, wrong & keys, extra - keys, sorted(bounds))
+    report = _to_its_end(world, kills)
+    assert (report.sot_rows, report.failed, report.superseded, report.skipped) == (len(keys), 0, 0, 0)
+    assert Counter(drifted.key for drifted in report.drift) == Counter([*world.wrong, *world.extra])
+    assert report.verified == len(keys - world.wrong)
+    assert report.fence_lsn == "0/1", "the oldest: every key was looked at behind it"
+    assert list(report.drift_before) == [1], "as it was when the run began"
+    assert (report.verified_through is not None) == (report.drift == [])
+
+
+def _to_its_end(world: World, kills: list[int]) -> Report:
+    """Killed when it has kept so many stretches, one time after the other, then left alone."""
+    target = world.target()
+    target.store = SimpleNamespace(read=lambda keys: {}, keys=lambda chunk: iter([sorted(world.keys | world.extra)]))
+    begun = False
+    for at in [*kills, None]:
+        world.kill_at = None if at is None else len(world.kept) + at
+        world.asked.clear()
+        try:
+            if not begun or not world.kept:
+                begun = True
+                report = validate(target, RunDepth.full)
+            else:
+                report = go_on(target, deepcopy(world.kept[-1]))
+        except Killed:
+            continue
+        return report
+    raise AssertionError("the last one is left alone")
+
+
+def test_the_bounds_of_all_stretches_leave_no_gap() -> None:
+    """In each partition: an owner looks for keys the source lacks between them."""
+    keys = {b"%02d" % number for number in range(30)}
+    world = World(keys, set(), set(), [b"07", b"19"])
+    target = world.target()
+    target.store = SimpleNamespace(read=lambda keys: {}, keys=lambda chunk: iter([]))
+    report = Report("run", "public.t", "reports", RunDepth.full)
+    Rounds(target, report).full()
+    for partition in range(PARTITIONS):
+        asked = [(each["lower"], each["upper"]) for each in world.firsts if each["partition"] == partition]
+        assert (asked[0][0], asked[-1][1], len(asked)) == (b"", None, 3)
+        assert all(before[1] == behind[0] for before, behind in pairwise(asked))
+    assert [kept.after for kept in world.kept] == [b"07", b"19"]
+
+
+def test_keys_are_read_once_where_nothing_interrupts() -> None:
+    """Not once for each stretch."""
+    keys = {b"%02d" % number for number in range(30)}
+    world = World(keys, set(), set(), [b"07", b"19"])
+    _to_its_end(world, [])
+    assert world.looked == Counter(keys)
