@@ -55,7 +55,9 @@ Conflict = Annotated[
 class Validation(Part):
     """Which checks run, and when. `sample` is the number of keys a `sample` run reads.
 
-    replica_log: have a Postgres replica's own log followed, which shows at once what others change there.
+    pause_above: statements of others that run at the source at once, above which a run that reads row by row reads
+    nothing; by default half of the server's max_connections. replica_log: have a Postgres replica's own log followed,
+    which shows at once what others change there.
     """
 
     depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
@@ -63,6 +65,7 @@ class Validation(Part):
     sample: Whole | None = None
     scrub_period: Duration | None = None
     replica_log: bool = False
+    pause_above: Whole | None = None
     thresholds: NotBuilt = None
 
 

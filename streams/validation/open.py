@@ -22,6 +22,7 @@ from streams.replicas.base import ReplicaTable
 from streams.replicas.open import open_replica
 from streams.rows.digest import Digester
 from streams.sot.fence import Fence
+from streams.sot.load import load
 from streams.sot.reader import SotReader
 from streams.sot.shapes import read_shapes
 from streams.validation.exchange import Channel, Exchange
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # How long a worker may take to be in its group: one that was started a moment ago is waited for.
 WORKER_SECONDS = 10.0
+SEES_ALL = "grant the role pg_read_all_stats"
 # Rows that a store is asked for to see whether it answers.
 PROBE_KEYS = 1_000
 
@@ -98,6 +100,8 @@ class Opener:
         self._shapes: dict[Pair, Shape] = {}
         self._stores: dict[Pair, ReplicaTable] = {}
         self._offsets: Offsets | None = None
+        # Whether it was told that the source does not show what others do there.
+        self._blind = False
 
     def shape(self, pair: Pair) -> Shape:
         """The shape of a pair's table. Another table that does not fit any more is none of its business."""
@@ -171,7 +175,17 @@ class Opener:
     def _pace(self, pair: Pair) -> Pace:
         bound = self.mapping(pair).lag_max
         lag_max = bound.total_seconds() if bound is not None else None
-        return Pace(self._rows_per_second, lambda: self._lag(pair), lag_max, self._note)
+        return Pace(self._rows_per_second, lambda: self._lag(pair), lag_max, self._note, lambda: self._busy(pair))
+
+    def _busy(self, pair: Pair) -> str | None:
+        found = load(self.plan.source.dsn.resolve(), application=self._application)
+        most = self.mapping(pair).validation.pause_above or found.connections_max // 2
+        if found.hidden and not self._blind:
+            self._blind = True
+            self._note(f"how busy the source is cannot be seen in {found.hidden} of its sessions: {SEES_ALL}")
+        if found.active <= most:
+            return None
+        return f"waiting: the source is busy, {found.active} statements run there at once: the plan allows {most}"
 
     def _lag(self, pair: Pair) -> float:
         if self._offsets is None:

@@ -1,4 +1,4 @@
-"""How fast a run reads: no faster than it was told to, and not at all while the replica is later than it may be."""
+"""How fast a run reads: no faster than it was told to, not at all while the replica is too late or the SOT busy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from streams.errors import NotReady
 # How often it is asked how late the replica is, and how often while it is too late.
 LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
-# A replica that is too late for so long has another trouble than this run.
+# A replica that is too late, or a source that is busy, for so long has another trouble than this run.
 PAUSE_SECONDS_MAX = 600.0
+
+_LATE = NotReady(
+    f"The replica was later than the plan allows for {PAUSE_SECONDS_MAX:.0f} s.",
+    "See `holdtrue status` for what keeps it, then run this again.",
+)
+_BUSY = NotReady(
+    f"The source of truth was busier than the plan allows for {PAUSE_SECONDS_MAX:.0f} s.",
+    "Run this again when fewer statements run there at once, or raise validation.pause_above in the plan.",
+)
 
 
 class Pace:
     """Called with the rows that were read since the last call; returns when more may be read.
 
     rows_per_second: at most so many; None: no bound. lag: how many seconds the replica is late, asked only by runs that
-    take some seconds; lag_max: what the plan allows, None for no bound. note: tells a person why nothing moves.
+    take some seconds, as is the next; lag_max: what the plan allows, None for no bound. busy: what keeps the SOT busy
+    beyond what the plan allows, None where nothing does. note: tells a person why nothing moves.
     """
 
     def __init__(
@@ -27,6 +37,7 @@ class Pace:
         lag: Callable[[], float],
         lag_max: float | None,
         note: Callable[[str], None],
+        busy: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -34,6 +45,7 @@ class Pace:
         self._lag = lag
         self._lag_max = lag_max
         self._note = note
+        self._busy = busy
         self._clock = clock
         self._sleep = sleep
         self._begun: float | None = None
@@ -41,32 +53,34 @@ class Pace:
         self._look_at = 0.0
 
     def __call__(self, rows: int) -> None:
-        """As of the class. Raises NotReady when the replica does not come back within its bound."""
+        """As of the class. Raises NotReady when replica or SOT do not come back within their bounds."""
         now = self._clock()
         if self._begun is None:
             self._begun, self._look_at = now, now + LOOK_SECONDS
         self._rows += rows
         if self._rows_per_second is not None:
             self._rest_until(self._begun + self._rows / self._rows_per_second)
-        if self._lag_max is not None and self._clock() >= self._look_at:
-            self._begun += self._wait_while_late(self._lag_max)
+        if self._clock() >= self._look_at:
+            self._begun += self._wait_while(self._late, _LATE) + self._wait_while(self._busy, _BUSY)
             self._look_at = self._clock() + LOOK_SECONDS
 
     def _rest_until(self, moment: float) -> None:
         if (seconds := moment - self._clock()) > 0:
             self._sleep(seconds)
 
-    def _wait_while_late(self, lag_max: float) -> float:
-        """How long it took until the replica was in time again."""
+    def _late(self) -> str | None:
+        if self._lag_max is None or (late := self._lag()) <= self._lag_max:
+            return None
+        return f"reading nothing while the replica is {late:.0f} s late: the plan allows {self._lag_max:.0f} s"
+
+    def _wait_while(self, why: Callable[[], str | None], given_up: NotReady) -> float:
+        """How long it took until there was no reason any more."""
         begun, told = self._clock(), False
-        while (late := self._lag()) > lag_max:
+        while (reason := why()) is not None:
             if not told:
-                self._note(f"reading nothing while the replica is {late:.0f} s late: the plan allows {lag_max:.0f} s")
+                self._note(reason)
                 told = True
             if self._clock() - begun > PAUSE_SECONDS_MAX:
-                raise NotReady(
-                    f"The replica was later than the plan allows for {PAUSE_SECONDS_MAX:.0f} s.",
-                    "See `holdtrue status` for what keeps it, then run this again.",
-                )
+                raise given_up
             self._sleep(AGAIN_SECONDS)
         return self._clock() - begun

@@ -8,6 +8,8 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
 
 import psycopg
 import pytest
@@ -101,3 +103,38 @@ def test_a_run_under_another_plan_is_not_gone_on_with(bank: Bank) -> None:
     bank.write_plan()
     ran = bank.run("validate", "--resume", run)
     assert (ran.returncode, "The plan has changed since" in ran.stderr) == (2, True), ran.stderr
+
+
+def test_a_run_reads_nothing_while_the_source_is_busy(bank: Bank) -> None:
+    """It says why, goes on when others have done, and covers every key."""
+    said = bank.folder / "busy.err"
+    decided = {"depths": ["full"], "every": "1h", "pause_above": 2}
+    bank.document["replicas"]["reports"]["tables"]["public.account"] = {"validation": decided}
+    bank.write_plan()
+    others = [psycopg.connect(bank.env["HOLDTRUE_SOT_DSN"], autocommit=True) for _ in range(4)]
+    threads = [Thread(target=_busy, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    try:
+        with said.open("wb") as errors:
+            words = ("--format", "json", *FULL, "--rows-per-second", "200")
+            process = subprocess.Popen(
+                (PROGRAM, *words), env=bank.env, stdout=subprocess.PIPE, stderr=errors, cwd=bank.folder
+            )
+            waiting = "waiting: the source is busy, 4 statements run there at once: the plan allows 2"
+            wait_until(lambda: waiting in said.read_text(), lambda: said.read_text(), 60)
+    finally:
+        for other in others:
+            other.cancel()
+        for thread in threads:
+            thread.join()
+
+    out, _ = process.communicate(timeout=60)
+    (result,) = json.loads(out)["results"]
+    assert result["verified"] + result["drift_found"] == result["sot_rows"] + 1
+    assert (result["failed"], result["reason"]) == (0, None)
+
+
+def _busy(other: psycopg.Connection[tuple[object, ...]]) -> None:
+    with other, suppress(psycopg.errors.QueryCanceled):
+        other.execute("SELECT pg_sleep(120)")

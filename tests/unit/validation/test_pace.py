@@ -23,14 +23,18 @@ class Clock:
 
 
 def paced(
-    clock: Clock, rows_per_second: int | None = None, lags: list[float] | None = None, lag_max: float | None = 2.0
+    clock: Clock,
+    rows_per_second: int | None = None,
+    lags: list[float] | None = None,
+    lag_max: float | None = 2.0,
+    busy: list[str | None] | None = None,
 ) -> tuple[Pace, list[str]]:
     """A pace by this clock; the replica is so late, one look after the other, and the last one for good."""
     said: list[str] = []
-    late = lags or [0.0]
+    late, reasons = lags or [0.0], busy or [None]
     made = Pace(
         rows_per_second, lambda: late.pop(0) if len(late) > 1 else late[0], lag_max, said.append,
-        lambda: clock.now, clock.sleep,
+        lambda: reasons.pop(0) if len(reasons) > 1 else reasons[0], lambda: clock.now, clock.sleep,
     )  # fmt: skip
     return made, said
 
@@ -92,3 +96,28 @@ def test_a_replica_that_stays_late_is_not_waited_for_for_ever() -> None:
     clock.now += module.LOOK_SECONDS
     with pytest.raises(NotReady, match="later than the plan allows for 600 s"):
         pace(1)
+
+
+def test_nothing_is_read_while_the_source_is_busy() -> None:
+    """It says so once for each time; the pause is not made up for."""
+    clock = Clock()
+    pace, said = paced(clock, 1_000, lag_max=None, busy=["waiting: busy", "waiting: busier", None])
+    pace(0)
+    clock.now += module.LOOK_SECONDS
+    pace(5_000)
+    assert clock.slept == [module.AGAIN_SECONDS] * 2
+    assert said == ["waiting: busy"]
+    pace(1_000)
+    assert clock.slept[2:] == [pytest.approx(1.0)]
+
+
+def test_a_source_that_stays_busy_is_not_waited_for_for_ever() -> None:
+    """The run is incomplete, and says what would help."""
+    clock = Clock()
+    pace, _ = paced(clock, busy=["waiting: busy"])
+    pace(0)
+    clock.now += module.LOOK_SECONDS
+    with pytest.raises(NotReady, match="busier than the plan allows for 600 s") as raised:
+        pace(1)
+    assert "validation.pause_above" in raised.value.hint
+    assert clock.now < 100 + 600 + 60
