@@ -18,7 +18,6 @@ import msgspec
 
 from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.plan.model import Plan
-from streams.settings import settings
 from streams.validation.report import Report
 
 # What was looked at longer ago is better looked at again.
@@ -40,8 +39,7 @@ class RunFile:
     """The file of one run; made when there is something to keep. Locked as long as the run's process lives."""
 
     def __init__(self, plan: Plan) -> None:
-        self._folder = folder(plan)
-        self._plan = plan.sha256
+        self._plan = plan
         self._lock: int | None = None
         self.run = ""
 
@@ -56,7 +54,7 @@ class RunFile:
         kept = _read(self._path(run))
         if kept is None:
             raise UsageError(f"What was kept of {run} cannot be read: another version may have written it.", ANEW)
-        if kept.plan != self._plan:
+        if kept.plan != self._plan.sha256:
             raise UsageError(f"The plan has changed since {run} began: what it has looked at may not hold.", ANEW)
         if datetime.now(UTC) - kept.report.began > GONE_ON_WITHIN:
             raise UsageError(f"The run {run} began more than a day ago.", ANEW)
@@ -70,13 +68,13 @@ class RunFile:
             new = path.with_suffix(".new")
             # Keys are in it, and rows where the plan shows them.
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.msgpack.encode(Kept(self._plan, mapping, report)))
+                file.write(msgspec.msgpack.encode(Kept(self._plan.sha256, mapping, report)))
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(path)
         except OSError as error:
             raise HoldtrueError(
-                f"The state of the run cannot be kept in {self._folder}: {error.strerror}.",
+                f"The state of the run cannot be kept in {folder(self._plan)}: {error.strerror}.",
                 "Make room, or set HOLDTRUE_RUN_DIR to a folder that this user can write to.",
             ) from None
 
@@ -96,18 +94,23 @@ class RunFile:
     def _hold(self, run: str) -> None:
         if self._lock is not None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        folder(self._plan).mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self._path(run))
         if self._lock is None:
             raise NotReady(f"The run {run} is still going on in another process.", "Wait for it, or end it.")
         self.run = run
+        for _ in interrupted(self._plan):
+            pass  # those of long ago are deleted: nobody may ever ask for them
 
     def _path(self, run: str) -> Path:
-        return self._folder / f"{run}{_SUFFIX}"
+        return folder(self._plan) / f"{run}{_SUFFIX}"
 
 
 def folder(plan: Plan) -> Path:
     """Where this plan's runs are."""
+    # Imported here: a run that is over soon keeps nothing, and reading the environment costs more than its start.
+    from streams.settings import settings
+
     return settings().run_data_dir / plan.name
 
 

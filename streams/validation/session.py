@@ -16,7 +16,6 @@ from streams.validation.report import Report
 from streams.validation.run import go_on, not_begun, validate
 from streams.validation.sample import BY_PLAN, Sampling
 from streams.validation.target import Target
-from streams.validation.told import told_by
 
 
 def run_all(
@@ -57,6 +56,8 @@ def resume(opener: Opener, run: str, note: Callable[[str], None]) -> Report:
 
     Raises UsageError for one that cannot be gone on with, and what keeps it from being begun: it stays interrupted.
     """
+    from streams.validation.told import told_by
+
     file = RunFile(opener.plan)
     try:
         kept = file.take(run)

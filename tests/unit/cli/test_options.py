@@ -56,7 +56,16 @@ def test_every_verb_is_found_by_its_own_name() -> None:
 
 
 # What a run that finds nothing does not need: a web server for metrics, and the offsets that only long runs look at.
-SPARED = ("prometheus_client", "streams.metrics", "streams.control.offsets", "streams.bench", "faust", "boto3", "redis")
+SPARED = (
+    "prometheus_client",
+    "streams.metrics",
+    "streams.control.offsets",
+    "streams.settings",
+    "streams.bench",
+    "faust",
+    "boto3",
+    "redis",
+)
 
 
 def test_a_validation_loads_no_more_than_it_needs() -> None:

@@ -120,3 +120,12 @@ def test_a_disk_that_takes_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         RunFile(plan()).keep(report(), "m1")
     assert "HOLDTRUE_RUN_DIR" in raised.value.hint
     monkeypatch.setattr(kept.os, "fsync", os.fsync)
+
+
+def test_the_next_run_clears_up_behind_those_of_long_ago(folder: Path) -> None:
+    """Their keys do not lie there for good."""
+    left_behind(report(began=datetime.now(UTC) - timedelta(hours=25)))
+    other = report()
+    other.run = RUN[:-1] + "2"
+    left_behind(other)
+    assert {path.stem for path in folder.iterdir()} == {other.run}
