@@ -88,6 +88,9 @@ REPLICA_COMPARE_SECONDS = Gauge(
 REPLICA_LOG_LAG_BYTES = Gauge(
     "holdtrue_replica_log_lag_bytes", "What of its log a replica keeps for whoever follows it.", ("replica",)
 )
+REPLICA_LOG_LAG_SECONDS = Gauge(
+    "holdtrue_replica_log_lag_seconds", "Of so many last seconds a replica's log was not read.", ("replica",)
+)
 VERIFIED_AGE_SECONDS = Gauge(
     "holdtrue_verified_through_age_seconds", "Age of the verified-through mark.", _TABLE
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Following a replica's own log: what others changed there is looked at by the owners, within seconds.
 
-One worker of the replica follows, whichever holds the slot; the others stand by. What it finds is no drift but a reason
-to look: it goes to the owner of each key, who judges as continuous checking always does. The log is confirmed after
-Kafka has acknowledged that, so a follower that is killed loses nothing.
+One worker of the replica follows, whichever holds the slot, or what DynamoDB has in place of one; the others stand by.
+What it finds is no drift but a reason to look: it goes to the owner of each key, who judges as continuous checking
+always does. The log is confirmed after Kafka has acknowledged that, so a follower that is killed loses nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -28,45 +28,44 @@ from streams.metrics import (
     REPLICA_COMPARED_AGE_SECONDS,
     REPLICA_LOG_CHANGES,
     REPLICA_LOG_FOLLOWED,
-    REPLICA_LOG_LAG_BYTES,
 )
-from streams.replicas.postgres_log import Foreign
-from streams.replicas.postgres_mirror import Compared, PostgresMirror
-from streams.replicas.postgres_slot import LogTaken
-from streams.replicas.postgres_stream import LogStream, Read
+from streams.replicas.log import Compared, FollowedLog, Foreign, LogTaken, Read
 from streams.rows.digest import BUCKETS
 from streams.steps import Step, reached
 
 if TYPE_CHECKING:
+    from prometheus_client import Gauge
+
     from streams.agents.events import Events
     from streams.agents.marks import Marks
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 0.5
-# While the mirror is filled, so that filling takes no more than about half of the follower's time.
-FILL_SECONDS = 0.1
 # How soon one that stands by takes over, and how long after a failure it is tried again.
 STAND_BY_SECONDS = 3.0
 FAILED_SECONDS = 5.0
 # Keys of one request: those of the largest tables' keys fit into a message, and an owner looks at them in seconds.
 NAMED_KEYS = 1_000
 BEGUN = "replica-log-begun"
-UNSEEN = "what others changed before this moment was not seen in the log: the scrub visits it within its period"
+UNSEEN = "what others changed before this moment was not seen in the log: visiting every key finds it"
 
 
 class Follower:
-    """Of one replica. `works`: its tables whose log is followed. `opened`: makes what streams the log, and mirrors."""
+    """Of one replica. `works`: its tables whose log is followed. `opened`: gives the log, to be opened.
+
+    lag: what shows how far the reading is behind. marks: what owners put into the log, where that can be written into.
+    """
 
     def __init__(
-        self, replica: str, works: Sequence[TableWork], events: Events, marks: Marks,
-        opened: Callable[[], tuple[LogStream, PostgresMirror]],
+        self, replica: str, works: Sequence[TableWork], events: Events, opened: Callable[[], FollowedLog],
+        lag: Gauge, marks: Marks | None = None,
     ) -> None:  # fmt: skip
         self._replica = replica
         self._works: Mapping[str, TableWork] = {work.table: work for work in works}
         self._events = events
-        self._marks = marks
         self._opened = opened
+        self._lag = lag
+        self._marks = marks
         # When the digests were made that were compared last, by table and partition.
         self._compared: dict[tuple[str, int], float] = {}
         # A thread of its own: it waits for the log nearly all the time, and everything of a stream is in one thread.
@@ -77,15 +76,16 @@ class Follower:
         """Follow, or stand by, and mark, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_always())
-            tasks.create_task(self._marks.run())
+            if self._marks is not None:
+                tasks.create_task(self._marks.run())
 
     async def _follow_always(self) -> None:
         """What ends it is told once and tried again."""
         while True:
             self._follows(False)
-            stream, mirror = self._opened()
+            followed = self._opened()
             try:
-                await self._follow(stream, mirror)
+                await self._follow(followed)
             except LogTaken:
                 await asyncio.sleep(STAND_BY_SECONDS)
             except HoldtrueError as error:
@@ -99,30 +99,28 @@ class Follower:
                 self._compared.clear()
                 # What was compared gets older from here on, or younger in another worker: neither is known here.
                 REPLICA_COMPARED_AGE_SECONDS.clear()
-                await asyncio.shield(self._threads.run(_close, stream, mirror))
+                await asyncio.shield(self._threads.run(followed.close))
 
-    async def _follow(self, stream: LogStream, mirror: PostgresMirror) -> None:
-        is_new = await self._threads.run(stream.open)
+    async def _follow(self, followed: FollowedLog) -> None:
+        begun = await self._threads.run(followed.open)
         self._said = ""
         log.info("this worker follows the log of the replica %s", self._replica)
-        if is_new:
-            await self._tell_begun()
+        if begun:
+            await self._tell_begun(begun)
         self._follows(True)
         while True:
-            read = await self._threads.run(stream.read, READ_SECONDS if mirror.is_filled else FILL_SECONDS)
+            read = await self._threads.run(followed.read)
             await self._hand_on(read)
-            await self._hand_on_compared(mirror.taken())
-            stream.confirm(read.through)
-            if not mirror.is_filled:
-                await self._threads.run(mirror.fill)
+            await self._hand_on_compared(read.compared)
+            followed.confirm(read.through)
             REPLICA_LOG_CHANGES.labels(self._replica).inc(read.changes)
-            REPLICA_LOG_LAG_BYTES.labels(self._replica).set(stream.behind_bytes)
+            self._lag.labels(self._replica).set(followed.behind)
 
-    async def _tell_begun(self) -> None:
-        """A new slot sees nothing of what was before: nobody may believe that it did."""
+    async def _tell_begun(self, tables: Collection[str]) -> None:
+        """What begins sees nothing of what was before: nobody may believe that it did."""
         log.warning("the log of %s is followed from now on: %s", self._replica, UNSEEN)
-        for work in self._works.values():
-            self._events.send(*signal(work, BEGUN, {"reason": UNSEEN}))
+        for table in tables:
+            self._events.send(*signal(self._works[table], BEGUN, {"reason": UNSEEN}))
         await self._events.flush()
 
     async def _hand_on(self, read: Read) -> None:
@@ -174,11 +172,6 @@ class Follower:
 
 def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (keys[first : first + NAMED_KEYS] for first in range(0, len(keys), NAMED_KEYS))
-
-
-def _close(stream: LogStream, mirror: PostgresMirror) -> None:
-    stream.close()
-    mirror.close()
 
 
 def _look_in(work: TableWork, compared: Compared) -> dict[str, object]:

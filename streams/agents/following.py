@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streams.errors import HoldtrueError
-from streams.plan.model import Plan, PostgresReplica
+from streams.metrics import REPLICA_LOG_LAG_BYTES, REPLICA_LOG_LAG_SECONDS
+from streams.plan.model import DynamoReplica, Plan, PostgresReplica
 from streams.plan.names import replica_log_name
+from streams.replicas.open import log_place
 
 if TYPE_CHECKING:
     from streams.agents.events import Events
     from streams.agents.follow import Follower
     from streams.agents.owner import Owner
     from streams.agents.table import TableWork
+    from streams.replicas.log import FollowedLog
     from streams.replicas.postgres_log import Logged
     from streams.replicas.postgres_mirror import Mirrored
 
@@ -28,12 +31,26 @@ def follower_of(
 ) -> Follower | None:  # fmt: skip
     """What follows the replica's log; None where no table wants that, or could take part at the start."""
     followed = [work for work in works if work.mapping.validation.replica_log and not work.unprepared]
-    spec = plan.replicas[replica]
-    if not followed or not isinstance(spec, PostgresReplica):
+    if not followed:
         return None
+    name = replica_log_name(plan.name, replica)
+    match plan.replicas[replica]:
+        case PostgresReplica() as postgres:
+            return _of_postgres(postgres, name, replica, followed, events, folder, owners)
+        case DynamoReplica() as dynamo:
+            return _of_dynamo(dynamo, name, replica, followed, events)
+        case _:
+            return None
+
+
+def _of_postgres(
+    spec: PostgresReplica, name: str, replica: str, followed: Sequence[TableWork], events: Events, folder: Path,
+    owners: Callable[[], Collection[Owner]],
+) -> Follower:  # fmt: skip
     from streams.agents.follow import Follower
     from streams.agents.marks import Marks
     from streams.replicas.postgres import PostgresTable
+    from streams.replicas.postgres_followed import MirroredLog
     from streams.replicas.postgres_log import LogReader
     from streams.replicas.postgres_mirror import PostgresMirror
     from streams.replicas.postgres_stream import LogStream
@@ -41,14 +58,31 @@ def follower_of(
     stores = {work.table: work.store for work in followed if isinstance(work.store, PostgresTable)}
     logged = {table: store.logged for table, store in stores.items()}
     mirrored = {work.table: _mirrored(work, logged[work.table]) for work in followed}
-    dsn, name = spec.dsn.resolve(), replica_log_name(plan.name, replica)
+    dsn = spec.dsn.resolve()
 
-    def opened() -> tuple[LogStream, PostgresMirror]:
+    def opened() -> FollowedLog:
         mirror = PostgresMirror(dsn, name, folder / "replica-log", mirrored)
         reader = LogReader(logged, on_row=mirror.on_row, on_begin=mirror.on_begin, on_mark=mirror.on_mark)
-        return LogStream(dsn, name, logged, reader), mirror
+        return MirroredLog(LogStream(dsn, name, logged, reader), mirror)
 
-    return Follower(replica, followed, events, Marks(name, stores, owners), opened)
+    return Follower(replica, followed, events, opened, REPLICA_LOG_LAG_BYTES, Marks(name, stores, owners))
+
+
+def _of_dynamo(spec: DynamoReplica, name: str, replica: str, followed: Sequence[TableWork], events: Events) -> Follower:
+    from streams.agents.follow import Follower
+    from streams.replicas.dynamodb import DynamoTable
+    from streams.replicas.dynamodb_client import STREAMS, connect
+    from streams.replicas.dynamodb_slot import LogSlot
+    from streams.replicas.dynamodb_stream import DynamoStreams, Followed
+
+    stores = {work.table: work.store for work in followed if isinstance(work.store, DynamoTable)}
+    tables = {table: Followed(store.table, store.form) for table, store in stores.items()}
+    endpoint = spec.endpoint.resolve() if spec.endpoint else None
+    client = connect(spec.region, endpoint).client
+    slot = LogSlot(client, name, f"table {name} at {client.meta.endpoint_url}")
+    # One for good: it knows since when another one has been silent.
+    streams = DynamoStreams(client, connect(spec.region, endpoint, service=STREAMS).client, slot, tables)
+    return Follower(replica, followed, events, lambda: streams, REPLICA_LOG_LAG_SECONDS)
 
 
 def _mirrored(work: TableWork, logged: Logged) -> Mirrored:
@@ -62,20 +96,17 @@ def _mirrored(work: TableWork, logged: Logged) -> Mirrored:
 
 
 def leave_log(plan: Plan, replica: str, *, for_good: bool = False) -> None:
-    """Remove the slot that a worker under an earlier plan has left: nobody reads it, so it only keeps log. Blocks.
+    """Remove what a worker under an earlier plan has left in the replica: nobody reads it. Blocks.
 
     for_good: whatever the plan says, no worker will follow again.
     """
-    spec = plan.replicas[replica]
-    if not isinstance(spec, PostgresReplica):
+    if not for_good and any(mapping.validation.replica_log for mapping in plan.replicas[replica].tables.values()):
         return
-    if not for_good and any(mapping.validation.replica_log for mapping in spec.tables.values()):
+    place = log_place(plan, replica)
+    if place is None:
         return
-    from streams.replicas.postgres_slot import drop_log
-
-    name = replica_log_name(plan.name, replica)
     try:
-        if drop_log(spec.dsn.resolve(), name):
-            log.warning("the log of %s is not followed any more: its slot %s is removed", replica, name)
+        if place.drop():
+            log.warning("the log of %s is not followed any more: %s is removed", replica, place.kept)
     except HoldtrueError as error:
-        log.warning("whether a slot %s is left in %s is not known: %s", name, replica, error)
+        log.warning("whether %s is left in %s is not known: %s", place.kept, replica, error)

@@ -27,17 +27,12 @@ def checks_on(validation: Validation, *, working: bool, followed: bool) -> list[
 
 def is_followed(plan: Plan, name: str) -> bool:
     """Whether somebody reads the replica's own log, as the replica says; False also where it cannot be asked."""
-    from streams.plan.model import PostgresReplica
-    from streams.plan.names import replica_log_name
+    from streams.replicas.open import log_place
 
-    replica = plan.replicas[name]
-    if not isinstance(replica, PostgresReplica):
+    if not any(mapping.validation.replica_log for mapping in plan.replicas[name].tables.values()):
         return False
-    if not any(mapping.validation.replica_log for mapping in replica.tables.values()):
-        return False
-    from streams.replicas.postgres_slot import is_read
-
     try:
-        return is_read(replica.dsn.resolve(), replica_log_name(plan.name, name))
+        place = log_place(plan, name)
+        return place is not None and place.is_read()
     except HoldtrueError:
         return False

@@ -110,7 +110,7 @@ def _asked(away: list[HoldtrueError], ask: Callable[[], T]) -> T | None:
 
 def _ask(plan: Plan, draft: Draft, name: str, replica: Replica) -> Compare:
     """Ask a replica's store; what compares its answer with the source's. Raises HoldtrueError without an answer."""
-    from streams.cli.stores import ask, keys_of
+    from streams.cli.stores import ask, tables_of
     from streams.plan.live_replicas import dynamo_findings, postgres_findings
 
     if isinstance(replica, RedisReplica):
@@ -120,8 +120,8 @@ def _ask(plan: Plan, draft: Draft, name: str, replica: Replica) -> Compare:
         targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
         found = _catalog(replica.dsn, f"the replica {name}", targets)
         return lambda source: postgres_findings(plan, draft, name, replica, source, found)
-    keys = keys_of(replica)
-    return lambda source: dynamo_findings(plan, draft, name, replica, source, keys)
+    tables = tables_of(replica)
+    return lambda source: dynamo_findings(plan, draft, name, replica, source, tables)
 
 
 def _control(plan: Plan) -> tuple[Catalog, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from streams.plan.model import DynamoReplica, PostgresReplica, RedisReplica, Replica
-from streams.plan.types import KeyAttribute
+from streams.plan.types import DynamoInfo
 
 LACKING: Final = "its store does not have the table: a worker that is started again makes it; then validate it"
 FULL: Final = "its store is out of memory and takes no write: raise maxmemory, or make room"
@@ -28,13 +28,13 @@ def ask(name: str, replica: Replica) -> Mapping[str, str]:
         case RedisReplica():
             return {} if ping(replica.url.resolve()) else dict.fromkeys(targets, FULL)
         case DynamoReplica():
-            there = {*keys_of(replica)}
+            there = {*tables_of(replica)}
     return {table: LACKING for table, target in targets.items() if target not in there}
 
 
-def keys_of(replica: DynamoReplica) -> dict[str, tuple[KeyAttribute, ...]]:
-    """The key attributes of those of the replica's tables that exist. Raises StoreUnavailable."""
-    from streams.replicas.probe import dynamo_keys
+def tables_of(replica: DynamoReplica) -> dict[str, DynamoInfo]:
+    """Those of the replica's tables that exist. Raises StoreUnavailable."""
+    from streams.replicas.probe import dynamo_tables
 
     targets = [mapping.target(table, replica.kind) for table, mapping in replica.tables.items()]
-    return dynamo_keys(replica.region, replica.endpoint.resolve() if replica.endpoint else None, targets)
+    return dynamo_tables(replica.region, replica.endpoint.resolve() if replica.endpoint else None, targets)

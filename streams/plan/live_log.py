@@ -1,4 +1,4 @@
-"""`plan check --live`: whether a Postgres replica's own log can be followed, where the plan wants that. Pure."""
+"""`plan check --live`: whether a replica's own log can be followed, where the plan wants that. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from streams.plan.live import unidentified, unlogged
 from streams.plan.load import Path_
 from streams.plan.model import Plan, PostgresReplica
 from streams.plan.names import replica_log_name
+from streams.plan.types import STREAM_VIEW
 
 
 def log_findings(plan: Plan, draft: Draft, name: str, replica: PostgresReplica, found: Catalog) -> Iterator[Finding]:
@@ -29,6 +30,16 @@ def log_findings(plan: Plan, draft: Draft, name: str, replica: PostgresReplica, 
             yield draft.finding("not_built", path, message)
         for message in _table(found, target) if target is not None and target.relkind == "r" else ():
             yield draft.finding("invalid", path, f"{target.name if target else table} {message}")
+
+
+def stream_findings(draft: Draft, path: Path_, table: str, view: str | None) -> Iterator[Finding]:
+    """A DynamoDB table's stream that shows too little. view: what it shows, None where the worker makes one."""
+    if view not in (None, STREAM_VIEW):
+        message = (
+            f"the stream of {table} shows {view}, and telling others' changes from ours needs {STREAM_VIEW}: if nobody "
+            "else reads it, switch it off, and the worker makes another; or leave this out"
+        )
+        yield draft.finding("invalid", path, message)
 
 
 def _server(found: Catalog, name: str) -> Iterator[str]:

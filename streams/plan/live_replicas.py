@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from streams.plan.catalog import Catalog, ColumnInfo, TableInfo
 from streams.plan.draft import Draft
 from streams.plan.finding import Finding
-from streams.plan.live_log import log_findings
+from streams.plan.live_log import log_findings, stream_findings
 from streams.plan.load import Path_
 from streams.plan.losses import Loss
 from streams.plan.mapping import MappingError, Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, TableMapping
 from streams.plan.modifiers import takes
 from streams.plan.text import listed, quoted
-from streams.plan.types import KeyAttribute, key_attribute
+from streams.plan.types import DynamoInfo, KeyAttribute, key_attribute
 
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # Of a table that somebody else writes. Ordered repairs need what the others do, and say so.
@@ -52,15 +52,17 @@ def postgres_findings(
 
 def dynamo_findings(
     plan: Plan, draft: Draft, name: str, replica: DynamoReplica, source: Catalog,
-    keys: Mapping[str, tuple[KeyAttribute, ...]],
+    found: Mapping[str, DynamoInfo],
 ) -> Iterator[Finding]:  # fmt: skip
-    """Keys that DynamoDB cannot have, or that a table has otherwise; `keys`: those of the tables that exist."""
+    """Keys that DynamoDB cannot have, or that a table has otherwise, and streams; `found`: the tables that exist."""
     for table, mapping in replica.tables.items():
         path: Path_ = ("replicas", name, "tables", table)
         target = mapping.target(table, "dynamodb")
         shape = _shape(plan, source, table, mapping)
         if shape is not None:
-            yield from _dynamo_key(draft, path, shape, target, keys.get(target))
+            yield from _dynamo_key(draft, path, shape, target, found[target].key if target in found else None)
+        if target in found and mapping.validation.replica_log:
+            yield from stream_findings(draft, (*path, "validation", "replica_log"), target, found[target].stream)
 
 
 def _dynamo_key(

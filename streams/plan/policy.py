@@ -56,8 +56,9 @@ class Validation(Part):
     """Which checks run, and when. `sample` is the number of keys a `sample` run reads.
 
     pause_above: statements of others that run at the source at once, above which a run that reads row by row reads
-    nothing; by default half of the server's max_connections. replica_log: have a Postgres replica's own log followed,
-    which shows at once what others change there.
+    nothing; by default half of the server's max_connections.
+    replica_log: have a replica's own log followed, which shows at once what others change there: of Postgres its
+    replication log, of DynamoDB the streams of its tables.
     """
 
     depths: Annotated[tuple[Depth, ...], Field(min_length=1)]

@@ -21,6 +21,17 @@ class KeyAttribute(NamedTuple):
         return f"{self.name} ({self.type})"
 
 
+# What a DynamoDB stream must show of each change: without the old image no token is larger than another.
+STREAM_VIEW: Final = "NEW_AND_OLD_IMAGES"
+
+
+class DynamoInfo(NamedTuple):
+    """A DynamoDB table: its key, partition key first, and what its stream shows; None where it has none."""
+
+    key: tuple[KeyAttribute, ...]
+    stream: str | None = None
+
+
 class Kind(StrEnum):
     """A family of types whose canonical texts are read alike."""
 

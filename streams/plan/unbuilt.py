@@ -47,8 +47,6 @@ def not_built(table: Placed) -> Iterator[Problem]:
         return
     yield from _said(table.raw, OF_A_TABLE)
     yield from _words(table.raw)
-    if table.kind == "dynamodb" and value_at(table.raw, ("validation", "replica_log")) is True:
-        yield Problem(("validation", "replica_log"), "DynamoDB Streams are not followed yet: leave it out, or false")
     if value_at(table.raw, ("columns", "compute")):
         yield Problem(("columns", "compute"), "computed columns are not built yet")
 

@@ -38,6 +38,7 @@ class DynamoTable:
     batching: "transactions" is the faster, "single" costs half the write units on AWS.
     names: what the attributes beside the row's own are called.
     watched: somebody else writes it, and here it is only looked at.
+    streamed: its stream is followed, so that it is created with one.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DynamoTable:
         batching: Batching = "transactions",
         names: Names | None = None,
         watched: bool = False,
+        streamed: bool = False,
     ) -> None:
         _check(table, tombstones, tombstone_retention)
         self.shape = shape
@@ -62,6 +64,7 @@ class DynamoTable:
         self._retention_seconds = int(tombstone_retention.total_seconds())
         self._batching = batching
         self._watched = watched
+        self._streamed = streamed
         self._writer = Writer(self._client, table, self.form, self._pool, self._where)
         connection.hold()
 
@@ -71,7 +74,9 @@ class DynamoTable:
             if self._watched:
                 check_table(self._client, self.table, self.form.key_types)
                 return
-            ensure_table(self._client, self.table, self.form.key_types, self.form.names.expires)
+            ensure_table(
+                self._client, self.table, self.form.key_types, self.form.names.expires, streamed=self._streamed
+            )
 
     def apply(self, writes: Sequence[Write]) -> list[Result]:
         """Guarded writes; a row DynamoDB cannot hold is refused alone, before anything of it is sent."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -21,6 +21,9 @@ from streams.replicas.base import Refused, Unwelcome
 CONNECTIONS_MAX: Final = 8
 CONNECT_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 10.0
+Service = Literal["dynamodb", "dynamodbstreams"]
+TABLES: Final = "dynamodb"
+STREAMS: Final = "dynamodbstreams"
 _ANY = ("local", "local")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -34,6 +37,7 @@ _REASONS = {
     "ThrottlingException": _THROTTLED,
     "ThrottlingError": _THROTTLED,
     "RequestLimitExceeded": _THROTTLED,
+    "LimitExceededException": _THROTTLED,
     "TransactionConflictException": ("had another writer on the same keys", "Sending the batch again decides it."),
     "TransactionInProgressException": ("is still busy with this transaction", "Send the batch again."),
     "ResourceNotFoundException": (
@@ -68,13 +72,17 @@ class Connection:
             self.client.close()
 
 
-def connect(region: str, endpoint: str | None = None, *, access_key: str = "", secret_key: str = "") -> Connection:
+def connect(
+    region: str, endpoint: str | None = None, *, access_key: str = "", secret_key: str = "", service: Service = TABLES
+) -> Connection:
     """A connection with bounded waits that sends everything once; opens nothing yet.
 
     Credentials come from where the AWS SDK looks for them. A server on this machine (DynamoDB Local) wants some and
     takes any, so it is given some. What stands before the @ of an endpoint is of no use to it: it could only be shown.
     """
     endpoint = endpoint and without_credentials(endpoint)
+    if service == STREAMS and _is_of_aws(endpoint):
+        endpoint = None  # AWS serves streams at another address than tables, and the SDK knows it
     local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
     if local and not access_key and "AWS_ACCESS_KEY_ID" not in os.environ:
         access_key, secret_key = _ANY
@@ -88,7 +96,7 @@ def connect(region: str, endpoint: str | None = None, *, access_key: str = "", s
     )
     try:
         client = boto3.session.Session().client(
-            "dynamodb",
+            service,
             region_name=region,
             endpoint_url=endpoint,
             aws_access_key_id=access_key or None,
@@ -101,6 +109,11 @@ def connect(region: str, endpoint: str | None = None, *, access_key: str = "", s
             "Look at the replica's region and endpoint in the plan.",
         ) from error
     return Connection(client)
+
+
+def _is_of_aws(endpoint: str | None) -> bool:
+    host = urlsplit(endpoint or "").hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def code(error: ClientError) -> str:

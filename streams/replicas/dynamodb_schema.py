@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from streams.errors import StoreUnavailable
+from streams.plan.types import STREAM_VIEW
 from streams.replicas.base import Refused
 from streams.replicas.dynamodb_client import code
 
+# A stream that shows what following it needs.
+STREAM: Final = {"StreamEnabled": True, "StreamViewType": STREAM_VIEW}
 _ACTIVE_SECONDS_MAX: Final = 60.0
 _POLL_SECONDS: Final = 0.5
 
 
-def ensure_table(client: Any, table: str, key_types: dict[str, str], expires: str) -> None:
+def ensure_table(client: Any, table: str, key_types: dict[str, str], expires: str, *, streamed: bool = False) -> None:
     """Create the table with this key (attribute → type, partition key first) and TTL attribute, or check it.
+
+    streamed: a table that is created has a stream; whoever follows one looks after that of a table that is there.
 
     Raises `Refused` when it exists with another key, `StoreUnavailable` when it does not become active.
     """
-    found = _described(client, table)
+    found = described(client, table)
     if found is None:
-        _create(client, table, key_types)
-    found = _active(client, table)
+        create_table(client, table, key_types, streamed=streamed)
+    found = active(client, table)
     _check_key(table, found, key_types)
     _ensure_ttl(client, table, expires)
 
 
 def check_table(client: Any, table: str, key_types: dict[str, str]) -> None:
     """Raises `Refused` where the table is missing, or has another key."""
-    found = _described(client, table)
+    found = described(client, table)
     if found is None:
         raise Refused(
             f"The DynamoDB table {table} is missing, and under mode verify it is not created.",
@@ -39,7 +45,8 @@ def check_table(client: Any, table: str, key_types: dict[str, str]) -> None:
     _check_key(table, found, key_types)
 
 
-def _described(client: Any, table: str) -> dict[str, Any] | None:
+def described(client: Any, table: str) -> dict[str, Any] | None:
+    """The table's description; None where there is no such table."""
     try:
         found: dict[str, Any] = client.describe_table(TableName=table)["Table"]
     except ClientError as error:
@@ -49,13 +56,21 @@ def _described(client: Any, table: str) -> dict[str, Any] | None:
     return found
 
 
-def _create(client: Any, table: str, key_types: dict[str, str]) -> None:
+def view_of(described: Mapping[str, Any]) -> str | None:
+    """What the stream of a described table shows; None where it has none."""
+    said = described.get("StreamSpecification") or {}
+    return said.get("StreamViewType") if said.get("StreamEnabled") else None
+
+
+def create_table(client: Any, table: str, key_types: dict[str, str], *, streamed: bool = False) -> None:
+    """Create a table with this key, unless another worker was faster."""
     try:
         client.create_table(
             TableName=table,
             KeySchema=_key_schema(key_types),
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in key_types.items()],
             BillingMode="PAY_PER_REQUEST",
+            **({"StreamSpecification": STREAM} if streamed else {}),
         )
     except ClientError as error:
         if code(error) != "ResourceInUseException":  # another worker was faster
@@ -66,10 +81,11 @@ def _key_schema(key_types: dict[str, str]) -> list[dict[str, str]]:
     return [{"AttributeName": name, "KeyType": role} for name, role in zip(key_types, ("HASH", "RANGE"), strict=False)]
 
 
-def _active(client: Any, table: str) -> dict[str, Any]:
+def active(client: Any, table: str) -> dict[str, Any]:
+    """The table's description, once it can be used."""
     deadline = time.monotonic() + _ACTIVE_SECONDS_MAX
     while True:
-        found = _described(client, table)
+        found = described(client, table)
         if found is not None and found["TableStatus"] in ("ACTIVE", "UPDATING"):
             return found
         if time.monotonic() > deadline:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.plan.mapping import Shape
 from streams.plan.model import DynamoReplica, Plan, PostgresReplica, RedisReplica
+from streams.plan.names import replica_log_name
 from streams.replicas.base import ReplicaTable
 
 if TYPE_CHECKING:
@@ -38,6 +40,44 @@ def open_servers(plan: Plan, replica: str) -> Client:
     spec = plan.replicas[replica]
     assert isinstance(spec, RedisReplica), "another kind has none"
     return connect(spec.url.resolve())
+
+
+class LogPlace(NamedTuple):
+    """What is kept in a replica whose own log is followed. is_read: whether somebody follows at this moment.
+
+    kept: what it is, in words. drop: remove it, unless somebody follows; whether there was one. Both raise
+    StoreUnavailable and Refused.
+    """
+
+    kept: str
+    is_read: Callable[[], bool]
+    drop: Callable[[], bool]
+
+
+def log_place(plan: Plan, replica: str) -> LogPlace | None:
+    """Of a replica that has a log which can be followed; connects to nothing yet."""
+    name = replica_log_name(plan.name, replica)
+    match plan.replicas[replica]:
+        case PostgresReplica() as postgres:
+            from streams.replicas import postgres_slot
+
+            dsn = postgres.dsn.resolve()
+            return LogPlace(
+                f"its slot {name}",
+                partial(postgres_slot.is_read, dsn, name),
+                partial(postgres_slot.drop_log, dsn, name),
+            )
+        case DynamoReplica() as dynamo:
+            from streams.replicas import dynamodb_slot
+            from streams.replicas.dynamodb_client import connect
+
+            client = connect(dynamo.region, dynamo.endpoint.resolve() if dynamo.endpoint else None).client
+            at = (client, name, f"table {name} at {client.meta.endpoint_url}")
+            return LogPlace(
+                f"the table {name}", partial(dynamodb_slot.is_read, *at), partial(dynamodb_slot.drop_log, *at)
+            )
+        case _:
+            return None
 
 
 def _postgres(
@@ -76,6 +116,7 @@ def _dynamo(
     return {
         table: DynamoTable(shape, client, table=replica.tables[table].target(table, "dynamodb"),
                            tombstone_retention=plan.tombstone_retention,
-                           tombstones=replica.tables[table].tombstones or "attribute", watched=table in watched)
+                           tombstones=replica.tables[table].tombstones or "attribute", watched=table in watched,
+                           streamed=replica.tables[table].validation.replica_log)
         for table, shape in shapes.items()
     }  # fmt: skip

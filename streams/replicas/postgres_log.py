@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 from streams.checks.explained import Explained
 from streams.plan.mapping import Shape
+from streams.replicas.log import Foreign
 from streams.replicas.pgoutput import UNCHANGED, Begin, Cells, Change, Commit, Mark, Relation, Truncate, decode
 from streams.replicas.postgres_sql import Statements
 from streams.rows.canonical import encode
-
-# Keys of one table that are handed on together; beyond that the table as a whole is.
-FOREIGN_KEYS_MAX = 100_000
 
 
 class Logged(NamedTuple):
@@ -35,20 +33,6 @@ class Logged(NamedTuple):
         """The table that these statements write."""
         versions = (sql.token_schema, sql.version_name)
         return cls(shape, (sql.schema, sql.name), versions, sql.token_column, sql.dead_column, sql.list_content)
-
-
-class Foreign:
-    """What in one table is not ours: keys, or everything where that is more than can be named."""
-
-    def __init__(self) -> None:
-        self.keys: set[bytes] = set()
-        self.everything = False
-
-    def add(self, found: Explained) -> None:
-        """And of one more transaction."""
-        self.keys |= found.foreign()
-        if found.everything or len(self.keys) > FOREIGN_KEYS_MAX:
-            self.keys, self.everything = set(), True
 
 
 class Row(NamedTuple):

@@ -21,6 +21,7 @@ from streams.checks.mark import OwnersMark, unequal
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import HoldtrueError, StoreUnavailable
 from streams.replicas.base import Held
+from streams.replicas.log import Compared
 from streams.replicas.pgoutput import UNCHANGED, Begin, Mark
 from streams.replicas.postgres_errors import translated
 from streams.replicas.postgres_log import Logged, Row
@@ -54,20 +55,6 @@ class Mirrored(NamedTuple):
     partitions: int
     partition_of: Callable[[], Callable[[bytes], int]]
     read: Callable[[Sequence[bytes]], Mapping[bytes, Held]]
-
-
-class Compared(NamedTuple):
-    """What a comparison at a mark has shown. keys: of the unequal buckets, with their digests; None: too many.
-
-    seconds: from the mark's making to here.
-    """
-
-    table: str
-    partition: int
-    buckets: Sequence[int]
-    keys: Mapping[bytes, bytes] | None
-    at: float
-    seconds: float
 
 
 class PostgresMirror:

@@ -9,8 +9,8 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from streams.address import shown
-from streams.errors import HoldtrueError
 from streams.replicas.base import Refused
+from streams.replicas.log import LogTaken
 from streams.replicas.postgres_errors import translated
 from streams.replicas.postgres_log import Logged
 from streams.replicas.postgres_prepare import LOCK
@@ -48,10 +48,6 @@ SELECT c.relkind::text, c.relpersistence = 'p', c.relreplident::text,
              AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
-
-
-class LogTaken(HoldtrueError):
-    """Another worker follows the log."""
 
 
 class LogSlot:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import select
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from streams.address import shown
-from streams.errors import StoreUnavailable
+from streams.replicas.log import LogLost, Read
 from streams.replicas.postgres_errors import translated
-from streams.replicas.postgres_log import Foreign, Logged, LogReader
+from streams.replicas.postgres_log import Logged, LogReader
 from streams.replicas.postgres_slot import LogSlot, connect
 from streams.rows.canonical import SESSION
 
@@ -33,23 +33,12 @@ READ_SECONDS_MAX: Final = 0.5
 _IN_USE = "55006"
 
 
-class LogLost(StoreUnavailable):
-    """The log cannot be followed as it was; it is to be opened again."""
-
-
-class Read(NamedTuple):
-    """What came: what is not ours, by table, and through where the log was read. changes: how many there were."""
-
-    foreign: Mapping[str, Foreign]
-    through: int
-    changes: int
-
-
 class LogStream:
     """The log of one replica; for one thread. name: of slot and publication. `tables`: SOT table → as it is there."""
 
     def __init__(self, dsn: str, name: str, tables: Mapping[str, Logged], reader: LogReader) -> None:
         self._dsn = dsn
+        self._tables = tuple(tables)
         self._reader = reader
         self._place = shown(dsn)
         self._slot = LogSlot(name, self._place, tables)
@@ -60,8 +49,8 @@ class LogStream:
         # How much of its log the server keeps for the slot.
         self.behind_bytes = 0
 
-    def open(self) -> bool:
-        """Begin to follow; whether the slot is new, so that nothing from before this moment will come.
+    def open(self) -> Collection[str]:
+        """Begin to follow; every table where the slot is new, so that nothing from before this moment will come.
 
         Raises LogTaken, Refused where it cannot be followed as things are, and StoreUnavailable.
         """
@@ -71,7 +60,7 @@ class LogStream:
                 is_new = self._slot.set_up(self._plain)
                 self._stream = connect(self._dsn, streams=True)
                 self._start(self._stream)
-                return is_new
+                return self._tables if is_new else ()
         except BaseException:
             self.close()
             raise

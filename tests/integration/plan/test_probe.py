@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from streams.errors import HoldtrueError, StoreUnavailable
-from streams.replicas.probe import dynamo_keys
+from streams.replicas.probe import dynamo_tables
 from streams.replicas.redis_client import ping
 from tests.support.redis_server import private_redis
 
@@ -56,6 +56,6 @@ def test_a_dynamodb_that_is_not_there(endpoint: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
     with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
-        dynamo_keys("local", endpoint, ["accounts"])
+        dynamo_tables("local", endpoint, ["accounts"])
     assert endpoint in str(caught.value)
     assert PASSWORD not in str(caught.value)

@@ -18,12 +18,13 @@ from streams.checks.mark import OwnersMark
 from streams.errors import HoldtrueError
 from streams.replicas import postgres_mirror
 from streams.replicas.base import Refused
+from streams.replicas.log import Compared, LogLost, LogTaken
 from streams.replicas.postgres import PostgresTable
 from streams.replicas.postgres_log import LogReader
-from streams.replicas.postgres_mirror import Compared, Mirrored, PostgresMirror
+from streams.replicas.postgres_mirror import Mirrored, PostgresMirror
 from streams.replicas.postgres_session import Sessions
-from streams.replicas.postgres_slot import LogTaken, drop_log, is_read
-from streams.replicas.postgres_stream import LogLost, LogStream
+from streams.replicas.postgres_slot import drop_log, is_read
+from streams.replicas.postgres_stream import LogStream
 from streams.rows.canonical import encode
 from streams.rows.digest import BUCKETS, Digester, bucket_of
 from tests.support.postgres_server import cluster

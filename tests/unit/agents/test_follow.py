@@ -14,32 +14,29 @@ from streams.agents import follow, scrub
 from streams.agents.follow import Follower
 from streams.agents.scrub import Scrub
 from streams.checks.request import Depth
-from streams.replicas.postgres_log import Foreign
-from streams.replicas.postgres_mirror import Compared
-from streams.replicas.postgres_slot import LogTaken
-from streams.replicas.postgres_stream import LogLost, Read
+from streams.metrics import REPLICA_LOG_LAG_BYTES
+from streams.replicas.log import Compared, Foreign, LogLost, LogTaken, Read
 from streams.rows.digest import bucket_of
 from streams.versions.entry import Entry, Token
 
 
 class Log:
-    """A stream and its mirror: each read is one of `reads`; after the last one the follower is cancelled."""
+    """Each read is one of `reads`; after the last one the follower is cancelled."""
 
-    behind_bytes, is_filled = 7, True
+    behind = 7.0
 
-    def __init__(self, *reads: Read | Exception, is_new: bool = False, compared: Sequence[Compared] = ()) -> None:
+    def __init__(self, *reads: Read | Exception, begun: Sequence[str] = ()) -> None:
         self.reads = list(reads)
-        self.is_new = is_new
+        self.begun = begun
         self.confirmed: list[int] = []
         self.opened = self.closed = 0
-        self._compared = list(compared)
 
-    def open(self) -> bool:
+    def open(self) -> Sequence[str]:
         """It is followed."""
         self.opened += 1
-        return self.is_new
+        return self.begun
 
-    def read(self, seconds: float) -> Read:
+    def read(self) -> Read:
         """The next."""
         if not self.reads:
             raise asyncio.CancelledError
@@ -50,11 +47,6 @@ class Log:
     def confirm(self, through: int) -> None:
         """It is not sent again."""
         self.confirmed.append(through)
-
-    def taken(self) -> list[Compared]:
-        """Once."""
-        compared, self._compared = self._compared, []
-        return compared
 
     def close(self) -> None:
         """Let go."""
@@ -91,8 +83,8 @@ async def _followed(log: Log, monkeypatch: pytest.MonkeyPatch) -> Events:
     work: Any = SimpleNamespace(
         replica="r", table="t", labels=("t", "r"), partitions=2, partitioner=lambda: partitioner
     )
-    events, marks = Events(log), SimpleNamespace(run=asyncio.Event().wait)
-    follower = Follower("r", [work], events, marks, lambda: (log, log))  # type: ignore[arg-type, return-value]
+    events = Events(log)
+    follower = Follower("r", [work], events, lambda: log, REPLICA_LOG_LAG_BYTES)  # type: ignore[arg-type]
     with suppress(asyncio.CancelledError):
         await asyncio.wait_for(follower._follow_always(), 10)
     return events
@@ -111,7 +103,7 @@ async def test_owners_are_asked_to_look_before_the_log_is_confirmed(monkeypatch:
     assert {partition: sorted(request["keys"]) for partition, request in events.orders} == {0: [b"2"], 1: [b"1", b"3"]}
     assert {request["depth"] for _, request in events.orders} == {Depth.look}
     assert (events.flushed, log.confirmed) == ([[]], [10, 20])
-    assert log.closed == 2  # the stream, and the mirror
+    assert log.closed == 1
 
 
 async def test_everything_is_asked_of_every_partition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +121,9 @@ async def test_many_keys_are_many_requests(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_new_slot_is_told_and_failures_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ended it is no end; each time the log is let go first."""
-    log = Log(LogTaken("taken", ""), LogLost("lost", ""), RuntimeError("a bug"), Read({}, 5, 0), is_new=True)
+    log = Log(LogTaken("taken", ""), LogLost("lost", ""), RuntimeError("a bug"), Read({}, 5, 0), begun=["t"])
     events = await _followed(log, monkeypatch)
-    assert (log.opened, log.closed, log.confirmed) == (4, 8, [5])
+    assert (log.opened, log.closed, log.confirmed) == (4, 4, [5])
     assert [(each["type"], each["table"]) for each in events.signals] == [("replica-log-begun", "t")] * 4
 
 
@@ -142,7 +134,7 @@ async def test_unequal_buckets_are_asked_of_their_owner(monkeypatch: pytest.Monk
         Compared("t", 1, [7, 9], {b"1": b"d"}, 1.0, 0.1),
         Compared("t", 0, [1], None, 1.0, 0.1),
     ]
-    events = await _followed(Log(Read({}, 5, 0), compared=compared), monkeypatch)
+    events = await _followed(Log(Read({}, 5, 0, compared)), monkeypatch)
     (one, named), (other, everything) = events.orders
     assert (one, named["keys"], named["digests"], named["buckets"]) == (1, [b"1"], [b"d"], [7, 9])
     assert (other, everything["keys"], "buckets" in everything) == (0, [], False)

@@ -198,18 +198,13 @@ def test_automatic_repair_needs_a_check_that_names_keys() -> None:
 
 
 def test_a_replicas_own_log_is_followed_where_there_is_one() -> None:
-    """A Redis has none, DynamoDB's is not built; and what is found needs the continuous check, which looks at it."""
+    """A Redis has none; and what is found needs the continuous check, which looks at it."""
     told = {(f.severity, f.path.split(".")[1]) for f in findings(("every: 1h", "every: 1h, replica_log: true"))}
-    assert told == {(sort, name) for name in ("reports", "cache", "lookup") for sort in ("contradictory",)} | {
-        ("not_built", "lookup")
-    }
+    assert told == {("contradictory", name) for name in ("reports", "cache", "lookup")}
     others = findings(("every: 1h", "every: 1h, scrub_period: 10m, replica_log: true"), ("replicate", "verify"))
     assert any("mode verify others write" in f.message and f.path.startswith("replicas.reports") for f in others)
     followed = findings(("every: 1h", "every: 1h, scrub_period: 10m, replica_log: true"))
-    assert {(f.severity, f.path.split(".")[1]) for f in followed} == {
-        ("contradictory", "cache"),
-        ("not_built", "lookup"),
-    }
+    assert {(f.severity, f.path.split(".")[1]) for f in followed} == {("contradictory", "cache")}
 
 
 @pytest.mark.parametrize("value", ["{page: payments}", "{}", "[]", "''"])

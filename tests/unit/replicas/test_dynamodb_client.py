@@ -9,7 +9,7 @@ import pytest
 
 from streams.errors import StoreUnavailable
 from streams.replicas.dynamodb_client import connect, translated
-from streams.replicas.probe import dynamo_keys
+from streams.replicas.probe import dynamo_tables
 
 PASSWORD = "hunter2"
 NOWHERE = f"http://user:{PASSWORD}@127.0.0.1:1"
@@ -28,7 +28,7 @@ def asked_by_a_worker() -> None:
 
 def asked_by_plan_check() -> None:
     """`plan check --live`."""
-    dynamo_keys("local", NOWHERE, ["t"])
+    dynamo_tables("local", NOWHERE, ["t"])
 
 
 @pytest.mark.parametrize("ask", [asked_by_a_worker, asked_by_plan_check])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from streams.plan.mapping import Column, Shape
-from streams.replicas import postgres_log
+from streams.replicas import log
 from streams.replicas.pgoutput import UNCHANGED, Begin, Change, Commit, Mark, Relation, Truncate, decode
 from streams.replicas.postgres_log import Logged, LogReader, Row
 
@@ -138,7 +138,7 @@ def test_a_truncate_of_rows_or_of_tokens_means_the_whole_table() -> None:
 
 def test_keys_beyond_the_bound_mean_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many transactions they are from."""
-    monkeypatch.setattr(postgres_log, "FOREIGN_KEYS_MAX", 2)
+    monkeypatch.setattr(log, "FOREIGN_KEYS_MAX", 2)
     reader = _read(INSERTED)
     for key in (b"8", b"9"):
         for message in (BEGIN, _change(b"I", TARGET, N=_cells(key, b"x")), COMMIT):
