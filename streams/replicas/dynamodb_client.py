@@ -83,7 +83,7 @@ def connect(
     endpoint = endpoint and without_credentials(endpoint)
     if service == STREAMS and _is_of_aws(endpoint):
         endpoint = None  # AWS serves streams at another address than tables, and the SDK knows it
-    local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+    local = is_local(endpoint)
     if local and not access_key and "AWS_ACCESS_KEY_ID" not in os.environ:
         access_key, secret_key = _ANY
     config = Config(
@@ -109,6 +109,11 @@ def connect(
             "Look at the replica's region and endpoint in the plan.",
         ) from error
     return Connection(client)
+
+
+def is_local(endpoint: str | None) -> bool:
+    """Whether it is a server on this machine: DynamoDB Local."""
+    return endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
 
 
 def _is_of_aws(endpoint: str | None) -> bool:

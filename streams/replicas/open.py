@@ -110,13 +110,17 @@ def _dynamo(
     plan: Plan, replica: DynamoReplica, shapes: Mapping[str, Shape], watched: Collection[str]
 ) -> dict[str, ReplicaTable]:
     from streams.replicas.dynamodb import DynamoTable
-    from streams.replicas.dynamodb_client import connect
+    from streams.replicas.dynamodb_client import connect, is_local
 
-    client = connect(replica.region, replica.endpoint.resolve() if replica.endpoint else None)
+    endpoint = replica.endpoint.resolve() if replica.endpoint else None
+    client = connect(replica.region, endpoint)
+    streamed = {table for table in shapes if replica.tables[table].validation.replica_log}
+    # DynamoDB Local writes what a stream shows so slowly that a transaction of a hundred takes longer than it allows.
+    alone = streamed if is_local(endpoint) else set()
     return {
         table: DynamoTable(shape, client, table=replica.tables[table].target(table, "dynamodb"),
                            tombstone_retention=plan.tombstone_retention,
                            tombstones=replica.tables[table].tombstones or "attribute", watched=table in watched,
-                           streamed=replica.tables[table].validation.replica_log)
+                           streamed=table in streamed, batching="single" if table in alone else "transactions")
         for table, shape in shapes.items()
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
+from tests.support.dynamodb_server import private_dynamodb
 from tests.support.load import Load
 from tests.support.looks import dynamodb
 from tests.support.processes import Worker
@@ -26,9 +27,17 @@ PLANTED = 60
 
 
 @pytest.fixture(scope="module")
-def town(make_bank: MakeBank) -> Iterator[Bank]:
+def endpoint() -> Iterator[str]:
+    """A server of its own that keeps nothing: the shared one writes each record of a stream to the disk."""
+    with private_dynamodb() as given:
+        yield given
+
+
+@pytest.fixture(scope="module")
+def town(make_bank: MakeBank, endpoint: str) -> Iterator[Bank]:
     """People and things in DynamoDB tables whose streams are followed; what is found of people is repaired."""
     bank = make_bank("lookup", replicas=REPLICAS)
+    bank.env["HOLDTRUE_DYNAMODB"] = endpoint
     lookup = bank.document["replicas"]["lookup"]
     lookup["defaults"] = {
         **lookup["defaults"],
