@@ -40,8 +40,8 @@ class Fault:
 
     at_store: done to a key of one store. at_stream: done to the same keys of all replicas at once. fresh: whether a key
     that was just written can have it. dead: its keys are deleted in the source. stranger: they were never there.
-    past_guard: what is at_stream is done to the stores all the same. alone: other keys feel it, too. differs: what is
-    expected otherwise than the effect says.
+    past_guard: what is at_stream is done to the stores all the same. differs: what is expected otherwise than the
+    effect says.
     """
 
     name: str
@@ -54,15 +54,14 @@ class Fault:
     dead: bool = False
     stranger: bool = False
     past_guard: bool = False
-    alone: bool = False
     differs: Mapping[Layer, bool] | None = None
 
     @property
     def round(self) -> str:
-        """With which others it is looked at: with those that leave the same and are expected to be seen by the same."""
-        if self.past_guard or self.alone or self.differs:
+        """With which others it is looked at: with those that come the same way and do not hide each other's number."""
+        if self.past_guard or self.differs:
             return self.name
-        return f"{'stream' if self.is_of_stream else 'store'}: {self.effect}"
+        return f"{'stream' if self.is_of_stream else 'store'}: {_TOGETHER[self.effect]}"
 
     @property
     def is_of_stream(self) -> bool:
@@ -197,8 +196,13 @@ def came_back(hands: Hands, victim: Victim) -> None:
 
 
 _ONLY_REDIS: Final = (Store.redis,)
-# The log is explained by a token that is raised in the same transaction: who does that himself is not seen.
-_RAISES: Final = {Layer.log: False}
+# Counts tell how many rows there are too few by one number, and so how many too many.
+_TOGETHER: Final[Mapping[Effect, str]] = {
+    Effect.harmless: "nothing wrong",
+    Effect.wrong: "wrong or missing",
+    Effect.missing: "wrong or missing",
+    Effect.orphan: "too many",
+}
 
 FAULTS: Final = (
     Fault("rogue update", "another value in a column, under our token", Effect.wrong, rogue_update),
@@ -208,8 +212,7 @@ FAULTS: Final = (
     Fault("rogue delete", "the row is deleted", Effect.missing, rogue_delete),
     Fault("row and token removed", "the row is deleted, and its token", Effect.missing, removed),
     Fault("expired", "a time to live that somebody gave the row is over", Effect.missing, expired, stores=_ONLY_REDIS),
-    Fault("evicted", "the server, short of memory, evicts the row", Effect.missing, evicted, stores=_ONLY_REDIS,
-          alone=True),
+    Fault("evicted", "the server, short of memory, evicts the row", Effect.missing, evicted, stores=_ONLY_REDIS),
     Fault("rolled-back failover", "row and token as they were before the last change", Effect.wrong, rolled_back),
     Fault("rolled back to before a delete", "row and token of before the delete are there again", Effect.orphan,
           came_back, dead=True),
@@ -224,7 +227,7 @@ FAULTS: Final = (
     Fault("wrong mapping", "two columns have each other's value", Effect.wrong, wrong_mapping),
     Fault("another key's row", "the content of another key's row", Effect.wrong, swapped),
     Fault("token raised", "another value, and its token raised in the same transaction as our writes do", Effect.wrong,
-          token_raised, stores=(Store.postgres,), differs=_RAISES),
+          token_raised, stores=(Store.postgres,)),
     Fault("duplicated changes", "the last record of each key is sent once more", Effect.harmless,
           at_stream=stream.duplicated),
     Fault("reordered changes", "two records of each key are sent again, the newer one first", Effect.harmless,

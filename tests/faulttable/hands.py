@@ -19,7 +19,11 @@ from streams.bench.subject import KEY, connect
 
 Row = dict[str, str | None]
 TOKEN, DEAD, EXPIRES = "holdtrue_token", "holdtrue_dead", "holdtrue_expires"
-EVICTION_TRIES = 200
+# Of an eviction: keys that may go first, and what may go after them before any tombstone does.
+EVICTED_FIRST_SECONDS, EVICTION_TRIES = 600, 20
+BALLAST_KEYS, BALLAST_BYTES = 64, 64_000
+# The server has them on its stack.
+SAMPLES_MAX = 400_000
 
 
 class Copy(NamedTuple):
@@ -153,21 +157,35 @@ class RedisHands:
         self._gone([key])
 
     def evict(self, key: int) -> None:
-        """By the server, which is given too little memory; of keys that have a time to live, this one's is shortest."""
-        self._redis.expire(self._name(key), 600)
-        before = self._redis.config_get("maxmemory*")
-        self._redis.config_set("maxmemory-policy", "volatile-ttl")
-        self._redis.config_set("maxmemory-samples", 64)
+        """By the server, which is given too little memory for a moment, within one transaction of its own.
+
+        So no write of anybody else meets the limit. Of what may go, this key has the shortest time to live; then comes
+        ballast, in place of tombstones: other clients take memory while the limit is worked out.
+        """
+        self._redis.expire(self._name(key), EVICTED_FIRST_SECONDS)
+        ballast = [f"{self._prefix}ballast:{number}" for number in range(BALLAST_KEYS)]
+        settings = self._redis.config_get("maxmemory*")
         try:
             for _ in range(EVICTION_TRIES):
-                self._redis.config_set("maxmemory", max(1, self._redis.info("memory")["used_memory"] - 2_000))
-                self._redis.set(f"{self._prefix}pressure", "x", px=1)
+                for name in ballast:
+                    self._redis.set(name, "x" * BALLAST_BYTES, ex=2 * EVICTED_FIRST_SECONDS)
+                self._squeeze(settings)
                 if not self._redis.exists(self._name(key)):
                     return
             raise AssertionError(f"the server did not evict key {key}")
         finally:
-            for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples"):
-                self._redis.config_set(name, before[name])
+            self._redis.delete(*ballast)
+
+    def _squeeze(self, settings: Mapping[str, str]) -> None:
+        """The limit a little under what is used, and back: setting it evicts at once. All that may go is compared."""
+        may_go = sum(int(database["expires"]) for database in self._redis.info("keyspace").values())
+        samples = min(2 * may_go, SAMPLES_MAX)
+        limit = max(1, self._redis.info("memory")["used_memory"] - BALLAST_BYTES)
+        short = {"maxmemory-policy": "volatile-ttl", "maxmemory-samples": samples, "maxmemory": limit}
+        with self._redis.pipeline(transaction=True) as together:
+            for name, value in (*short.items(), *((name, settings[name]) for name in short)):
+                together.config_set(name, value)
+            together.execute()
 
     def _gone(self, keys: list[int]) -> None:
         deadline = time.monotonic() + 10

@@ -78,6 +78,14 @@ def load(path: Path = FILE) -> dict[str, Any]:
     return found
 
 
+def not_as_expected(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rounds, each with a sentence of it; those that did not come to their end among them."""
+    wrong = [(name, said) for name, each in figures["rounds"].items() for said in each["wrong"]]
+    return wrong + [
+        (name, f"{name}: not measured to its end: {said}") for name, said in figures.get("not_ended", {}).items()
+    ]
+
+
 def page(figures: Mapping[str, Any]) -> str:
     """The whole page."""
     parts = (_measured(figures), [_legend(figures)], _tables(figures), _rounds(figures), _faults(),
@@ -109,6 +117,9 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"| table | {figures['rows']:,} rows, `scrub_period` {figures['scrub_period']} s |"
     load = f"{figures['rate']:,} changes a second asked, {rates[0]:,} to {rates[-1]:,} made in a round"
     yield f"| load | {load}; DynamoDB Local has 600 of the rows |"
+    busy = sorted(each["machine_load"] for each in rounds if "machine_load" in each)
+    if busy:
+        yield f"| load average | {busy[0]} to {busy[-1]}, all of this included: see the rounds |"
     yield f"| faults | {len(figures['faults'])} of {len(FAULTS)}, in {seconds:,} s |"
     yield f"| false positives | {false} |\n"
 
@@ -151,11 +162,13 @@ def _rounds(figures: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "## False positives during it\n"
     yield "Faults that leave the same are looked at in one round: keys tell them apart.\n"
-    yield _line("round", "faults", "seconds", "changes a second", "false positives")
-    yield _line(*["---"] * 5)
+    yield "The load average is that of a round's last minute: servers, seven workers, load and commands are in it.\n"
+    yield _line("round", "faults", "seconds", "changes a second", "load average", "false positives")
+    yield _line(*["---"] * 6)
     for name, each in figures["rounds"].items():
         faults = sum(fault["round"] == name for fault in figures["faults"].values())
-        shown = (faults, each["seconds"], each["changes_per_second"], each["false_positives"])
+        busy = each.get("machine_load", "")
+        shown = (faults, each["seconds"], each["changes_per_second"], busy, each["false_positives"])
         yield _line(name, *map(str, shown))
     yield ""
 
@@ -181,7 +194,7 @@ _LEAVES: Final = {
 def _wrong(figures: Mapping[str, Any]) -> Iterator[str]:
     """What was not as expected, and what has not been measured: in the page, so that nobody takes it for the rest."""
     missing = [fault.name for fault in FAULTS if fault.name not in figures["faults"]]
-    wrong = [said for each in figures["rounds"].values() for said in each["wrong"]]
+    wrong = [said for _, said in not_as_expected(figures)]
     if missing:
         yield "## Not measured\n"
         yield from _items(missing)

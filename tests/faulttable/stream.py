@@ -22,6 +22,7 @@ from streams.kafka.groups import has_members
 from tests.faulttable.layers import Layer
 from tests.faulttable.scene import STEADY, Scene, wait_all
 from tests.support.bank import PROGRAM, Bank
+from tests.support.processes import stop_all
 from tests.support.topic import Decoder, raw
 from tests.support.wait import wait_until
 
@@ -72,13 +73,11 @@ def stale_repair(scene: Scene, keys: Sequence[int]) -> None:
 
 def partial_batch(scene: Scene, keys: Sequence[int]) -> None:
     """The worker of each steady replica dies with a batch in the store that it does not know of."""
-    for name in scene.replicas(STEADY):
-        scene.workers[name].stop()
-        doomed = scene.bank.worker(name, HOLDTRUE_CRASH_AT="store-written:2")
-        scene.change(keys, 2)
-        assert doomed.wait_end() == -signal.SIGKILL
-        scene.workers[name] = scene.bank.worker(name)
-    scene.caught_up(scene.replicas(STEADY))
+    names = _stop(scene)
+    doomed = [scene.bank.worker(name, HOLDTRUE_CRASH_AT="store-written:2") for name in names]
+    scene.change(keys, 2)
+    assert {worker.wait_end() for worker in doomed} == {-signal.SIGKILL}
+    _start(scene, names)
 
 
 def offsets_set_back(scene: Scene, keys: Sequence[int]) -> None:
@@ -224,8 +223,7 @@ def _requests(scene: Scene) -> int:
 
 
 def _with_offsets(scene: Scene, keys: Sequence[int], *, ahead: bool) -> None:
-    bank, names = scene.bank, scene.replicas(STEADY)
-    assert [scene.workers[name].stop() for name in names] == [0] * len(names)
+    bank, names = scene.bank, _stop(scene)
     for name in names:
         wait_until(partial(_is_empty, bank, bank.group(name)), "the workers to be given up", GONE_SECONDS)
     scene.change(keys, 2)
@@ -236,7 +234,20 @@ def _with_offsets(scene: Scene, keys: Sequence[int], *, ahead: bool) -> None:
         asked = [ConsumerGroupTopicPartitions(bank.group(name), places)]
         for future in admin.alter_consumer_group_offsets(asked).values():
             future.result(20)
-        scene.workers[name] = bank.worker(name)
+    _start(scene, names)
+
+
+def _stop(scene: Scene) -> list[str]:
+    """End the workers of the steady replicas; the replicas."""
+    names = scene.replicas(STEADY)
+    ended = stop_all([scene.workers[name] for name in names])
+    assert not any(ended), f"workers ended with {ended}"
+    return names
+
+
+def _start(scene: Scene, names: Sequence[str]) -> None:
+    """Others in their place, which have caught up."""
+    scene.workers.update({name: scene.bank.worker(name) for name in names})
     scene.caught_up(names)
 
 

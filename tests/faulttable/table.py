@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -54,10 +55,11 @@ def rounds_of(faults: Sequence[Fault]) -> dict[str, list[Fault]]:
 class Round:
     """Some faults, looked at by every layer at once."""
 
-    def __init__(self, scene: Scene, faults: Sequence[Fault], depths: Sequence[Layer] = RUNS) -> None:
+    def __init__(self, scene: Scene, faults: Sequence[Fault]) -> None:
         self._scene = scene
         self._faults = faults
-        self._depths = depths
+        asked = {layer for fault in faults for store in fault.stores for layer in fault.expected(store)}
+        self._depths = [depth for depth in RUNS if depth in asked]
         self._planted: dict[str, list[Planted]] = {fault.name: [] for fault in faults}
         self._runs: list[Run] = []
         # Keys that differ after what came through the stream, by replica.
@@ -84,6 +86,7 @@ class Round:
             "false_positives": self._false_positives(began),
             "changes_per_second": round((scene.load.changes - changes) / seconds),
             "seconds": round(seconds),
+            "machine_load": round(os.getloadavg()[0], 1),
             "wrong": wrong,
         }  # fmt: skip
 
@@ -163,6 +166,7 @@ class Round:
     def _look(self, depth: Layer) -> None:
         """Rows neither come nor go while they are counted: what does is the tolerance of counts."""
         scene, began = self._scene, time.time()
+        scene.note(f"  a run: {depth}")
         scene.load.only_updates = depth is Layer.counts
         try:
             for each in scene.validate(depth):
