@@ -114,9 +114,15 @@ def lost_update(scene: Scene, keys: Sequence[int]) -> None:
 
 
 def lost_insert(scene: Scene, keys: Sequence[int]) -> None:
-    """The same."""
+    """The same; each row is that of the key that the new one is called after."""
+    copied = (
+        "INSERT INTO {0} SELECT (jsonb_populate_record(t, jsonb_build_object('id', -t.id))).* FROM {0} t "
+        "WHERE t.id = ANY(%s)"
+    )
     with _unpublished(scene):
-        subject.insert(scene.bank.sot, subject.TABLE, list(keys), 2)
+        query: Any = copied.format(subject.TABLE)
+        done = scene.bank.sot.execute(query, ([-key for key in keys],))
+        assert done.rowcount == len(keys)
 
 
 def lost_delete(scene: Scene, keys: Sequence[int]) -> None:

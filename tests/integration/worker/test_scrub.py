@@ -142,6 +142,15 @@ def test_a_row_that_was_just_written_is_read_back_within_seconds(town: Bank, han
     assert _wait_resolved(town, "reports", 12) == MENDED
 
 
+def test_a_row_that_the_filter_leaves_out_must_not_be_there(town: Bank, hands: Hands) -> None:
+    """It is read back as any other: somebody else's row under its key is one too many."""
+    town.sot.execute("INSERT INTO person (id, name, city) VALUES (9100, 'far', 'Rome')")
+    town.wait_caught_up("cache", PERSON)
+    hands.add("cache", 9_100)
+    assert _wait_resolved(town, "cache", 9_100) == MENDED
+    assert hands.redis.get(f"{town.name}:person:9100") is None
+
+
 def test_under_load_nothing_is_told_that_is_not_so(town: Bank) -> None:
     """Rows that are written all the time, and come and go, are read back and scrubbed while they change."""
     before = len(town.events("drift"))
