@@ -31,6 +31,8 @@ KNOWN_MAX = 20_000
 REPAIRS_MAX = 3
 # A drift that is seen again is told again, not more often than that.
 AGAIN_SECONDS = 30.0
+# How often it is noted in the time for which it counts that there is too much drift to be repaired without being asked.
+NOTED_IN_A_WINDOW = 8
 WRONG_AGAIN = "found wrong again after the repair"
 RIGHT_AGAIN = "a later look found it right"
 BY_PLAN = "repaired without being asked, as the plan says"
@@ -59,6 +61,8 @@ class Findings:
         # Of those that the plan lets be named, this partition names its share; the others are counted.
         self._named_max = min(KNOWN_MAX, max(1, self._work.mapping.drift.flood_above // self._work.partitions))
         self._counted = Counted()
+        if noted := owner.state.storm:
+            storm.goes_on(time.time() - noted / 1000, time.monotonic())
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._known or key in self._counted
@@ -86,7 +90,8 @@ class Findings:
         """These are in drift. Those that were repaired: they are to be looked at again. since: as of `right`."""
         now = time.monotonic()
         self._storm.found((judged.key for judged in found), now)
-        asked = self._storm.rages(now)
+        if asked := self._storm.rages(now):
+            await self._note_storm()
         fresh = [judged for judged in found if self._is_news(judged.key, now)]
         for judged in fresh:
             self._open(judged, now, asked=asked)
@@ -95,6 +100,12 @@ class Findings:
         if asked:
             return []
         return await self._repair([judged.key for judged in fresh if self._is_automatic(judged)])
+
+    async def _note_storm(self) -> None:
+        """So that whoever goes on with this partition does not begin to repair anew."""
+        at, noted = time.time(), self._owner.state.storm / 1000
+        if self._work.mapping.repair.automatic and at - noted > self._storm.window / NOTED_IN_A_WINDOW:
+            await self._owner.note_storm(int(at * 1000))
 
     def _is_news(self, key: bytes, now: float) -> bool:
         known = self._known.get(key)

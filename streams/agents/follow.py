@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -154,11 +155,12 @@ class Follower:
             await self._events.flush()
 
     async def _by_owner(self, work: TableWork, foreign: Foreign) -> Iterator[tuple[int, Sequence[bytes]]]:
-        if foreign.everything:
-            return ((partition, ()) for partition in range(work.partitions))
+        everywhere = range(work.partitions) if foreign.everything else ()
         grouped = await self._threads.run(by_partition, work.partitioner, foreign.keys)
         grouped.pop(NOBODYS, None)  # the reverse sweep tells of rows under such keys
-        return ((partition, part) for partition, keys in grouped.items() for part in _parts(keys))
+        named = ((partition, part) for partition, keys in grouped.items() for part in _parts(keys))
+        # Those that are named are looked at, too, where every key is: the replica must not hold each of them.
+        return chain(((partition, ()) for partition in everywhere), named)
 
     def _follows(self, follows: bool) -> None:
         for work in self._works.values():

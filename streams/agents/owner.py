@@ -270,6 +270,12 @@ class Owner:
                 self.state.backfills = changed
                 await self._applier.note(self.state)
 
+    async def note_storm(self, at: int) -> None:
+        """Too much is in drift to be repaired without being asked. at: in milliseconds since 1970. Durable on return."""
+        async with self.lock:
+            self.state.storm = at
+            await self._applier.note(self.state)
+
     async def until_free(self) -> None:
         """Wait while the partition is to wait, or is being rebuilt. Raises Held where a record holds the table."""
         await self._until_released()

@@ -10,7 +10,7 @@ import typer
 from streams.bench.asked import ALONE, Asked, Checks, Class, Repair
 from streams.cli.context import context
 from streams.cli.output import Format, Output
-from streams.cli.stack import DataDir
+from streams.cli.stack import DataDir, embedded
 from streams.errors import UsageError
 
 Rows = Annotated[int, typer.Option("--rows", min=100, max=50_000_000, help="Rows of the table.")]
@@ -68,13 +68,12 @@ def apply(
     """Apply the same change topic with a holdtrue worker and with the Debezium JDBC sink, in turns."""
     from streams.bench.apply import bench_apply
     from streams.local.progress import ConsoleReporter
-    from streams.local.stack import Stack
 
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
     _show(
         out,
-        bench_apply(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, tasks=peer_tasks, driver=peer_driver),
+        bench_apply(embedded(data_dir), reporter, out.note, rows=rows, runs=runs, tasks=peer_tasks, driver=peer_driver),
         _FIGURES,
     )
 
@@ -85,12 +84,13 @@ def validate(
     """Validate a replica with holdtrue and with reladiff, in turns: equal tables, then 100 differing rows."""
     from streams.bench.validate import bench_validate
     from streams.local.progress import ConsoleReporter
-    from streams.local.stack import Stack
 
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
     _show(
-        out, bench_validate(Stack(data_dir), reporter, out.note, rows=rows, runs=runs, curve=curve), _VALIDATE_FIGURES
+        out,
+        bench_validate(embedded(data_dir), reporter, out.note, rows=rows, runs=runs, curve=curve),
+        _VALIDATE_FIGURES,
     )
 
 
@@ -126,14 +126,13 @@ def detect(
     """
     from streams.bench.detect import bench_detect
     from streams.local.progress import ConsoleReporter
-    from streams.local.stack import Stack
 
     out = context(ctx).out
     asked = Asked(
         rows, changes_per_second, seconds, scrub_period, planted, _classes(classes, out), checks, repair, false_alarms,
         seed,
     )  # fmt: skip
-    found = bench_detect(Stack(data_dir), ConsoleReporter(out.progress), out.note, asked)
+    found = bench_detect(embedded(data_dir), ConsoleReporter(out.progress), out.note, asked)
     _show_found(out, found)
     if not found["ok"]:
         raise typer.Exit(3)
@@ -153,11 +152,12 @@ def repair(
     """
     from streams.bench.repair import bench_repair
     from streams.local.progress import ConsoleReporter
-    from streams.local.stack import Stack
 
     out = context(ctx).out
     reporter = ConsoleReporter(out.progress)
-    found = bench_repair(Stack(data_dir), reporter, out.note, rows=rows, keys=keys, rate=changes_per_second, seed=seed)
+    found = bench_repair(
+        embedded(data_dir), reporter, out.note, rows=rows, keys=keys, rate=changes_per_second, seed=seed
+    )
     if out.fmt is Format.table:
         _show_figures(out, found, [name for name in found if name not in ("ok", "wrong")])
     else:

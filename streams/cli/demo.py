@@ -37,13 +37,13 @@ def demo(
 
     Exit 0 only if all of it held.
     """
+    from streams.cli.stack import embedded
     from streams.demo.story import Told
     from streams.local.progress import ConsoleReporter
-    from streams.local.stack import Stack
 
     out = context(ctx).out
     folder = Path(tempfile.mkdtemp(prefix="holdtrue-demo-"))
-    stack = Stack(folder / "stack")
+    stack = embedded(folder / "stack")
     told, ended = Told(), False
     try:
         out.note(f"Servers: Postgres twice, Kafka, Connect, registry, Redis, DynamoDB Local, in {folder}.")

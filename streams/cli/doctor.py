@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.cli.context import context
-from streams.cli.stack import DataDir
+from streams.cli.stack import DataDir, embedded
 from streams.errors import HoldtrueError, NotReady
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ def register(app: typer.Typer) -> None:
 
 def doctor(ctx: typer.Context, data_dir: DataDir = None) -> None:
     """Check every dependency, permission and setting; exit 3 if something is not right."""
-    from streams.local.stack import Stack
 
     out = context(ctx).out
-    found = list(examine(Patient(Stack(data_dir)), checks()))
+    found = list(examine(Patient(embedded(data_dir)), checks()))
     failed = [each for each in found if each.outcome == "failed"]
     rows = [asdict(each) for each in found]
     out.rows("checks", rows, ("check", "outcome", "detail", "advice"), ok=not failed)

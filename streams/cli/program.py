@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -44,7 +45,14 @@ VERBS = (
 ELSEWHERE: Final = {"up": "stack", "down": "stack", "hold": "holds", "release": "holds"}
 
 # Options that may be given more than once.
-REPEATABLE = frozenset(("--state",))
+REPEATABLE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "drift list": frozenset(("--state",)),
+        "repair plan": frozenset(("--kind",)),
+        "repair backfill": frozenset(("--from", "--to")),
+        "up": frozenset(("--with",)),
+    }
+)
 SHORT = {"-o": "--file"}
 
 # Global options that take a value.
@@ -108,10 +116,23 @@ def once(words: list[str]) -> list[str]:
     """The command's words. Raises UsageError for an option that is there twice: the last one alone would count."""
     given = takewhile(lambda word: word != "--", words)
     named = [SHORT.get(word, word).partition("=")[0] for word in given if word.startswith("--") or word in SHORT]
+    repeatable = _repeatable(words)
     for name, times in Counter(named).items():
-        if times > 1 and name not in REPEATABLE:
+        if times > 1 and name not in repeatable:
             raise UsageError(f"{name} is given {times} times.", "Give it once, or run the command once for each.")
     return words
+
+
+def _repeatable(words: Sequence[str]) -> frozenset[str]:
+    """Of the verb that they begin with, in one word or two."""
+    plain, left = [], iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            plain.append(word)
+        elif word in WITH_VALUE:
+            next(left, None)
+    verbs = (" ".join(plain[:many]) for many in (1, 2))
+    return frozenset().union(*(REPEATABLE.get(verb, frozenset()) for verb in verbs))
 
 
 def hoisted(words: list[str]) -> list[str]:

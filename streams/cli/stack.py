@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -42,7 +43,7 @@ def up(
     from streams.local.progress import ConsoleReporter
 
     out = context(ctx).out
-    stack = _stack(data_dir)
+    stack = embedded(data_dir)
     started = stack.up(ConsoleReporter(out.progress), port_base, plugin or ())
     out.note(f"The stack runs in {stack.data}." if started else f"The stack already runs in {stack.data}.")
     if out.fmt is not Format.table:
@@ -56,7 +57,7 @@ def down(
 ) -> None:
     """Stop the embedded stack; its data stays unless --wipe is given."""
     out = context(ctx).out
-    stack = _stack(data_dir)
+    stack = embedded(data_dir)
     there = stack.data.exists()
     ran = stack.down(wipe)
     out.note("The stack is stopped." if ran else "The stack did not run.")
@@ -74,7 +75,7 @@ def describe(
     from streams.local.supervise import State, remedy
 
     out = context(ctx).out
-    stack = _stack(data_dir)
+    stack = embedded(data_dir)
     if env:
         found = stack.endpoints().environment()
         out.text("\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.items()))
@@ -98,7 +99,13 @@ def _megabytes(size: int | None) -> int | None:
     return None if size is None else size // 1_000_000
 
 
-def _stack(data_dir: Path | None) -> Stack:
+def embedded(data_dir: Path | None) -> Stack:
+    """The embedded stack. What the environment tells libpq of other servers (PGSSLMODE, PGSERVICE) is not for its own.
+
+    Nor for what this process starts: it takes the addresses of this stack.
+    """
     from streams.local.stack import Stack
 
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     return Stack(data_dir)

@@ -24,7 +24,7 @@ ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
 _SWEEP, _LOG, _TAKEOVER, _HOLD = (MARK + name for name in (b"sweep", b"log", b"takeover", b"hold"))
-_BACKFILLS = MARK + b"backfills"
+_BACKFILLS, _STORM = MARK + b"backfills", MARK + b"storm"
 _LOG_NUMBERS = struct.Struct(">qqq")
 _TAKEOVER_NUMBERS = struct.Struct(">6q")
 
@@ -74,6 +74,9 @@ class PartitionState:
         self.hold = Hold() if hold is None else Hold.decode(hold)
         backfills = self._disk.get([_BACKFILLS])[0]
         self.backfills = Backfills() if backfills is None else Backfills.decode(backfills)
+        # When more was in drift than is repaired without being asked, as far as that was noted; 0 for never. In
+        # milliseconds since 1970: whoever goes on with this partition may be another process.
+        self.storm = self._mark(_STORM, 0)
         # Grows with each row that comes or goes: how far a count may be off that was taken meanwhile. It begins at the
         # microseconds since 1970, so that an opening between two counts looks like more than could have come and gone.
         self.turnover = time.time_ns() // 1000
@@ -256,6 +259,8 @@ class PartitionState:
             self.hold = self.hold.merged(Hold.decode(value))
         elif key == _BACKFILLS:
             self.backfills = self.backfills.merged(Backfills.decode(value))
+        elif key == _STORM:
+            self.storm = max(self.storm, NUMBER.unpack(value)[0])
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -319,6 +324,8 @@ class PartitionState:
             yield _HOLD, self.hold.encode()
         if self.backfills.known:
             yield _BACKFILLS, self.backfills.encode()
+        if self.storm:
+            yield _STORM, NUMBER.pack(self.storm)
 
     def _mark(self, name: bytes, default: int) -> int:
         value = self._disk.get([name])[0]

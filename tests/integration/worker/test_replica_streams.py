@@ -49,6 +49,8 @@ def town(make_bank: MakeBank, endpoint: str) -> Iterator[Bank]:
     bank.wait_caught_up("lookup")
     wait_until(lambda: _follows(bank.workers[0]), "the streams to be followed")
     _wait_scrubbed(bank.workers[0])
+    # What was written before it began is read first, and takes some seconds.
+    wait_until(lambda: _behind(bank.workers[0]) < 2, "the streams to be read", 60.0)
     yield bank
     bank.stop()
 
@@ -62,6 +64,10 @@ def rogue(town: Bank) -> Iterator[Any]:
 
 def _follows(worker: Worker) -> bool:
     return worker.metric("holdtrue_replica_log_followed", table=PERSON) == 1
+
+
+def _behind(worker: Worker) -> float:
+    return worker.metric("holdtrue_replica_log_lag_seconds")
 
 
 def _visited(worker: Worker) -> float:

@@ -50,14 +50,21 @@ class Told:
         return [record["state"] for record in self.drift]
 
 
-def _findings(told: Told, automatic: tuple[str, ...] = ("missing", "mismatch"), stop_above: int = 100) -> Findings:
+def _findings(
+    told: Told, automatic: tuple[str, ...] = ("missing", "mismatch"), stop_above: int = 100, storm: int = 0
+) -> Findings:
     repair = SimpleNamespace(automatic=automatic, stop_above=stop_above)
     mapping = SimpleNamespace(repair=repair, drift=Drift(flood_above=1_000), others_write=False)
     names = Names("r", "t", SHAPE.key_columns)
     work = SimpleNamespace(
         replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1, kind="redis"
     )
-    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=3))
+    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=3), state=SimpleNamespace(storm=storm))
+
+    async def note_storm(at: int) -> None:
+        owner.state.storm = at
+
+    owner.note_storm = note_storm
     as_any: Any = told
     return Findings(owner, as_any, as_any, Storm(stop_above, 60.0))
 
@@ -112,13 +119,18 @@ async def test_more_drift_than_the_plan_allows_is_told_and_not_repaired() -> Non
 async def test_a_storm_waits_for_a_person_as_long_as_its_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found again in each pass, by name or not: once they had been repaired without being asked, when it was over."""
     now = [1000.0]
-    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 9e8 + now[0]))
     told = Told()
     found = _findings(told, stop_above=2)
     for _ in range(5):
         assert await found.wrong([_wrong(b"1"), _wrong(b"2"), _wrong(b"3")], 0.0) == []
         now[0] += 50.0
     assert told.repaired == []
+    # Another process goes on: what it finds first is not repaired either, as long as the rest may be found again.
+    again = _findings(told, stop_above=2, storm=found._owner.state.storm)
+    assert await again.wrong([_wrong(b"1")], 0.0) == []
+    now[0] += 61.0
+    assert await again.wrong([_wrong(b"4")], 0.0) == [b"4"]
 
 
 async def test_a_key_that_is_wrong_again_after_each_repair_is_left_to_people(monkeypatch: pytest.MonkeyPatch) -> None:

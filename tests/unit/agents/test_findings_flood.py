@@ -39,7 +39,7 @@ def found(told: list[dict[str, Any]]) -> Findings:
     work = SimpleNamespace(
         mapping=mapping, partitions=2, kind="redis", shape=SHAPE, names=Names("cache", "public.t", ["id"])
     )
-    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=1))
+    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=1), state=SimpleNamespace(storm=0))
     events: Any = SimpleNamespace(send=lambda topic, key, schema, record: told.append(record), flush=flush)
     nothing: Any = None
     return Findings(owner, events, nothing, Storm(100, 60))

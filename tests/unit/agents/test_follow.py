@@ -107,9 +107,11 @@ async def test_owners_are_asked_to_look_before_the_log_is_confirmed(monkeypatch:
 
 
 async def test_everything_is_asked_of_every_partition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a TRUNCATE; no key is named."""
+    """After a TRUNCATE; and what is named beside that is looked at, too: a row that is nobody's is in no pass."""
     events = await _followed(Log(Read(_foreign(everything=True), 10, 1)), monkeypatch)
     assert [(partition, request["keys"]) for partition, request in events.orders] == [(0, []), (1, [])]
+    events = await _followed(Log(Read(_foreign(b"2", everything=True), 10, 1)), monkeypatch)
+    assert sorted(request["keys"] for _, request in events.orders) == [[], [], [b"2"]]
 
 
 async def test_many_keys_are_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams.agents.schedule import BY, BY_PLAN, Schedule
+from streams.cli.program import once
 from streams.control.schedule import Due
 
 RUN = Due("cache", "public.t", "full")
@@ -34,6 +35,7 @@ class Said(Schedule):
         self.ran: list[list[str]] = []
 
     async def _command(self, about: str, words: Sequence[str]) -> str | None:
+        once(["--format", "json", *words])
         self.ran.append([word for word in words if not word.endswith(".json")])
         return None if self._found is None else json.dumps({"results": [{"drift_found": self._found}]})
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
 
-from streams.cli.program import composed, hoisted, once
+from streams.cli.program import REPEATABLE, composed, hoisted, once
 from streams.errors import UsageError
 
 
@@ -39,6 +41,23 @@ def test_an_option_that_is_there_twice_is_refused() -> None:
             once(words)
     fine = ["drift", "list", "--state", "open", "--state", "resolved", "--limit", "3", "--", "--limit"]
     assert once(fine) == fine
+
+
+def repeatable(command: Any, *path: str) -> Iterator[tuple[str, str]]:
+    """Verbs and options of theirs that may be given more than once."""
+    for option in command.params:
+        yield from ((" ".join(path), name) for name in option.opts if option.multiple)
+    for name, verb in getattr(command, "commands", {}).items():
+        yield from repeatable(verb, *path, name)
+
+
+def test_an_option_that_may_be_given_twice_is_let_through() -> None:
+    """Whatever Typer takes a list of: what control repairs without being asked had been refused for its two kinds."""
+    program = typer.main.get_command(composed())
+    known = {(verb, name) for verb, names in REPEATABLE.items() for name in names}
+    assert set(repeatable(program)) == known
+    words = ["--plan", "p.yaml", "repair", "plan", "--kind", "missing", "--kind", "stale"]
+    assert once(words) == words
 
 
 def verbs(*words: str) -> set[str]:

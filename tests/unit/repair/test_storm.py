@@ -32,6 +32,15 @@ def test_a_storm_lasts_as_long_as_its_keys_are_found_wrong() -> None:
     assert storm.keys(650.0) == 2
 
 
+def test_a_storm_goes_on_in_another_process_until_its_keys_were_found_again() -> None:
+    """Whatever was counted before is forgotten there; a clock that is behind makes it no longer."""
+    storm = Storm(stop_above=10, window=60.0)
+    storm.goes_on(20.0, 1000.0)
+    assert [storm.rages(now) for now in (1039.0, 1041.0)] == [True, False]
+    storm.goes_on(-500.0, 2000.0)
+    assert [storm.rages(now) for now in (2059.0, 2061.0)] == [True, False]
+
+
 def test_a_key_that_is_found_twice_is_one() -> None:
     """However often within the window."""
     storm = Storm(stop_above=1, window=60.0)

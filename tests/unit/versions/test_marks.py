@@ -250,6 +250,26 @@ def test_what_persons_have_ordered_outlasts_what_processes_have_seen() -> None:
     assert max(len(why) for _, why in hold.said) == 500
 
 
+def test_a_storm_is_known_to_whoever_goes_on(tmp_path: Path) -> None:
+    """In the folder and in the changelog; the latest of several."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert MARK + b"storm" not in dict(state.changelog([], 3))
+    state.storm = 1_700_000_000_000
+    records = state.changelog([], 3)
+    state.commit([], 3, 0, records=records)
+    state.close()
+    opened = PartitionState(tmp_path / "0", 0)
+    assert opened.storm == 1_700_000_000_000
+    opened.storm += 5
+    opened.recover([record for record in records if record[0] == MARK + b"storm"], 1)
+    assert opened.storm == 1_700_000_000_005
+    opened.close()
+    elsewhere = PartitionState(tmp_path / "1", 0)
+    elsewhere.recover(records, 1)
+    assert elsewhere.storm == 1_700_000_000_000
+    elsewhere.close()
+
+
 def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
     """In the folder and in the changelog."""
     state = PartitionState(tmp_path / "0", 0)
