@@ -271,7 +271,7 @@ class Owner:
                 await self._applier.note(self.state)
 
     async def note_storm(self, at: int) -> None:
-        """Too much is in drift to be repaired without being asked. at: in milliseconds since 1970. Durable on return."""
+        """Too much is in drift to be repaired without being asked. at: milliseconds since 1970. Durable on return."""
         async with self.lock:
             self.state.storm = at
             await self._applier.note(self.state)

@@ -94,9 +94,14 @@ class _Source:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def bounds(self, rows: int, parts_max: int) -> list[bytes]:
+        """Two stretches, where there is an even number of keys; one otherwise."""
+        keys = [row.key for row in self._rows()]
+        return keys[len(keys) // 2 : len(keys) // 2 + 1] if keys and len(keys) % 2 == 0 else []
+
     @contextmanager
-    def scanning(self) -> Iterator[Iterator[SotRow]]:
-        rows = self._rows()
+    def scanning(self, after: bytes = b"", upto: bytes | None = None) -> Iterator[Iterator[SotRow]]:
+        rows = [row for row in self._rows() if after < row.key and (upto is None or row.key <= upto)]
         self._world.wait(lambda: False, self._world.latency() * 5)
         yield iter(rows)
 
