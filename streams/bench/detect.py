@@ -96,7 +96,7 @@ def _under_load(scene: Scene, ledger: Ledger, judge: Judge, asked: Asked, listen
         parts: list[Part] = [scene, listener, load, planter]
         parts += [exits.enter_context(each) for each in _beside(scene, asked)]
         scene.note(f"load: {asked.changes_per_second:,} changes a second; {asked.planted:,} faults of each class")
-        meter = Meter(scene, asked.scrub_period)
+        meter = Meter(scene)
         raise_false(scene, asked.alarmed)
         began, told = time.monotonic(), TOLD_SECONDS
         while not _is_over(ledger, planter, asked, (passed := time.monotonic() - began)):

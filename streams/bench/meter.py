@@ -19,7 +19,7 @@ LOOK_SECONDS: Final = 2.0
 class Measured:
     """Of the worker, over `seconds`. lag_seconds_max: an upper bound. late: changes beyond the lag of the plan.
 
-    passes: how often every key was visited anew. scrub_age_seconds_max: the longest that a key can have gone without.
+    scrub_age_seconds_max: the longest that a key can have gone without being visited.
     """
 
     seconds: float
@@ -31,7 +31,6 @@ class Measured:
     cpu_share: float
     memory_bytes_max: int
     counted: Mapping[str, float] = field(default_factory=dict)
-    passes: int = 0
     scrub_age_seconds_max: float | None = None
 
     def per_second(self, counter: str) -> float | None:
@@ -39,34 +38,12 @@ class Measured:
         return None if counter not in self.counted else self.counted[counter] / self.seconds
 
 
-class Passes:
-    """Counts the passes of a scrub, from what it says of its age now and then.
-
-    A pass that ends moves the moment since which every key was visited; partitions do so one soon after the other.
-    """
-
-    def __init__(self, period: float) -> None:
-        self._period = period
-        self._since: float | None = None
-        self.count = 0
-        self.age_max: float | None = None
-
-    def note(self, age: float, now: float) -> None:
-        """Every key has been visited within so many seconds."""
-        since = now - age
-        self.age_max = max(age, self.age_max or 0.0)
-        if self._since is None:
-            self._since = since
-        elif since - self._since > self._period / 2:
-            self._since, self.count = since, self.count + 1
-
-
 class Meter:
-    """Reads at its making, and when it is asked. period: of the scrub, where there is one."""
+    """Reads at its making, and when it is asked."""
 
-    def __init__(self, scene: Scene, period: float = 0.0) -> None:
+    def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._passes = Passes(period)
+        self._age_max: float | None = None
         self._looked = 0.0
         self._at = time.monotonic()
         self._cpu = cpu_seconds(scene.worker.pid)
@@ -78,7 +55,7 @@ class Meter:
         if (now := time.monotonic()) - self._looked >= LOOK_SECONDS:
             self._looked = now
             if (age := figures.counters(self._scene.metrics_port).get(SCRUB_AGE)) is not None:
-                self._passes.note(age, now)
+                self._age_max = max(age, self._age_max or 0.0)
 
     def read(self, lag_seconds_max: float) -> Measured:
         """Since the beginning."""
@@ -95,6 +72,5 @@ class Meter:
             cpu_share=(cpu_seconds(scene.worker.pid) - self._cpu) / seconds,
             memory_bytes_max=memory_bytes_max(scene.worker.pid),
             counted={name: value - self._counted.get(name, 0.0) for name, value in counted.items()},
-            passes=self._passes.count,
-            scrub_age_seconds_max=self._passes.age_max,
+            scrub_age_seconds_max=self._age_max,
         )

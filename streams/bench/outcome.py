@@ -59,7 +59,6 @@ class Outcome:
             "worker_memory_bytes_max": measured.memory_bytes_max,
             "checking_share": _rounded(measured.per_second(CHECK_SECONDS)),
             "keys_checked_per_second": _rounded(measured.per_second(KEYS_CHECKED)),
-            "scrub_passes": measured.passes,
             "scrub_age_seconds_max": _rounded(measured.scrub_age_seconds_max),
             "cases": self.judge.cases,
         }

@@ -10,7 +10,7 @@ from streams.bench.asked import Asked, Checks, Class
 from streams.bench.faults import WISHES, Fault
 from streams.bench.judge import Judge, merged
 from streams.bench.ledger import Ledger, Planted
-from streams.bench.meter import Measured, Passes
+from streams.bench.meter import Measured
 from streams.bench.outcome import Outcome, counted, quantile
 from streams.bench.planter import schedule
 
@@ -105,11 +105,3 @@ def test_false_alarms_are_of_keys_that_get_no_fault() -> None:
     assert sorted({*asked.spoiled, *asked.alarmed}) == list(asked.cold) == list(range(312, 5_000, 312))
     assert len(asked.alarmed) == 2
     assert len(asked.spoiled) == 14
-
-
-def test_a_pass_is_counted_when_every_key_was_visited_anew() -> None:
-    """Once, although the partitions end theirs one after the other; the age grows while a pass is under way."""
-    passes = Passes(period=20.0)
-    for now, age in ((100, 5), (110, 15), (120, 25), (121, 8), (122, 7), (138, 23), (140, 9)):
-        passes.note(float(age), float(now))
-    assert (passes.count, passes.age_max) == (2, 25.0)
