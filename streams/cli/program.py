@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -102,14 +102,19 @@ def composed(words: Sequence[str] = ()) -> typer.Typer:
 
 
 def _modules(words: Sequence[str]) -> Sequence[str]:
+    verb = next(_plain(words), "")
+    module = ELSEWHERE.get(verb, verb)
+    return (module,) if module in VERBS else VERBS
+
+
+def _plain(words: Sequence[str]) -> Iterator[str]:
+    """Those that are neither an option nor the value of a global one."""
     left = iter(words)
     for word in left:
         if not word.startswith("-"):
-            module = ELSEWHERE.get(word, word)
-            return (module,) if module in VERBS else VERBS
-        if word in WITH_VALUE:
+            yield word
+        elif word in WITH_VALUE:
             next(left, None)
-    return VERBS
 
 
 def once(words: list[str]) -> list[str]:
@@ -125,12 +130,7 @@ def once(words: list[str]) -> list[str]:
 
 def _repeatable(words: Sequence[str]) -> frozenset[str]:
     """Of the verb that they begin with, in one word or two."""
-    plain, left = [], iter(words)
-    for word in left:
-        if not word.startswith("-"):
-            plain.append(word)
-        elif word in WITH_VALUE:
-            next(left, None)
+    plain = list(islice(_plain(words), 2))
     verbs = (" ".join(plain[:many]) for many in (1, 2))
     return frozenset().union(*(REPEATABLE.get(verb, frozenset()) for verb in verbs))
 

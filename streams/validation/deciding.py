@@ -53,11 +53,10 @@ def close(opener: Opener, row: Row, by: str, reason: str) -> None:
     with opener.target(pair) as target:
         before = target.drift_ends()
         key = _key(opener, target, pair, row)
-        if key is not None:
-            report = validate_keys(target, [key])
-    if key is None:
-        _end(opener, row, by, f"{reason} ({GONE})", {"ends_before": before[row["partition"]]})
-        return
+        if key is None:
+            _end(opener, row, by, f"{reason} ({GONE})", {"ends_before": before[row["partition"]]})
+            return
+        report = validate_keys(target, [key])
     report.drift_before = before
     for drifted in report.drift:
         more = {"run": report.run, "reason": STILL_WRONG, "ordered_by": by}

@@ -16,7 +16,7 @@ from streams.replicas.dynamodb import DynamoTable
 from streams.replicas.dynamodb_client import Connection, connect
 from streams.replicas.dynamodb_items import ITEM_BYTES_MAX, Names
 from streams.replicas.foreign import is_foreign
-from tests.support.dynamodb_server import REGION, dynamodb_endpoint
+from tests.support.dynamodb_server import REGION
 from tests.support.redis_server import free_port
 from tests.support.writes import bury, put, token
 from tests.unit.replicas.shapes import shape_of
@@ -27,25 +27,6 @@ SHAPE = shape_of({"aid": "int4", "note": "text"}, ["aid"])
 ROW = ("1", "ours")
 RETENTION = timedelta(hours=1)
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with dynamodb_endpoint() as given:
-        yield given
-
-
-@pytest.fixture(scope="module")
-def connection(endpoint: str) -> Iterator[Connection]:
-    made = connect(REGION, endpoint)
-    made.hold()
-    yield made
-    made.release()
-
-
-@pytest.fixture(scope="module")
-def client(connection: Connection) -> Any:
-    return connection.client
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from streams.replicas.dynamodb_slot import LogSlot, drop_log, is_read
 from streams.replicas.dynamodb_stream import DynamoStreams, Followed
 from streams.replicas.log import LogLost, LogTaken, Read
 from streams.rows.canonical import encode
-from tests.support.dynamodb_server import REGION, dynamodb_endpoint
+from tests.support.dynamodb_server import REGION
 from tests.support.redis_server import free_port
 from tests.support.writes import bury, put, token
 from tests.unit.replicas.shapes import shape_of
@@ -31,25 +31,6 @@ pytestmark = pytest.mark.stack
 SHAPE = shape_of({"aid": "int4", "note": "text"}, ["aid"])
 ONE, TWO = encode(["1"]), encode(["2"])
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with dynamodb_endpoint() as given:
-        yield given
-
-
-@pytest.fixture(scope="module")
-def connection(endpoint: str) -> Iterator[Connection]:
-    made = connect(REGION, endpoint)
-    made.hold()
-    yield made
-    made.release()
-
-
-@pytest.fixture(scope="module")
-def client(connection: Connection) -> Any:
-    return connection.client
 
 
 @pytest.fixture(autouse=True)
