@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -247,8 +247,10 @@ class Scrub:
             if not self._may_look():
                 return
             looked = await self._look_closely(keys)
+            ahead = self._ahead(looked)
+        coming = await self._coming(ahead)
         now = time.monotonic()
-        wrong = [each for each in looked if self._is_confirmed(each, self._doubts.pop(each.key), now)]
+        wrong = [each for each in looked if self._is_confirmed(each, self._doubts.pop(each.key), coming, now)]
         right = [each.key for each in looked if each.agrees and each.finding.verdict in _RIGHT]
         self._end_watch(looked)
         ended = [key for key in right if key in self._findings]
@@ -289,14 +291,31 @@ class Scrub:
                 if each.key not in self._doubts:
                     self._others.forget(each.key)
 
-    def _is_confirmed(self, judged: Judged, doubt: Doubt, now: float) -> bool:
+    def _ahead(self, looked: Iterable[Judged]) -> dict[bytes, int]:
+        """The keys that the store holds under a token of a record beyond the last one applied, and its offset."""
+        state = self._owner.state
+        tokens = {each.key: each.content.token for each in looked if each.content.token is not None}
+        now = (state.epoch, state.input_offset)
+        return {key: token.offset for key, token in tokens.items() if token.epoch == now[0] and token.record > now}
+
+    async def _coming(self, ahead: Mapping[bytes, int]) -> set[bytes]:
+        """Those of these keys whose record is still to come.
+
+        Whoever owned the partition before had applied it, and could not record that. Nothing is known of the key until
+        it is applied here: the SOT may be back at what the entry says. A token that no record is of is not waited for.
+        """
+        end = await self._owner.newest_end_offset() if ahead else 0
+        return {key for key, offset in ahead.items() if offset < end}
+
+    def _is_confirmed(self, judged: Judged, doubt: Doubt, coming: Container[bytes], now: float) -> bool:
         """Whether two looks agree that it is wrong; where they do not, and it is not right either, one more follows."""
         if judged.finding.verdict in _RIGHT and (judged.agrees or judged.key not in self._findings):
             return False
         if judged.finding.proven and judged.agrees:
             return True
         seen = (_token(judged.entry), judged.content)
-        if judged.agrees and (doubt.token, doubt.content) == seen and self._others is None:
+        known = judged.agrees and judged.key not in coming
+        if known and (doubt.token, doubt.content) == seen and self._others is None:
             return True
         if doubt.looks < LOOKS_MAX:
             self._suspect(judged.key, Doubt(*seen, now + AGAIN_SECONDS, doubt.looks + 1))

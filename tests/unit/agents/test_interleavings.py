@@ -30,6 +30,7 @@ from streams.versions.entry import Entry, Token
 from streams.versions.state import Move, PartitionState
 from tests.support.works import REPLICATED, SHAPE, work_of
 from tests.support.writes import put
+from tests.unit.agents.test_others import KEY, town
 
 OLD, NEW, ROGUE = ("1", "old"), ("1", "new"), ("1", "rogue")
 ALL = Snapshot(10**6, 10**6, frozenset())
@@ -318,3 +319,42 @@ async def test_what_a_suspicious_change_has_shown_stays_to_be_proven() -> None:
     assert kept[b"1"] == old._replace(seen=120, unproven=(120,))
     assert (kept[b"2"].token, kept[b"2"].unproven, kept[b"2"].digest) == (Token(0, 0, 0), (120,), None)
     assert work.suspicions.keys() == {b"1", b"2"}
+
+
+async def test_what_the_owner_before_has_applied_and_not_recorded_is_not_drift(tmp_path: Path) -> None:
+    """It had written the row before last of a key whose row of now is as the entry says; those records come still."""
+    with town(tmp_path, "replicate") as made:
+        made.store.apply([put(SHAPE, NEW, Token(1, 7, 0))])
+        made.end = 9
+        await made.scrub._glance([KEY])
+        await made.scrub._judge([KEY])
+        await made.scrub._judge([KEY])
+        assert made.told == []
+        made.applies(OLD, 8)
+        await made.scrub._judge([KEY])
+        await made.scrub._judge([KEY])
+        assert made.told == [("open", "stale")]
+
+
+async def test_a_token_ahead_that_no_record_is_of_is_told_at_once(tmp_path: Path) -> None:
+    """Somebody else has written it."""
+    with town(tmp_path, "replicate") as made:
+        made.store.apply([put(SHAPE, ROGUE, Token(1, 7, 0))])
+        made.end = 7
+        await made.scrub._glance([KEY])
+        await made.scrub._judge([KEY])
+        assert made.told == [("open", "mismatch")]
+
+
+async def test_what_differs_while_a_change_of_it_is_on_its_way_is_not_drift(tmp_path: Path) -> None:
+    """The source is not as the entry says: who has written the row of the store nobody can tell yet."""
+    with town(tmp_path, "replicate") as made:
+        made.source = NEW
+        made.store.plant(KEY, NEW)
+        await made.scrub._glance([KEY])
+        await made.scrub._judge([KEY])
+        await made.scrub._judge([KEY])
+        assert made.told == []
+        made.source = OLD
+        await made.scrub._judge([KEY])
+        assert made.told == [("open", "mismatch")]

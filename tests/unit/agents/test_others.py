@@ -26,11 +26,11 @@ OLD, NEW, ROGUE = ("1", "old"), ("1", "new"), ("1", "rogue")
 KEY, LAG = b"1", 2.0
 
 
-class _Town:
-    """A partition whose content somebody else writes; its clock is set by hand."""
+class Town:
+    """A partition that is checked all the time, and whose content somebody else may write; its clock is set by hand."""
 
     def __init__(self, folder: Path, mode: str) -> None:
-        self.now, self.fences = 100.0, 0
+        self.now, self.fences, self.end = 100.0, 0, 0
         self.state = PartitionState(folder / "0", 0)
         self.lock = self.state.lock
         self.watch = Watch(lambda: self.now)
@@ -39,7 +39,7 @@ class _Town:
         self.held = None
         self.tp = SimpleNamespace(partition=0)
         self.work: Any = work_of(self.store, self._run, self._read, None)
-        self.work.mapping = SimpleNamespace(mode=mode, others_write=True)
+        self.work.mapping = SimpleNamespace(mode=mode, others_write=mode != "replicate")
         self.work.absent_allowed = mode == "invalidate"
         self.work.others_lag_seconds = LAG if mode == "verify" else 0.0
         self.work.pass_fence = self._pass_fence
@@ -56,7 +56,7 @@ class _Town:
         self.fences += 1
 
     async def newest_end_offset(self) -> int:
-        return 0
+        return self.end
 
     async def passed(self, offset: int) -> bool:
         return True
@@ -103,8 +103,8 @@ class _Findings:
 
 
 @contextmanager
-def town(folder: Path, mode: str) -> Iterator[_Town]:
-    made = _Town(folder, mode)
+def town(folder: Path, mode: str) -> Iterator[Town]:
+    made = Town(folder, mode)
     made.applies(OLD, 1)
     try:
         yield made
