@@ -35,7 +35,7 @@ from tests.faulttable.scene import Asked, Scene, staged
 from tests.faulttable.table import Round, cold_keys, dead_keys, rounds_of, whole_difference
 
 # Several times what a round takes on a quiet machine.
-ROUND_SECONDS: Final = 420
+ROUND_SECONDS: Final = 900
 SAID_MAX: Final = 300
 
 
