@@ -88,7 +88,7 @@ class Scrub:
         self._fresh = Fresh()
         self._pace = Pace(period, time.monotonic())
         self._doubts: dict[bytes, Doubt] = {}
-        # Seconds of this turn in which stores were read; not those in which changes had the lock.
+        # Seconds of this turn in which entries and stores were read; not those in which changes had the lock.
         self._worked = 0.0
         self._hints: dict[bytes, None] = {}
         # Of them, those that somebody waits for.
@@ -205,6 +205,8 @@ class Scrub:
         stretch = self._pace.stretch(len(keys), last)
         if looked := list(dict.fromkeys([*fresh, *keys])):
             await self._glance(looked)
+        else:
+            await asyncio.sleep(0)  # changes go on meanwhile, however many keys in a row must not be in the store
         if wanted:
             self._pace.visited(stretch, now)
         for key in hinted:
@@ -214,7 +216,8 @@ class Scrub:
     def _next_of_the_pass(self, wanted: int) -> tuple[list[bytes], bytes | None]:
         """The next keys that the replica must hold, and the last one passed; None at the end of all."""
         after = self._pace.at and self._pace.at + b"\x00"
-        found = list(islice(self._owner.state.scan(after), wanted))
+        with self._working():
+            found = list(islice(self._owner.state.scan(after), wanted))
         keys = [key for key, entry in found if entry.digest is not None]
         return keys, found[-1][0] if found and len(found) == wanted else None
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 # A pass is done a little before its period is over, so that a delay breaks no promise.
 SPREAD = 0.9
+# What was not visited for so much of the period is late, and visited as fast as that goes.
+LATE = 0.95
 # Of one partition's time: what checking takes at most. It rests three times as long as it has worked.
 SHARE_MAX = 0.25
 # But no longer than this: after a store that was away, or one that takes seconds for a look.
@@ -41,6 +43,7 @@ class Pace:
 
     def __init__(self, period: float, now: float) -> None:
         self._seconds = period * SPREAD
+        self._late = period * LATE
         self._begun = now
         self._visited = 0
         self._is_over = False
@@ -55,12 +58,14 @@ class Pace:
     def wanted(self, now: float, keys: int, most: int) -> int:
         """How many keys to visit now, of so many that there are; 0 while the pass is ahead of its time.
 
-        The next pass begins when the last one is over and its time has come; also one through nothing.
+        A pass follows the last one at once: one that is over before its time has left keys behind itself that came
+        meanwhile. Where keys come or go in one place, their number says little of how far the pass is; then what comes
+        next is late.
         """
-        if self._is_over and now - self._begun >= self._seconds:
-            self._begin(now)
         if self._is_over:
-            return 0
+            self._begin(now)
+        if now - self._ahead[0].when > self._late:
+            return most
         due = math.ceil((now - self._begun) / self._seconds * max(keys, 1))
         return max(0, min(most, due - self._visited))
 

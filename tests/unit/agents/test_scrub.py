@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from streams.agents import scrub
 from streams.agents.scrub import TICK_SECONDS, Scrub
+from streams.checks.pace import Pace
 from streams.errors import HoldtrueError
 from streams.versions.entry import Entry, Position, Token
 from streams.versions.state import Move, PartitionState
@@ -49,7 +52,8 @@ def checked(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     nothing: Any = None
     work = SimpleNamespace(mapping=SimpleNamespace(others_write=False, mode="replicate"), labels=("t", "r"))
     owner: Any = SimpleNamespace(work=work, state=state)
-    made = Glanced(owner, nothing, 1e-9)
+    made = Glanced(owner, nothing, 60.0)
+    made.look([])
     yield made
     state.close()
 
@@ -84,3 +88,22 @@ async def test_a_look_that_failed_has_visited_nothing(checked: Glanced) -> None:
         await checked.turn()
     checked.fails = False
     assert await checked.turn() == [b"%03d" % n for n in range(10, 20)]
+
+
+async def test_keys_that_must_not_be_there_hold_up_no_change(checked: Glanced) -> None:
+    """However many of them follow each other, a turn lets others work between two stretches, and has its end."""
+    checked._owner.state.commit([Move(b"%03d" % n, ENTRY, ENTRY._replace(digest=None)) for n in range(100)], 6, 6)
+    checked._pace = Pace(60.0, time.monotonic() - 60.0)
+    worked = 0
+
+    async def change() -> None:
+        nonlocal worked
+        while True:
+            worked += 1
+            await asyncio.sleep(0)
+
+    changes = asyncio.create_task(change())
+    assert await checked.turn() == []
+    changes.cancel()
+    assert worked >= 10
+    assert checked.age < 60.0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from itertools import cycle
 from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.checks.pace import REST_SECONDS_MAX, SHARE_MAX, SPREAD, VISITS, Pace, rest
+from streams.checks.pace import LATE, REST_SECONDS_MAX, SHARE_MAX, SPREAD, VISITS, Pace, rest
 
 PERIOD = 100.0
+# Of the clock.
+TICK = 1.0
+
+# Until when, how many keys, and the places between which they come.
+Moment = tuple[float, int, float, float]
 
 
 def test_a_pass_is_spread_over_its_period() -> None:
@@ -33,14 +40,25 @@ def visit(pace: Pace, now: float, count: int, last: bytes | None) -> None:
     pace.visited(pace.stretch(count, last), now)
 
 
-def test_the_next_pass_begins_when_its_time_has_come_and_not_before() -> None:
-    """Also where the last one took no time, as of an empty partition."""
+def test_the_next_pass_begins_when_the_last_one_is_over() -> None:
+    """And has a period's time of its own, from then on; also where the last one went through nothing."""
     pace = Pace(PERIOD, 0.0)
     assert pace.wanted(1.0, 0, 10) == 1
     visit(pace, 1.0, 0, None)
-    assert pace.wanted(PERIOD * SPREAD - 1, 100, 10) == 0
-    assert pace.wanted(PERIOD * SPREAD, 100, 10) == 0
-    assert pace.wanted(PERIOD * SPREAD + 9, 100, 50) == 10
+    assert pace.wanted(2.0, 100, 10) == 0
+    assert pace.wanted(2.0 + PERIOD * SPREAD / 10, 100, 50) == 10
+
+
+def test_what_is_late_comes_before_the_plan_of_the_pass() -> None:
+    """A pass that half of the table was taken from behind would seem to be ahead of its time for a whole period."""
+    pace = Pace(PERIOD, 0.0)
+    visit(pace, 10.0, 100, None)
+    pace.wanted(20.0, 100, 10)
+    visit(pace, 30.0, 50, b"m")
+    assert pace.wanted(10.0 + PERIOD * SPREAD, 10, 7) == 0
+    assert pace.wanted(11.0 + PERIOD * LATE, 10, 7) == 7
+    visit(pace, 11.0 + PERIOD * LATE, 7, None)
+    assert pace.wanted(12.0 + PERIOD * LATE, 10, 7) == 0
 
 
 def test_a_pass_that_hurries_wants_every_key_at_once() -> None:
@@ -138,6 +156,92 @@ def test_every_key_is_visited_within_the_period_where_there_is_time_for_it(
         visit(pace, now, wanted, b"m")
         left -= wanted
     assert now <= PERIOD
+
+
+class Filled:
+    """A partition whose keys come and go while they are visited. moments: until when, how many, between which keys.
+
+    Of a negative number as many keys go. Keys come in the order of their bytes where they come `sorted_`.
+    """
+
+    def __init__(self, moments: list[Moment], *, sorted_: bool, seed: int) -> None:
+        self._moments, self._sorted, self._draw = moments, sorted_, Random(seed)
+        self._pace = Pace(PERIOD, 0.0)
+        # When each key was visited, or came.
+        self._seen: dict[bytes, float] = {}
+        self.age_max = 0.0
+        self.visits = 0
+
+    def visit(self, room: int, *, passes: int = 2) -> None:
+        """All of its moments, and some passes more, with room for so many keys at each tick."""
+        now, begun = 0.0, 0.0
+        for seconds, number, lowest, highest in [*self._moments, (passes * PERIOD, 0, 0.0, 1.0)]:
+            coming = [key_at(self._draw.uniform(lowest, highest)) for _ in range(number)]
+            if self._sorted:
+                coming.sort()
+            going = [key for key in self._seen if key_at(lowest) <= key <= key_at(highest)][: max(0, -number)]
+            for key in going:
+                del self._seen[key]
+            came = 0
+            while now < begun + seconds:
+                now += TICK
+                there = math.ceil(len(coming) * min(1.0, (now - begun) / seconds))
+                self._seen.update(dict.fromkeys(coming[came:there], now))
+                came = there
+                self._tick(now, room)
+            begun += seconds
+
+    def _tick(self, now: float, room: int) -> None:
+        unseen = max((now - when for when in self._seen.values()), default=0.0)
+        assert unseen <= self._pace.age(now) + 1e-9
+        self.age_max = max(self.age_max, self._pace.age(now))
+        if wanted := self._pace.wanted(now, len(self._seen), room):
+            keys = [key for key in sorted(self._seen) if key > self._pace.at][:wanted]
+            visit(self._pace, now, len(keys), keys[-1] if len(keys) == wanted else None)
+            self._seen.update(dict.fromkeys(keys, now))
+            self.visits += len(keys)
+
+
+def key_at(place: float) -> bytes:
+    """The key at a place of all keys' order, from 0.0 to 1.0."""
+    return int(place * 2**48).to_bytes(7)
+
+
+PLACES = st.sampled_from([0.0, 0.3, 0.49, 0.51, 0.8, 1.0])
+MOMENTS = st.tuples(st.floats(TICK, PERIOD), st.integers(-300, 300), PLACES, PLACES)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(MOMENTS, max_size=5), st.booleans(), st.integers(0, 2**32))
+def test_no_key_waits_longer_than_the_period_whatever_comes_and_goes(
+    moments: list[Moment], sorted_: bool, seed: int
+) -> None:
+    """Where there is time for it: all keys within a twentieth of the period."""
+    filled = Filled(moments, sorted_=sorted_, seed=seed)
+    filled.visit(room=100)
+    assert filled.age_max <= PERIOD
+
+
+@pytest.mark.parametrize("sorted_", [True, False])
+@pytest.mark.parametrize("before", [0, 50])
+@pytest.mark.parametrize("seconds", [5.0, 60.0, 200.0])
+@pytest.mark.parametrize("place", [(0.0, 1.0), (0.0, 0.4), (0.4, 1.0)])
+def test_a_table_that_is_being_filled_needs_hardly_more_time(
+    sorted_: bool, before: int, seconds: float, place: tuple[float, float]
+) -> None:
+    """No key waits longer than the period, with three times the room that a table of this size needs at rest."""
+    size = 200
+    filled = Filled([(40.0, before, 0.0, 1.0), (seconds, size - before, *place)], sorted_=sorted_, seed=1)
+    filled.visit(room=round(3 * size / PERIOD * TICK))
+    assert filled.age_max <= PERIOD
+    assert filled.visits <= 1.1 * size * (40.0 + seconds + 2 * PERIOD) / (PERIOD * SPREAD)
+
+
+def test_what_there_is_no_time_for_is_said() -> None:
+    """With a tenth of the room that the keys need, none is said to be visited within less than it was."""
+    filled = Filled([(30.0, 400, 0.0, 1.0)], sorted_=False, seed=1)
+    filled.visit(room=1)
+    assert filled.age_max > PERIOD
 
 
 def test_checking_takes_no_more_than_its_share() -> None:
