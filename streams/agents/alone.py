@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streams.errors import HoldtrueError, UsageError
+from streams.lock import Taken, lock
 from streams.plan.model import Plan
 from streams.settings import settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII).fullmatch
-_PID_BYTES_MAX = 20
 
 
 class InstanceTaken(HoldtrueError):
@@ -53,27 +52,18 @@ def made(folder: Path) -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a worker folder's lock; the system drops it when the process ends, however it ends. Raises InstanceTaken."""
+    """Hold a worker folder's lock. Raises InstanceTaken, naming the process: whoever is refused has to find it."""
     # Beside the folder, which may be deleted while the worker is down.
     folder.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(handle, folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _take(handle: int, folder: Path) -> None:
-    """Lock it, and say in it whose it is: whoever is refused has to find that process."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(handle, _PID_BYTES_MAX).decode(errors="replace")
+        handle = lock(folder.with_name(f".{folder.name}.lock"))
+    except Taken as taken:
         raise InstanceTaken(
-            f"Another worker{f' (process {pid})' if pid.isdecimal() else ''} runs as instance {folder.name} "
+            f"Another worker{f' (process {taken.pid})' if taken.pid else ''} runs as instance {folder.name} "
             f"of {folder.parent.name}.",
             "Give this one another name with --instance, or stop the other.",
         ) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, str(os.getpid()).encode())
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -6,7 +6,6 @@ On this machine's disk and not in the control database: what was found so far na
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 
 from streams.errors import HoldtrueError, NotReady, UsageError
+from streams.lock import Taken, lock
 from streams.plan.model import Plan
 from streams.validation.report import Report
 
@@ -138,11 +138,8 @@ def _read(path: Path) -> Kept | None:
 
 
 def _locked(path: Path) -> int | None:
-    """The lock of a run's file; None while its process lives. The system drops it when that ends, however it ends."""
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The lock of a run's file; None while its process lives."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+        return lock(path.with_suffix(".lock"))
+    except Taken:
         return None
-    return handle

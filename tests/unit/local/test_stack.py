@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from streams.cli.doctor import Patient, examine
-from streams.local import exclusive as exclusive_module
 from streams.local import packages, site
 from streams.local import stack as stack_module
 from streams.local.artifacts import load_lock
@@ -227,21 +226,3 @@ def test_the_lock_goes_with_the_folder(stack: Stack) -> None:
     (stack.data / "holdtrue-stack").touch()
     stack.down(wipe=True)
     assert list(stack.data.parent.iterdir()) == []
-
-
-def test_a_lock_that_was_deleted_meanwhile_is_taken_anew(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two that hold two files of one name would both be at work."""
-    file = stack.data.with_name(".data.lock")
-    take, taken = exclusive_module._take, []
-
-    def deleted_first(handle: int, data: Path) -> None:
-        take(handle, data)
-        taken.append(handle)
-        if len(taken) == 1:
-            file.unlink()
-
-    monkeypatch.setattr(exclusive_module, "_take", deleted_first)
-    with exclusive(stack.data):
-        assert len(taken) == 2
-        with pytest.raises(StackError, match="at work on"), exclusive(stack.data):
-            pass
