@@ -107,10 +107,10 @@ def _repair_pair(opener: Opener, pair: Pair, items: Sequence[Item], order: Order
     with opener.target(pair) as target:
         items, gone = _with_keys(opener, target, pair, items)
         grouped = _by_partition(target, items)
-        ended = _ended(opener, items)
+        states = _states(opener, [*items, *gone])
+        ended = [bytes.fromhex(item.key) for item in items if states.get(item.drift) in ENDED]
         right = set(proven(ended, validate_keys(target, ended))) if ended else set()
-        if gone:
-            _end_gone(opener, pair, gone)
+        _end_gone(opener, [item for item in gone if states.get(item.drift) not in ENDED])
         known = {key: item for item in items if (key := bytes.fromhex(item.key)) not in right}
         unchanged = len(right) + len(gone)
         if not known:
@@ -153,12 +153,6 @@ def _with_keys(opener: Opener, target: Target, pair: Pair, items: Sequence[Item]
     return found, gone
 
 
-def _ended(opener: Opener, items: Sequence[Item]) -> list[bytes]:
-    """The keys whose drift has ended since the file was made, as far as control knows."""
-    known = _states(opener, items)
-    return [bytes.fromhex(item.key) for item in items if known.get(item.drift) in ENDED]
-
-
 def _states(opener: Opener, items: Sequence[Item]) -> dict[str, str]:
     """Of the drift of these items, as far as control knows."""
     with opened(opener.plan) as database:
@@ -166,13 +160,12 @@ def _states(opener: Opener, items: Sequence[Item]) -> dict[str, str]:
     return {row["id"]: row["state"] for row in rows}
 
 
-def _end_gone(opener: Opener, pair: Pair, gone: Sequence[Item]) -> None:
-    """End the drift of keys that nobody has any more, where it has not ended; it is in Kafka when this returns."""
-    states = _states(opener, gone)
+def _end_gone(opener: Opener, gone: Sequence[Item]) -> None:
+    """End the drift of keys that nobody has any more; it is in Kafka when this returns."""
     for item in gone:
-        if states.get(item.drift) not in ENDED:
-            send_event(opener, "drift", _end_of_gone(item))
-    opener.writer.flush()
+        send_event(opener, "drift", _end_of_gone(item))
+    if gone:
+        opener.writer.flush()
 
 
 def _end_of_gone(item: Item) -> dict[str, Any]:

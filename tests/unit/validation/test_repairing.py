@@ -48,7 +48,7 @@ def test_onlyproven_keys_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[str, list[bytes], set[str]]] = []
     report = checked(verified=1, drift=[Drifted(b"2", "stale", cause="rogue write")], superseded=1, moving={b"3"})
     answers = {key: {"outcome": "repaired", "reason": None} for key in KEYS}
-    monkeypatch.setattr(repairing, "_ended", lambda *_: [])
+    monkeypatch.setattr(repairing, "_states", lambda *_: {})
     monkeypatch.setattr(repairing, "_ask_owners", lambda *_: answers)
     monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
     monkeypatch.setattr(
@@ -141,9 +141,11 @@ class Drifts:
 
     def __init__(self, **states: str) -> None:
         self._states = states
+        self.asked: list[set[str]] = []
 
     def rows(self, name: str, values: dict[str, list[str]]) -> list[dict[str, str]]:
         """Of those that are asked for."""
+        self.asked.append(set(values["ids"]))
         return [{"id": drift, "state": state} for drift, state in self._states.items() if drift in values["ids"]]
 
 
@@ -170,7 +172,8 @@ def applied(
     monkeypatch.setattr(repairing, "validate_keys", lambda target, keys: report)
     monkeypatch.setattr(repairing, "_publish", publish)
     target = SimpleNamespace(partitioner=SimpleNamespace(partition=lambda key: 0))
-    opener: Any = SimpleNamespace(target=lambda pair: nullcontext(target), plan=None)
+    writer = SimpleNamespace(flush=int)
+    opener: Any = SimpleNamespace(target=lambda pair: nullcontext(target), plan=None, writer=writer)
     items = [
         Item(key.decode(), "cache", "public.t", key.hex(), {"id": key.decode()}, "stale", "missed change", "")
         for key in KEYS
@@ -262,3 +265,15 @@ def test_a_hidden_key_that_nobody_has_any_more_is_right(
     assert (done.ordered, done.unchanged, done.failed, done.failures) == (1, 1, 0, ())
     told = [(event["id"], event["state"], event["key_bytes"], event["key_hidden"]) for event in sent]
     assert told == ([(drift_id("cache", "public.t", b"\xab"), "superseded", b"\xab", True)] if ends else [])
+
+
+def test_control_is_asked_once_for_what_is_there_and_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question is a connection of its own."""
+    gone = Item("d", "cache", "public.t", "ab", {"hmac": "ab"}, "orphan", "rogue write", "", None, hidden=True)
+    monkeypatch.setattr(repairing, "_with_keys", lambda o, t, p, items: (items, [gone]))
+    sent: list[str] = []
+    monkeypatch.setattr(repairing, "send_event", lambda o, topic, event: sent.append(event["state"]))
+    control = Drifts(**{"1": "resolved", "2": "resolved", "3": "resolved", "d": "open"})
+    done, ordered = applied(monkeypatch, control, checked())
+    assert control.asked == [{"1", "2", "3", "d"}]
+    assert (done.unchanged, ordered, sent) == (4, [], ["superseded"])
