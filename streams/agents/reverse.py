@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -50,12 +52,12 @@ class ReverseSweep:
 
     async def _sweep(self) -> int:
         """Have the owners doubt what they do not know; how many rows are under keys that can be nobody's."""
-        listed = self._work.store.keys(LISTED_KEYS)
+        listed = _Listed(self._work.store.keys(LISTED_KEYS))
         nameless = 0
         try:
             while True:
                 started = time.monotonic()
-                keys = await self._work.threads.run(next, listed, None)
+                keys = await self._work.threads.run(listed.next)
                 if keys is None:
                     return nameless
                 nameless += await self._look_up(keys)
@@ -63,8 +65,9 @@ class ReverseSweep:
                 CHECK_SECONDS.labels(*self._work.labels).inc(worked)
                 await asyncio.sleep(rest(worked))
         finally:
-            # In a thread, as it was read: it may hold a connection.
-            await self._work.threads.run(cast(Generator[object], listed).close)
+            # Whatever ended it goes on: a store that is away now, too, has nothing more to say.
+            with suppress(HoldtrueError):
+                await self._work.threads.run(listed.close)
 
     async def _look_up(self, keys: Sequence[bytes | None]) -> int:
         named = [key for key in keys if key is not None]
@@ -87,3 +90,22 @@ class ReverseSweep:
         )  # fmt: skip
         self._events.send("drift", said["id"], "drift", said)
         await self._events.flush()
+
+
+class _Listed:
+    """What a store lists, each portion read in a thread. It may hold a connection, so it is closed in one, too.
+
+    Who waits for a portion can be cancelled; the thread that reads it goes on, and closing waits for that.
+    """
+
+    def __init__(self, portions: Iterator[Sequence[bytes | None]]) -> None:
+        self._portions = portions
+        self._lock = threading.Lock()
+
+    def next(self) -> Sequence[bytes | None] | None:
+        with self._lock:
+            return next(self._portions, None)
+
+    def close(self) -> None:
+        with self._lock:
+            cast(Generator[object], self._portions).close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from streams.agents import reverse
 from streams.agents.reverse import ReverseSweep
+from streams.agents.table import Threads
 from streams.errors import StoreUnavailable
 
 
@@ -92,3 +95,43 @@ async def test_a_list_that_breaks_off_is_closed_and_begun_again(monkeypatch: pyt
     mine = await task
     assert set(mine[0].keys) == {b"2"}
     assert told[0]["state"] == "open"
+
+
+class Slow(Store):
+    """Has a portion in hand for as long as nobody lets it go on; its close may fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+        self.reading, self.go_on = threading.Event(), threading.Event()
+
+    def keys(self, chunk: int) -> Iterator[list[bytes | None]]:
+        """One portion, when it may."""
+        try:
+            self.reading.set()
+            assert self.go_on.wait(10)
+            yield []
+        finally:
+            self.closed += 1
+            if self.error is not None:
+                raise self.error
+
+
+@pytest.mark.parametrize("error", [None, StoreUnavailable("away", "")], ids=["as usual", "its store is away"])
+async def test_a_sweep_that_is_ended_with_a_portion_in_hand_ends_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """What it raised instead of its end would end the process by a crash, or keep it waiting."""
+    store = Slow(error)
+    with ThreadPoolExecutor(2) as executor:
+        work: Any = SimpleNamespace(store=store, threads=Threads(executor), replica="r", table="t", labels=("t", "r"))
+        nobody: Any = SimpleNamespace()
+        sweep = asyncio.create_task(ReverseSweep(work, nobody, 0.0, dict).run())
+        await asyncio.to_thread(store.reading.wait, 10)
+        sweep.cancel()
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.1, store.go_on.set)
+        done, _ = await asyncio.wait([sweep], timeout=10)
+    assert done == {sweep}
+    assert sweep.cancelled()
+    assert store.closed == 1
