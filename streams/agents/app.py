@@ -68,6 +68,7 @@ class ReplicaApp(App):
     replica: ReplicaWorker
     checks: Checks
     repairs: Repairs
+    ending: asyncio.Lock
 
     def prepare_folder(self) -> None:
         """Drop the state of changelogs that are no more."""
@@ -94,9 +95,26 @@ class ReplicaApp(App):
         await super().on_stop()
 
     async def end_owners(self) -> None:
-        """End all work on the assigned partitions, each between two batches where that comes soon."""
-        await asyncio.gather(self.checks.stop(), self.repairs.stop())
-        await self.replica.stop()
+        """End all work on the assigned partitions, each between two batches where that comes soon.
+
+        Who calls this while it is under way waits, too: what the owners write to is closed behind it.
+        """
+        async with self.ending:
+            await asyncio.gather(self.checks.stop(), self.repairs.stop())
+            await self.replica.stop()
+
+    async def start_owners(self) -> None:
+        """Start the owners of the partitions that are assigned and recovered; none once the worker is to end."""
+        assigned = self.consumer.assignment()
+        try:
+            await self.replica.lives.require(self.checks.partners(assigned), assigned)
+            await self.replica.lives.recognise(self.consumer.assignment())
+        except HoldtrueError as error:
+            await self.crash(error)
+            return
+        if not self.should_stop:
+            self.replica.start_owners(self.consumer.assignment())
+            self.replica.start_following()
 
     def is_ordered(self, tp: TP) -> bool:
         """Change topics are: a gap there is a lost change."""
@@ -123,7 +141,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     """
     topics = [plan.change_topic(table) for table in plan.replicas[replica].tables]
     app = ReplicaApp.of(plan, replica, topics, folder=folder, instance=instance, fetch_bytes_max=FETCH_BYTES_MAX)
-    app.plan, app.replica_name = plan, replica
+    app.plan, app.replica_name, app.ending = plan, replica, asyncio.Lock()
     threads = Threads(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
     registry = Registry(plan.kafka.registry.resolve())
     source = f"/holdtrue/{plan.name}/{replica}"
@@ -272,15 +290,7 @@ def _agents(app: ReplicaApp, plan: Plan, replica: str) -> None:
 
     @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def recovered(*_: Any, **__: Any) -> None:
-        try:
-            assigned = app.consumer.assignment()
-            await app.replica.lives.require(app.checks.partners(assigned), assigned)
-            await app.replica.lives.recognise(app.consumer.assignment())
-        except HoldtrueError as error:
-            await app.crash(error)
-            return
-        app.replica.start_owners(app.consumer.assignment())
-        app.replica.start_following()
+        await app.start_owners()
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:
