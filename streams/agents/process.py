@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -52,6 +53,17 @@ class Process(faust.Worker):  # type: ignore[misc]  # Faust has no types
         """After a signal, and after a crash."""
         end_within(END_SECONDS)
         await super().stop()
+
+    def stop_and_shutdown(self) -> None:
+        """End the event loop, and with it what handles signals: a second one would kill a process that ends in order.
+
+        What keeps it from its end is ended by `end_within`.
+        """
+        try:
+            super().stop_and_shutdown()
+        finally:
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, signal.SIG_IGN)
 
 
 def run(create: Callable[[], App]) -> None:

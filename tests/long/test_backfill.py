@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ INSERT INTO account SELECT n, 'owner ' || n, n * 7, '2000-01-01'::date + n % 900
   FROM generate_series(1, {ROWS}) n;
 """
 FAST = {TABLE: {"repair": {"automatic": [], "rows_per_second": 100_000}}}
+BOUND_SECONDS = 2.0
+PROBES = 50
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -171,7 +174,7 @@ def test_changes_are_not_late_while_a_store_is_filled(bank: Bank, capsys: pytest
     bank.wait_caught_up("reports", seconds=300)
     load = Accounts(bank.env["HOLDTRUE_SOT_DSN"], "account")
     before = Probe(bank)
-    time.sleep(15)
+    wait_until(lambda: len(before.seconds) >= PROBES, f"{PROBES} changes of the probe", 300)
     alone = before.stop()
     with psycopg.connect(bank.env["HOLDTRUE_REPLICA_DSN"], autocommit=True) as replica:
         replica.execute("TRUNCATE account")
@@ -187,6 +190,9 @@ def test_changes_are_not_late_while_a_store_is_filled(bank: Bank, capsys: pytest
             said = [f"{name} {seconds[int(q * (len(seconds) - 1))]:.2f} s" for name, q in QUANTILES]
             print(f"\nchanges {what}, {per_second:.0f} a second beside: {', '.join(said)} of {len(seconds)}")
         print(f"filled in {_seconds(bank)} s")
+    assert bank.difference("reports") == {}
+    # The machine may be busy with other things for a moment, and one change late; not half of them.
+    assert statistics.median(beside) < BOUND_SECONDS
 
 
 QUANTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))

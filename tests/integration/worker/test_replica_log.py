@@ -74,6 +74,7 @@ def test_what_others_do_is_found_within_seconds(
     with rogue.transaction():
         rogue.execute(statement.encode())
     _wait_told(town, PERSON, key, kind)
+    assert set(_told(town, PERSON, key)) == {kind}
 
 
 def test_what_others_do_to_tokens_alone_is_looked_at_and_is_no_drift(
@@ -145,6 +146,7 @@ def test_a_truncate_is_found_within_seconds(town: Bank, rogue: psycopg.Connectio
     town.wait_caught_up("reports")
     rogue.execute("TRUNCATE thing")
     _wait_told(town, THING, 5000, "missing", 30.0)
+    assert set(_told(town, THING, 5000)) == {"missing"}
 
 
 def test_a_slot_that_somebody_drops_is_made_anew_and_told(

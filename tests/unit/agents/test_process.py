@@ -105,3 +105,19 @@ def test_a_process_whose_folder_cannot_be_right_begins_nothing(
         Begun(tmp_path / "0", prepare).execute_from_commandline()
     assert (ended.value.code, ran) == (1, [])
     assert capsys.readouterr().err.startswith("error: It cannot be.\n")
+
+
+ENDING = """
+import os, signal, faust
+from streams.agents.process import Process
+faust.Worker.stop_and_shutdown = lambda _: signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as the loop's end does
+Process.stop_and_shutdown(object.__new__(Process))
+for each in (signal.SIGTERM, signal.SIGINT):
+    os.kill(os.getpid(), each)
+"""
+
+
+def test_a_second_signal_does_not_kill_what_ends_in_order() -> None:
+    """Ctrl-C reaches a worker twice: from the terminal, and from who started it."""
+    ran = subprocess.run((sys.executable, "-c", ENDING), capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
