@@ -26,6 +26,7 @@ from streams.agents.repairs import Repairs
 from streams.agents.reverse import ReverseSweep
 from streams.agents.scrub import Scrub
 from streams.agents.table import Budget, TableWork, Threads
+from streams.agents.told import DriftTopic
 from streams.agents.worker import ReplicaWorker
 from streams.errors import HoldtrueError, NotReady
 from streams.kafka.admin import Topics
@@ -152,7 +153,8 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     lives = Topics(plan.kafka.bootstrap.resolve()).lives
     app.replica = ReplicaWorker(app, tables, appliers, events, threads, lives)
     app.checks, app.repairs = _requests(app, plan, replica, registry, events, threads)
-    _check_always(app.replica, events, app.repairs)
+    drift = DriftTopic(plan.kafka.bootstrap.resolve(), plan.own_topic("drift"), registry, threads, replica)
+    _check_always(app.replica, events, app.repairs, drift)
     app.replica.follower_of = partial(
         follower_of, plan, replica, list(tables.values()), events, folder, lambda: app.replica.owners
     )
@@ -161,7 +163,7 @@ def create_app(plan: Plan, replica: str, *, folder: Path, instance: str) -> Repl
     return app
 
 
-def _check_always(worker: ReplicaWorker, events: Events, repairs: Repairs) -> None:
+def _check_always(worker: ReplicaWorker, events: Events, repairs: Repairs, drift: DriftTopic) -> None:
     """Have the tables checked all the time for which the plan has a period."""
     storms: dict[str, Storm] = {}
 
@@ -170,7 +172,7 @@ def _check_always(worker: ReplicaWorker, events: Events, repairs: Repairs) -> No
         if period is None or work.unprepared:
             return None
         storm = storms.setdefault(work.table, Storm(work.mapping.repair.stop_above, STORM_PERIODS * period))
-        return Scrub(owner, Findings(owner, events, repairs, storm), period)
+        return Scrub(owner, Findings(owner, events, repairs, storm, drift), period)
 
     def reverse_of(work: TableWork, scrubs: Callable[[], Mapping[int, Scrub]]) -> ReverseSweep:
         period = _scrub_seconds(work)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from streams.agents.repairs import REPAIRED, Done, Repairs, result
 from streams.drift.cause import Sides, explain
-from streams.drift.flood import Counted, flood_records
+from streams.drift.flood import TELL_SECONDS, Counted, flood_records
 from streams.drift.record import key_record
 from streams.drift.rows import Shown, shown_row
 from streams.repair.storm import Storm
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streams.agents.owner import Owner
     from streams.agents.scrub import Judged
     from streams.agents.table import TableWork
+    from streams.agents.told import Listening
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Known(NamedTuple):
 class Findings:
     """The drift of one partition that continuous checking has told, until it ends."""
 
-    def __init__(self, owner: Owner, events: Events, repairs: Repairs, storm: Storm) -> None:
+    def __init__(self, owner: Owner, events: Events, repairs: Repairs, storm: Storm, listening: Listening) -> None:
         self._owner = owner
         self._work: TableWork = owner.work
         self._events = events
@@ -60,31 +61,35 @@ class Findings:
         self._known: dict[bytes, Known] = {}
         # Of those that the plan lets be named, this partition names its share; the others are counted.
         self._named_max = min(KNOWN_MAX, max(1, self._work.mapping.drift.flood_above // self._work.partitions))
-        self._counted = Counted()
+        self._listening = listening
+        # Drift of this table that is open by a record of its own, whoever told it, as it was heard last.
+        self._named: Container[str] = ()
+        self._heard_at = float("-inf")
+        self._counted = Counted(storm.window, time.monotonic(), goes_on=owner.state.flood > 0)
         if noted := owner.state.storm:
             storm.goes_on(time.time() - noted / 1000, time.monotonic())
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._known or key in self._counted
+        return key in self._known or (bool(self._counted) and self._work.names.id(key) in self._counted)
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """Somebody else tells what becomes of these."""
         for key in keys:
             self._known.pop(key, None)
-            self._counted.discard(key)
+            self._count_no_more(key)
 
     async def right(self, keys: Sequence[bytes], since: float) -> None:
         """These were told of, and are right now. since: every key was looked at after this moment."""
         for key in keys:
             known = self._known.pop(key, None)
-            if self._counted.discard(key) or known is None:
+            if self._count_no_more(key) or known is None:
                 continue  # counted only, or somebody else's to tell since it was looked at
             if known.repair is not None:
                 self._tell(key, known, "resolved", repair=known.repair)
             else:
                 self._tell(key, known, "superseded", reason=RIGHT_AGAIN)
-        self._tell_counted(since)
         await self._events.flush()
+        await self.settle(since)
 
     async def wrong(self, found: Sequence[Judged], since: float) -> list[bytes]:
         """These are in drift. Those that were repaired: they are to be looked at again. since: as of `right`."""
@@ -92,11 +97,16 @@ class Findings:
         self._storm.found((judged.key for judged in found), now)
         if asked := self._storm.rages(now):
             await self._note_storm()
+        if self._may_have_been_told(found, now):
+            await self._hear(now)
         fresh = [judged for judged in found if self._is_news(judged.key, now)]
         for judged in fresh:
             self._open(judged, now, asked=asked)
-        self._tell_counted(since)
+        if self._counted and self._owner.state.flood <= 0:
+            # So that whoever goes on with this partition hears what was told before it names any.
+            await self._owner.note_flood(int(time.time() * 1000))
         await self._events.flush()
+        await self.settle(since)
         if asked:
             return []
         return await self._repair([judged.key for judged in fresh if self._is_automatic(judged)])
@@ -107,6 +117,46 @@ class Findings:
         if self._work.mapping.repair.automatic and at - noted > self._storm.window / NOTED_IN_A_WINDOW:
             await self._owner.note_storm(int(at * 1000))
 
+    def _may_have_been_told(self, found: Sequence[Judged], now: float) -> bool:
+        """Whether others may have named some of these, or counted them, and that matters: not all can be named here."""
+        more = sum(judged.key not in self._known for judged in found)
+        matters = not self._counted.is_ours or len(self._known) + more > self._named_max
+        return matters and bool(more) and now - self._heard_at >= TELL_SECONDS
+
+    async def _hear(self, now: float) -> None:
+        """What was told of this table, by whomever."""
+        told = await self._listening.heard()
+        self._named, self._heard_at = told.named(self._work.table), now
+        self._counted.heard(told.counted(self._work.names, self._owner.tp.partition), self._named, now)
+
+    def is_due(self, since: float) -> bool:
+        """Whether there is a number to be told. since: as of `right`."""
+        return self._counted.is_due(time.monotonic(), since)
+
+    async def settle(self, since: float) -> None:
+        """Tell how many are only counted, where it is time to, and nothing else waits. since: as of `right`."""
+        if not self.is_due(since):
+            return
+        await self._hear(time.monotonic())
+        self._tell_counted(since)
+        await self._events.flush()
+        if self._counted.is_over and self._owner.state.flood > 0:
+            await self._owner.note_flood(-int(time.time() * 1000))
+
+    def _count_no_more(self, key: bytes) -> bool:
+        """Whether it was counted."""
+        return bool(self._counted) and self._counted.discard(self._work.names.id(key))
+
+    def _is_not_told(self, key: bytes, kind: str, cause: str, now: float) -> bool:
+        """Whether no record of this one is sent: it is counted, or has one by others and there is no room for more."""
+        if key in self._known:
+            return False
+        drift = self._work.names.id(key)
+        if drift in self._named:
+            return len(self._known) >= KNOWN_MAX
+        has_place = len(self._known) < self._named_max and self._counted.is_ours
+        return not has_place and self._counted.add(drift, kind, cause, now)
+
     def _is_news(self, key: bytes, now: float) -> bool:
         known = self._known.get(key)
         return known is None or known.repair is not None or now - known.told >= AGAIN_SECONDS
@@ -115,9 +165,9 @@ class Findings:
         key, entry, content, kind = judged.key, judged.entry, judged.content, judged.finding.kind
         before, sides = self._known.get(key), self._sides(judged)
         cause, evidence = explain(sides)
-        if before is None and len(self._known) >= self._named_max and self._counted.add(key, kind, cause, now):
+        if self._is_not_told(key, kind, cause, now):
             return
-        self._counted.discard(key)
+        self._count_no_more(key)
         self._known[key] = known = Known(kind, cause, now, None, before.repairs if before else 0)
         self._tell(
             key,
@@ -138,10 +188,10 @@ class Findings:
     def _tell_counted(self, since: float) -> None:
         numbers, over = self._counted.news(time.monotonic(), since)
         whole = self._counted.is_whole(since)
-        by, at = f"partition {self._owner.tp.partition}", datetime.now(UTC)
+        partition, at = self._owner.tp.partition, datetime.now(UTC)
         for event in (
-            *flood_records(self._work.names, numbers, by, at=at, whole=whole),
-            *flood_records(self._work.names, over, by, at=at, state="superseded"),
+            *flood_records(self._work.names, numbers, partition, at=at, whole=whole),
+            *flood_records(self._work.names, over, partition, at=at, state="superseded"),
         ):
             self._events.send("drift", event["id"], "drift", event)
 

@@ -276,6 +276,12 @@ class Owner:
             self.state.storm = at
             await self._applier.note(self.state)
 
+    async def note_flood(self, at: int) -> None:
+        """Keys are only counted since `at`, or negative, none is any more since then; as note_storm."""
+        async with self.lock:
+            self.state.flood = at
+            await self._applier.note(self.state)
+
     async def until_free(self) -> None:
         """Wait while the partition is to wait, or is being rebuilt. Raises Held where a record holds the table."""
         await self._until_released()

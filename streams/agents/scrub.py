@@ -165,6 +165,7 @@ class Scrub:
             try:
                 if self._may_look():
                     await self._turn()
+                    await self._settle()
                 async with self._turned:
                     self._turned.notify_all()
             except HoldtrueError as error:
@@ -176,6 +177,12 @@ class Scrub:
                 await asyncio.sleep(FAILED_SECONDS)
             CHECK_SECONDS.labels(*self._work.labels).inc(self._worked)
             await asyncio.sleep(max(TICK_SECONDS, rest(self._worked)))
+
+    async def _settle(self) -> None:
+        """What is due to be told of keys that are only counted, also where none of them was looked at just now."""
+        since = self._pace.complete_since
+        if self._findings.is_due(since) and await self._owner.prove_ownership():
+            await self._findings.settle(since)
 
     def _may_look(self) -> bool:
         """Whether it is known what the replica must hold, and holds it as far as its owner can tell."""

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from streams.checks.request import RUN_SECONDS_MAX
 from streams.errors import StoreUnavailable
 from streams.kafka.admin import driver_error, unavailable
 from streams.kafka.events import EventWriter
+from streams.kafka.reading import end_offsets
 from streams.kafka.registry import UnknownSchema
 from streams.kafka.wire import Decoder, NotOurFormat, cloud_event
 
@@ -91,9 +92,7 @@ class Exchange:
 
     def _ends(self, topic: str, partitions: int) -> list[int]:
         # Not the consumer's: its connection may be busy with a fetch that waits for answers.
-        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-        found = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
-        return [found[partition].result(KAFKA_SECONDS).offset for partition in wanted]
+        return end_offsets(self._admin, topic, partitions)
 
     @contextmanager
     def _named(self) -> Iterator[None]:

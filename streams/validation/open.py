@@ -139,7 +139,7 @@ class Opener:
             listening = beside.submit(self.exchange, check_channel(plan, pair))
             stack.callback(_close, listening)
             shaped = beside.submit(self.shape, pair)
-            partitioned = beside.submit(self._partitioner, pair)
+            partitioned = beside.submit(self.partitioner, pair)
             self._require_worker(pair.replica)
             shape = shaped.result()
             sot = SotReader(plan.source.dsn.resolve(), shape, application=self._application)
@@ -211,7 +211,8 @@ class Opener:
         decoder = Decoder(channel.result_schema, self.registry)
         return Exchange(self.bootstrap, self.writer, decoder, channel, self.source)
 
-    def _partitioner(self, pair: Pair) -> Partitioner:
+    def partitioner(self, pair: Pair) -> Partitioner:
+        """Which partition a key of a pair is in."""
         topic, declared = self.plan.change_topic(pair.table), self.plan.tables[pair.table]
         return partitioner_of(self.registry, topic, pair.table, declared.key, declared.partitions)
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
-from streams.drift.flood import flood_records, is_flood, telling
+from streams.drift.flood import Beyond, flood_id, flood_records, is_flood, larger, telling
 from streams.drift.lifecycle import State
+from streams.drift.names import Names
 from streams.drift.record import key_record, step_of
 from streams.kafka.wire import cloud_event
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
 
 Row = dict[str, Any]
-# Who counts the keys that are too many to be told one by one; a later run of the table counts anew.
-COUNTED_BY: Final = "runs"
 # As open_since of queries.sql has it.
 GIVEN_UP: Final = timedelta(minutes=10)
 
@@ -37,7 +37,7 @@ def publish_report(opener: Opener, pair: Pair, report: Report, before: Collectio
             if report.covers_all:
                 report.reason = f"which drift was open before is not known: {error}"
     told = set()
-    for event in _found(opener, pair, report, {row["id"] for row in known}):
+    for event in _found(opener, pair, report, {row["id"]: row for row in known}):
         told.add(event["id"])
         if event["id"] not in before:
             send_event(opener, "drift", event)
@@ -49,15 +49,35 @@ def publish_report(opener: Opener, pair: Pair, report: Report, before: Collectio
     opener.writer.flush()
 
 
-def _found(opener: Opener, pair: Pair, report: Report, known: Collection[str]) -> Iterator[dict[str, Any]]:
-    """What is told of the keys that the run found wrong. known: ids of drift that has not ended."""
+def _found(opener: Opener, pair: Pair, report: Report, known: Mapping[str, Row]) -> Iterator[dict[str, Any]]:
+    """What is told of the keys that the run found wrong. known: drift that has not ended, by its id."""
     if not report.drift:
         return
     names, above = opener.names(pair), opener.mapping(pair).drift.flood_above
     found = telling(report.drift, above, lambda drifted: names.id(drifted.key) in known)
     for drifted in found.each:
         yield drift_event(opener, pair, drifted, "open", run=report.run)
-    yield from flood_records(names, found.beyond, COUNTED_BY, at=datetime.now(UTC), run=report.run)
+    # Who has not looked at every key has found a part of what is known.
+    before = {} if report.covers_all else known
+    for partition, numbers in sorted(_counted(opener, pair, found.beyond).items()):
+        numbers = larger(numbers, _known_numbers(names, numbers, partition, before))
+        yield from flood_records(names, numbers, partition, at=datetime.now(UTC), run=report.run)
+
+
+def _counted(opener: Opener, pair: Pair, beyond: Sequence[Drifted]) -> dict[int, Beyond]:
+    """The numbers of those beyond by partition, of which the owner says how many they are in the same record."""
+    counted: dict[int, Beyond] = {}
+    partitioner = opener.partitioner(pair) if beyond else None
+    for drifted in beyond:
+        assert partitioner is not None
+        counted.setdefault(partitioner.partition(drifted.key), Counter())[drifted.kind, drifted.cause] += 1
+    return counted
+
+
+def _known_numbers(names: Names, numbers: Beyond, partition: int, known: Mapping[str, Row]) -> Beyond:
+    """Of the same kinds in this partition, what was told before."""
+    rows = {kind: known.get(flood_id(names, kind, partition)) for kind, _ in numbers}
+    return Counter({(kind, cause): keys for kind, row in rows.items() if row for cause, keys in row["causes"].items()})
 
 
 def _is_ended(row: Row, report: Report, told: Collection[str]) -> bool:

@@ -24,7 +24,7 @@ ENTRY, SUSPICION, MARK, BUCKET = b"e", b"s", b"m", b"b"
 _INPUT, _CHANGELOG, _LIVE = (MARK + name for name in (b"input", b"changelog", b"live"))
 _MAPPING, _KEY_SCHEMA = (MARK + name for name in (b"mapping", b"key-schema"))
 _SWEEP, _LOG, _TAKEOVER, _HOLD = (MARK + name for name in (b"sweep", b"log", b"takeover", b"hold"))
-_BACKFILLS, _STORM = MARK + b"backfills", MARK + b"storm"
+_BACKFILLS, _STORM, _FLOOD = (MARK + name for name in (b"backfills", b"storm", b"flood"))
 _LOG_NUMBERS = struct.Struct(">qqq")
 _TAKEOVER_NUMBERS = struct.Struct(">6q")
 
@@ -77,6 +77,8 @@ class PartitionState:
         # When more was in drift than is repaired without being asked, as far as that was noted; 0 for never. In
         # milliseconds since 1970: whoever goes on with this partition may be another process.
         self.storm = self._mark(_STORM, 0)
+        # When keys of this partition began to be only counted, in the same milliseconds; negative, when that was over.
+        self.flood = self._mark(_FLOOD, 0)
         # Grows with each row that comes or goes: how far a count may be off that was taken meanwhile. It begins at the
         # microseconds since 1970, so that an opening between two counts looks like more than could have come and gone.
         self.turnover = time.time_ns() // 1000
@@ -261,6 +263,8 @@ class PartitionState:
             self.backfills = self.backfills.merged(Backfills.decode(value))
         elif key == _STORM:
             self.storm = max(self.storm, NUMBER.unpack(value)[0])
+        elif key == _FLOOD:
+            self.flood = max(self.flood, NUMBER.unpack(value)[0], key=abs)
 
     def close(self) -> None:
         """Flush and give the folder free for another process."""
@@ -326,6 +330,8 @@ class PartitionState:
             yield _BACKFILLS, self.backfills.encode()
         if self.storm:
             yield _STORM, NUMBER.pack(self.storm)
+        if self.flood:
+            yield _FLOOD, NUMBER.pack(self.flood)
 
     def _mark(self, name: bytes, default: int) -> int:
         value = self._disk.get([name])[0]

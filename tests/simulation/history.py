@@ -91,6 +91,11 @@ class History:
         return has_scrubs(self.seed)
 
     @property
+    def floods(self) -> bool:
+        """Whether the plan has one key named in each partition, and all others counted."""
+        return has_floods(self.seed)
+
+    @property
     def backfills(self) -> bool:
         """Whether backfills are ordered in it."""
         return has_backfills(self.seed)
@@ -104,6 +109,11 @@ class History:
         """The same history without some of its events."""
         kept = (tuple(e for e in chapter if e.number not in dropped) for chapter in self.chapters)
         return replace(self, chapters=tuple(kept), spare=())
+
+
+def has_floods(seed: int) -> bool:
+    """Whether the store loses everything in it, and nothing is repaired without being asked."""
+    return has_scrubs(seed) and seed % 4 == 3
 
 
 def has_truncates(seed: int) -> bool:
@@ -161,6 +171,8 @@ def history(
     )
     if has_scrubs(seed):
         settings = replace(settings, repair=_repair(rng), constants={**settings.constants, **_scrub(rng)})
+    if has_floods(seed):
+        settings.repair.automatic = ()
     faulty = [kind for kind, (_, is_fault) in weights.items() if is_fault]
     chosen = {kind for kind in faulty if rng.random() < 0.35} or {rng.choice(faulty)}
     chosen |= set(always)
@@ -193,6 +205,9 @@ def _scrub(rng: Random) -> dict[str, Any]:
         "streams.agents.scrub.FAILED_SECONDS": 0.2,
         "streams.checks.fresh.READ_BACK_SECONDS": rng.choice([0.0, 0.2]),
         "streams.agents.findings.AGAIN_SECONDS": 0.5,
+        "streams.agents.findings.TELL_SECONDS": 0.5,
+        "streams.drift.flood.TELL_SECONDS": 0.5,
+        "streams.drift.flood.FIRST_SECONDS": 2.0,
     }
 
 

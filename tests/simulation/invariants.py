@@ -45,6 +45,8 @@ class Invariants:
         self._unguarded: dict[bytes, Token] = {}
         # Owners that wait, and where.
         self._waiting: dict[int, tuple[Owner, int, int]] = {}
+        # Whether the store has lost everything, and nothing is put back.
+        self.flooded = False
         # Keys that continuous checking has told of since this was cleared.
         self.found: set[bytes] = set()
         # Keys that were excused, and when they no longer were.
@@ -120,6 +122,17 @@ class Invariants:
             if key not in self.excused and not forgiven:
                 self._world.violated("%s is told to be %s, and nothing had befallen it", key, record["kind"])
 
+        if self.flooded:
+            self._not_twice()
+
+    def _not_twice(self) -> None:
+        """No more keys are told, by name and by number, than are wrong."""
+        world = self._world
+        wrong = {key for key in world.all_keys() if world.store.row(key) != world.sot.row(int(key))}
+        counted = sum(record["keys"] for record in world.drift.open if record["causes"])
+        if counted + len(wrong & world.drift.named) > len(wrong):
+            world.violated("%d keys are told beside %s, of %s", counted, world.drift.named, wrong)
+
     # At rest.
 
     def scrubbed(self, owners: Mapping[int, Owner]) -> None:
@@ -133,8 +146,28 @@ class Invariants:
                 content = None if row is None else world.digest(key, row)
                 right = world.sot.row(int(key))
                 wanted = None if right is None else world.digest(key, right)
-                if content != entry.digest and entry.digest == wanted and key not in self.found:
+                if content != entry.digest and entry.digest == wanted and key not in self.found | self._counted(owner):
                     world.violated("%s is %s, and continuous checking has not told of it", key, row)
+            if world.history.floods:
+                self._numbers(owner)
+
+    def _counted(self, owner: Owner) -> set[bytes]:
+        """The keys that an owner only counts."""
+        assert owner.scrub is not None
+        findings = owner.scrub._findings
+        return {key for key in self._world.all_keys() if key in findings and key not in findings._known}
+
+    def _numbers(self, owner: Owner) -> None:
+        """Each key that is wrong is named or counted, none both, and what is told is how many."""
+        world, names, told = self._world, owner.work.names, self._world.drift
+        counted = self._counted(owner)
+        number = told.told.counted(names, owner.tp.partition).total()
+        if counted:
+            world.count("keys only counted")
+        if number != len(counted):
+            world.violated("%d keys of %d are told to be counted, and are %s", number, owner.tp.partition, counted)
+        if both := counted & told.named:
+            world.violated("%s are counted beside their own records", both)
 
     def at_rest(self, owners: dict[int, Owner]) -> None:
         """Replica = SOT, digests are right, and what would be recovered is what the owners have."""

@@ -31,6 +31,7 @@ from streams.agents.scrub import Scrub
 from streams.agents.table import Budget, TableWork
 from streams.agents.worker import ReplicaWorker
 from streams.changes.visibility import Snapshot
+from streams.drift.told import Told
 from streams.errors import NotReady, StoreUnavailable
 from streams.kafka.registry import UnknownSchema
 from streams.repair.storm import Storm
@@ -108,7 +109,9 @@ class Process:
         if world.history.scrubs:
             storm = Storm(world.mapping.repair.stop_above, 2 * PERIOD_SECONDS)
             self.replica.scrub_of = lambda owner: Scrub(
-                owner, Findings(owner, events, self.repairs, storm), PERIOD_SECONDS
+                owner,
+                Findings(owner, events, self.repairs, storm, self),
+                PERIOD_SECONDS,  # type: ignore[arg-type]
             )
             self.replica.reverse_of = lambda work, scrubs: ReverseSweep(work, events, PERIOD_SECONDS, scrubs)
         if world.history.backfills:
@@ -116,6 +119,11 @@ class Process:
         self.spawn(self._settle_suspicions())
         if world.history.breaks:
             self.spawn(self.watch_topics())
+
+    async def heard(self) -> Told:
+        """What the drift topic says."""
+        await self.call(lambda: None)
+        return await self._world.drift.heard()
 
     # Life and death.
 

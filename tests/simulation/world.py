@@ -38,6 +38,7 @@ from tests.simulation.log import Changelog, Partition, Topic
 from tests.simulation.sot import Sot, Transaction, key_bytes
 from tests.simulation.store import Store
 from tests.simulation.worker import CHANGES, CHECKS, PERIOD_SECONDS, REPAIRS, Process, reached, task_factory
+from tests.support.drift_topic import DriftTopic
 from tests.support.shapes import make_shape
 
 SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"], "public.things")
@@ -45,6 +46,8 @@ SHAPE = make_shape({"id": "int8", "value": "text"}, ["id"], "public.things")
 REST_SECONDS = 60.0
 STEP_SECONDS = 0.05
 # Within which continuous checking must have found, told and repaired everything, at rest: three passes, and looks.
+# How long after the store lost everything a worker is killed.
+FLOOD_SECONDS = 6.0
 SCRUB_SECONDS = 3 * PERIOD_SECONDS + 9.0
 
 
@@ -67,9 +70,10 @@ class World:
         on_continuity = "hold" if history.holds else "continue"
         self.mapping = SimpleNamespace(
             on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
-            drift=Drift(),
+            drift=Drift(flood_above=1) if history.floods else Drift(),
             mode="replicate", others_write=False, readers_fill=False,
         )  # fmt: skip
+        self.drift = DriftTopic("copy")
         self.slow = 1.0
         self.changelog_away = False
         self.answers: list[dict[str, Any]] = []
@@ -183,6 +187,8 @@ class World:
                     process.thaw()
         self._settle()
         self.invariants.at_rest(self.owners())
+        if self.history.floods:
+            self._flood()
         if self.history.scrubs:
             self._scrubbed()
         self._mend()
@@ -278,11 +284,24 @@ class World:
             self.violated("after repairs a run says %s: %s", report.outcome, report.drift)
         self.invariants.made_right()
 
+    def _flood(self) -> None:
+        """The store loses every row, and a worker is killed while that is told."""
+        for key in self.all_keys():
+            self.invariants.excuse(self.store.evict(key, token_too=False))
+        self.invariants.flooded = True
+        self.advance(self.rng.uniform(0.0, FLOOD_SECONDS))
+        number, process = self.rng.choice([(n, p) for n, p in enumerate(self.processes) if p is not None])
+        process.kill()
+        self.advance(self.rng.uniform(0.0, 1.0))
+        self.start(number)
+        self._settle()
+
     def _scrubbed(self) -> None:
         """Continuous checking finds what others did to the replica, within its period, and mends what it is to mend."""
         self.invariants.found.clear()
         self.advance(SCRUB_SECONDS)
         self._settle()
+        self.invariants.flooded = False
         self.invariants.scrubbed(self.owners())
 
     def _repair(self, found: list[bytes]) -> None:
@@ -394,8 +413,12 @@ class World:
 
     def published(self, schema: str, record: dict[str, Any]) -> None:
         """One of our own events is on its topic."""
-        if schema == "drift" and self.history.scrubs:
-            self.invariants.told(record)
+        if schema == "drift":
+            self.drift.send("drift", record["id"], "drift", record)
+            if record.get("causes"):
+                self.count("number told")
+            if self.history.scrubs:
+                self.invariants.told(record)
         if schema in ("check-result", "repair-result"):
             self.answers.append(record)
         self.count(f"event {schema}")

@@ -59,14 +59,16 @@ def _findings(
     work = SimpleNamespace(
         replica="r", table="t", shape=SHAPE, mapping=mapping, names=names, partitions=1, kind="redis"
     )
-    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=3), state=SimpleNamespace(storm=storm))
+    owner: Any = SimpleNamespace(
+        work=work, tp=SimpleNamespace(partition=3), state=SimpleNamespace(storm=storm, flood=0)
+    )
 
     async def note_storm(at: int) -> None:
         owner.state.storm = at
 
     owner.note_storm = note_storm
     as_any: Any = told
-    return Findings(owner, as_any, as_any, Storm(stop_above, 60.0))
+    return Findings(owner, as_any, as_any, Storm(stop_above, 60.0), as_any)
 
 
 def _wrong(key: bytes = b"1", kind: str = "mismatch") -> Judged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,32 +18,44 @@ from streams.plan.policy import Drift
 from streams.repair.storm import Storm
 from streams.replicas.base import Held
 from streams.rows.canonical import encode
+from tests.support.drift_topic import DriftTopic
 from tests.support.works import SHAPE
 
 KEYS = [encode((str(number),)) for number in range(10)]
 
 
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
 @pytest.fixture
-def told() -> list[dict[str, Any]]:
+def topic() -> DriftTopic:
+    """What was told."""
+    return DriftTopic("cache")
+
+
+@pytest.fixture
+def told(topic: DriftTopic) -> list[dict[str, Any]]:
     """The records that were sent."""
-    return []
+    return topic.records
 
 
 @pytest.fixture
-def found(told: list[dict[str, Any]]) -> Findings:
+def found(topic: DriftTopic) -> Findings:
     """Of one partition of two, under a plan that lets six keys be named."""
 
-    async def flush() -> None:
-        pass
+    async def note_flood(at: int) -> None:
+        owner.state.flood = at
 
     mapping = SimpleNamespace(drift=Drift(flood_above=6), repair=SimpleNamespace(automatic=()), others_write=False)
     work = SimpleNamespace(
-        mapping=mapping, partitions=2, kind="redis", shape=SHAPE, names=Names("cache", "public.t", ["id"])
+        mapping=mapping, partitions=2, kind="redis", shape=SHAPE, names=Names("cache", "public.t", ["id"]),
+        table="public.t",
+    )  # fmt: skip
+    owner: Any = SimpleNamespace(
+        work=work, tp=SimpleNamespace(partition=1), state=SimpleNamespace(storm=0, flood=0), note_flood=note_flood
     )
-    owner: Any = SimpleNamespace(work=work, tp=SimpleNamespace(partition=1), state=SimpleNamespace(storm=0))
-    events: Any = SimpleNamespace(send=lambda topic, key, schema, record: told.append(record), flush=flush)
-    nothing: Any = None
-    return Findings(owner, events, nothing, Storm(100, 60))
+    as_any: Any = topic
+    return Findings(owner, as_any, as_any, Storm(100, 60), topic)
 
 
 def gone(key: bytes) -> Judged:
@@ -52,7 +65,7 @@ def gone(key: bytes) -> Judged:
 
 def said(told: list[dict[str, Any]]) -> Counter[tuple[str, int]]:
     """State and number of keys of each record, and none of them is left."""
-    counted = Counter((record["state"], record.get("keys", 1)) for record in told)
+    counted = Counter((record["state"], record["keys"]) for record in told)
     told.clear()
     return counted
 
@@ -62,7 +75,7 @@ async def test_a_partition_names_its_share_and_counts_the_others(
 ) -> None:
     """Three of ten; a number is told once a minute, until none is left to be counted."""
     now = [100.0]
-    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
     await found.wrong([gone(key) for key in KEYS[:9]], now[0])
     assert said(told) == {("open", 1): 3, ("open", 6): 1}
     await found.wrong([gone(key) for key in KEYS], now[0])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streams.control.database import ControlUnavailable
+from streams.drift.flood import flood_id
 from streams.drift.names import Names
 from streams.validation import publish
 from streams.validation.open import Pair
@@ -40,6 +41,10 @@ class Opening:
     def mapping(self, pair: Pair) -> Any:
         """What the plan decides."""
         return SimpleNamespace(drift=SimpleNamespace(flood_above=self._flood_above))
+
+    def partitioner(self, pair: Pair) -> Any:
+        """Even keys are in partition 0, odd ones in 1."""
+        return SimpleNamespace(partition=lambda key: int(key) % 2)
 
     def flush(self) -> None:
         """Kafka has everything."""
@@ -120,14 +125,15 @@ def test_a_run_says_who_asked_and_under_which_plan(monkeypatch: pytest.MonkeyPat
 
 
 def published(
-    monkeypatch: pytest.MonkeyPatch, opener: Opening, known: Sequence[dict[str, Any]], found: Sequence[Drifted]
-) -> list[dict[str, Any]]:
-    """The drift events of a run that began at offset 5 and has looked at every key."""
+    monkeypatch: pytest.MonkeyPatch, opener: Opening, known: Sequence[dict[str, Any]], found: Sequence[Drifted],
+    superseded: int = 0,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The drift events of a run that began at offset 5 and has looked at every key, but for those that moved."""
     sent: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(publish, "known_open", lambda opener, pair: known)
     monkeypatch.setattr(publish, "send_event", lambda opener, topic, event: sent.append((topic, event)))
     report = Report("r", *reversed(PAIR), "checksums", 9, 9, verified=9 - len(found), drift=[*found])
-    report.drift_before = [0, 5]
+    report.drift_before, report.superseded = [0, 5], superseded
     publish.publish_report(opener, PAIR, report)  # type: ignore[arg-type]
     return [event for topic, event in sent if topic == "drift"]
 
@@ -137,13 +143,28 @@ def test_a_run_tells_the_first_keys_and_counts_the_others(monkeypatch: pytest.Mo
     found = [Drifted(b"%d" % number, "missing", cause="gone") for number in range(5)]
     first = published(monkeypatch, Opening(2), [], found)
     assert [event["key_bytes"] for event in first if event.get("key_bytes")] == [b"0", b"1"]
-    assert [(event["keys"], event["causes"]) for event in first if not event.get("key_bytes")] == [(3, {"gone": 3})]
+    counted = {event["id"]: (event["keys"], event["causes"]) for event in first if not event.get("key_bytes")}
+    assert counted == {
+        flood_id(NAMES, "missing", 0): (2, {"gone": 2}), flood_id(NAMES, "missing", 1): (1, {"gone": 1})
+    }  # fmt: skip
     known = [{**row("open", 4), **event, "key": None} for event in first]
     again = published(monkeypatch, Opening(2), known, found[1:])
     assert [(event["state"], event.get("key_bytes"), event.get("keys", 1)) for event in again] == [
-        ("open", b"1", 1), ("open", b"2", 1), ("open", None, 2), ("superseded", b"0", 1),
+        ("open", b"1", 1), ("open", b"2", 1), ("open", None, 1), ("open", None, 1), ("superseded", b"0", 1),
     ]  # fmt: skip
-    assert len({event["id"] for event in (*first, *again)}) == 4
+    assert len({event["id"] for event in (*first, *again)}) == 5
+
+
+def test_a_run_that_has_not_looked_at_every_key_makes_no_number_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it counts is a part; where it is more than was known, it is told."""
+    found = [Drifted(b"%d" % number, "missing", cause="gone") for number in range(5)]
+    first = published(monkeypatch, Opening(0), [], found)
+    known = [{**row("open", 4), **event, "key": None} for event in first]
+    for superseded, expected in ((0, [1, 2]), (1, [3, 2])):
+        again = published(monkeypatch, Opening(0), known, [*found[:2], found[3]], superseded=superseded)
+        assert [event["keys"] for event in again] == expected
+    more = published(monkeypatch, Opening(0), known, [*found, Drifted(b"6", "missing", cause="x")], superseded=1)
+    assert [(event["keys"], event["causes"]) for event in more] == [(4, {"gone": 3, "x": 1}), (2, {"gone": 2})]
 
 
 def test_a_flood_ends_when_a_run_of_every_key_tells_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,27 @@ def test_a_storm_is_known_to_whoever_goes_on(tmp_path: Path) -> None:
     elsewhere.close()
 
 
+def test_that_keys_are_only_counted_is_known_to_whoever_goes_on(tmp_path: Path) -> None:
+    """In the folder and in the changelog; also that it is over. What came last counts, whoever tells it last."""
+    state = PartitionState(tmp_path / "0", 0)
+    assert MARK + b"flood" not in dict(state.changelog([], 3))
+    state.flood = 1_700_000_000_000
+    began = state.changelog([], 3)
+    state.commit([], 3, 0, records=began)
+    state.close()
+    opened = PartitionState(tmp_path / "0", 0)
+    assert opened.flood == 1_700_000_000_000
+    opened.flood = -1_700_000_000_005
+    ended = opened.changelog([], 3)
+    opened.recover([record for record in began if record[0] == MARK + b"flood"], 1)
+    assert opened.flood == -1_700_000_000_005
+    opened.close()
+    elsewhere = PartitionState(tmp_path / "1", 0)
+    elsewhere.recover([*began, *ended], 1)
+    assert elsewhere.flood == -1_700_000_000_005
+    elsewhere.close()
+
+
 def test_a_hold_is_in_every_write_of_the_state(tmp_path: Path) -> None:
     """In the folder and in the changelog."""
     state = PartitionState(tmp_path / "0", 0)
