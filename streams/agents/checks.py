@@ -79,6 +79,9 @@ class Checks(Requests):
         if depth is Depth.look:
             await owner.look(request["keys"], request["digests"], request["buckets"])
             return []
+        if depth is Depth.counted:
+            await owner.others_have_counted()
+            return []
         if depth is Depth.backfill:
             return [await self._backfill(owner, request)]
         if (refusal := _refusal(owner, request, depth)) is not None:

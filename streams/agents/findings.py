@@ -78,6 +78,11 @@ class Findings:
             self._known.pop(key, None)
             self._count_no_more(key)
 
+    def others_have_counted(self) -> None:
+        """A run has told how many keys are in drift besides those it names: that is heard before any is named here."""
+        self._counted.goes_on(time.monotonic())
+        self._heard_at = float("-inf")
+
     async def right(self, keys: Sequence[bytes], since: float) -> None:
         """These were told of, and are right now. since: every key was looked at after this moment."""
         for key in keys:

@@ -276,6 +276,15 @@ class Owner:
             self.state.storm = at
             await self._applier.note(self.state)
 
+    async def others_have_counted(self) -> None:
+        """Somebody has told how many keys of the partition are in drift without naming them. Durable on return.
+
+        Where it is not checked all the time nobody here names any.
+        """
+        if self.scrub is not None:
+            await self.note_flood(int(time.time() * 1000))
+            self.scrub.others_have_counted()
+
     async def note_flood(self, at: int) -> None:
         """Keys are only counted since `at`, or negative, none is any more since then; as note_storm."""
         async with self.lock:

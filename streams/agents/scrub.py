@@ -153,6 +153,10 @@ class Scrub:
         """Somebody repairs these keys, and tells what becomes of them."""
         self._findings.forget(keys)
 
+    def others_have_counted(self) -> None:
+        """Somebody has told how many keys are in drift, and does not name them."""
+        self._findings.others_have_counted()
+
     @property
     def age(self) -> float:
         """Seconds since which every key has been visited."""

@@ -22,7 +22,8 @@ class Depth(StrEnum):
     records before `o2` may be gone from the SOT without a record; look them up, and let nothing be compared before that
     is done. log: from `o2` on, records are of the SOT's log number `epoch`. hold: apply nothing more. resume: go on.
     look: in the replica somebody else has changed these keys, or any where none is named; look at them.
-    backfill: look up in the SOT all rows between the bounds; asked again, say how far that is.
+    backfill: look up in the SOT all rows between the bounds; asked again, say how far that is. counted: a run has told
+    how many keys are in drift that it does not name.
     """
 
     counts = "counts"
@@ -36,6 +37,7 @@ class Depth(StrEnum):
     resume = "resume"
     look = "look"
     backfill = "backfill"
+    counted = "counted"
 
 
 def request(

@@ -144,6 +144,10 @@ class Counted:
         """Whether what is told was counted here. If not, of keys in drift it is not known which are counted already."""
         return self._is_ours
 
+    def goes_on(self, now: float) -> None:
+        """Others have counted, and what they say was not heard yet."""
+        self._is_ours, self._begun = False, now
+
     def add(self, drift: str, kind: str, cause: str, now: float) -> bool:
         """Count this one, which may be counted already; whether there was room."""
         if self.is_over:

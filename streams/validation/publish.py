@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from streams.checks.request import ORDER_WITHIN, Depth, request
 from streams.control.database import ControlUnavailable
 from streams.control.view import LIST_MAX, opened
-from streams.drift.flood import Beyond, flood_id, flood_records, is_flood, larger, telling
+from streams.drift.flood import Beyond, Telling, flood_id, flood_records, is_flood, larger, telling
 from streams.drift.lifecycle import State
 from streams.drift.names import Names
 from streams.drift.record import key_record, step_of
+from streams.kafka.topics import checks_topic
 from streams.kafka.wire import cloud_event
 from streams.validation.open import Opener, Pair
 from streams.validation.report import Drifted, Report
@@ -37,7 +39,9 @@ def publish_report(opener: Opener, pair: Pair, report: Report, before: Collectio
             if report.covers_all:
                 report.reason = f"which drift was open before is not known: {error}"
     told = set()
-    for event in _found(opener, pair, report, {row["id"]: row for row in known}):
+    found = _found(opener, pair, report, {row["id"] for row in known})
+    numbers = _numbers(opener, pair, report, found.beyond, {row["id"]: row for row in known})
+    for event in _events(opener, pair, report, found.each, numbers):
         told.add(event["id"])
         if event["id"] not in before:
             send_event(opener, "drift", event)
@@ -47,37 +51,56 @@ def publish_report(opener: Opener, pair: Pair, report: Report, before: Collectio
                 send_event(opener, "drift", _end(pair, row, report))
     send_event(opener, "signals", _signal(opener, pair, report))
     opener.writer.flush()
+    if numbers:
+        _tell_owners(opener, pair, report.run, numbers)
 
 
-def _found(opener: Opener, pair: Pair, report: Report, known: Mapping[str, Row]) -> Iterator[dict[str, Any]]:
-    """What is told of the keys that the run found wrong. known: drift that has not ended, by its id."""
+def _found(opener: Opener, pair: Pair, report: Report, known: Collection[str]) -> Telling[Drifted]:
+    """Who of the keys that the run found wrong gets a record. known: ids of drift that has not ended."""
     if not report.drift:
-        return
+        return Telling((), ())
     names, above = opener.names(pair), opener.mapping(pair).drift.flood_above
-    found = telling(report.drift, above, lambda drifted: names.id(drifted.key) in known)
-    for drifted in found.each:
-        yield drift_event(opener, pair, drifted, "open", run=report.run)
-    # Who has not looked at every key has found a part of what is known.
-    before = {} if report.covers_all else known
-    for partition, numbers in sorted(_counted(opener, pair, found.beyond).items()):
-        numbers = larger(numbers, _known_numbers(names, numbers, partition, before))
-        yield from flood_records(names, numbers, partition, at=datetime.now(UTC), run=report.run)
+    return telling(report.drift, above, lambda drifted: names.id(drifted.key) in known)
 
 
-def _counted(opener: Opener, pair: Pair, beyond: Sequence[Drifted]) -> dict[int, Beyond]:
-    """The numbers of those beyond by partition, of which the owner says how many they are in the same record."""
-    counted: dict[int, Beyond] = {}
-    partitioner = opener.partitioner(pair) if beyond else None
+def _numbers(
+    opener: Opener, pair: Pair, report: Report, beyond: Sequence[Drifted], known: Mapping[str, Row]
+) -> dict[int, Beyond]:
+    """How many others there are by partition, whose owner says its number in the same record. known: as of `_found`."""
+    if not beyond:
+        return {}
+    names, partitioner, counted = opener.names(pair), opener.partitioner(pair), dict[int, Beyond]()
     for drifted in beyond:
-        assert partitioner is not None
         counted.setdefault(partitioner.partition(drifted.key), Counter())[drifted.kind, drifted.cause] += 1
-    return counted
+    if report.covers_all:
+        return counted
+    # Who has not looked at every key has found a part of what is known.
+    return {n: larger(found, _known_numbers(names, found, n, known)) for n, found in counted.items()}
 
 
 def _known_numbers(names: Names, numbers: Beyond, partition: int, known: Mapping[str, Row]) -> Beyond:
     """Of the same kinds in this partition, what was told before."""
     rows = {kind: known.get(flood_id(names, kind, partition)) for kind, _ in numbers}
     return Counter({(kind, cause): keys for kind, row in rows.items() if row for cause, keys in row["causes"].items()})
+
+
+def _events(
+    opener: Opener, pair: Pair, report: Report, each: Sequence[Drifted], numbers: Mapping[int, Beyond]
+) -> Iterator[dict[str, Any]]:
+    for drifted in each:
+        yield drift_event(opener, pair, drifted, "open", run=report.run)
+    for partition, beyond in sorted(numbers.items()):
+        yield from flood_records(opener.names(pair), beyond, partition, at=datetime.now(UTC), run=report.run)
+
+
+def _tell_owners(opener: Opener, pair: Pair, run: str, partitions: Iterable[int]) -> None:
+    """Keys of these partitions are counted: their owners hear what was told before they name any that they find."""
+    topic, headers = checks_topic(opener.plan, *pair), cloud_event("holdtrue.check-request", opener.source)
+    asked = request(run, *pair, Depth.counted) | {"deadline": datetime.now(UTC) + ORDER_WITHIN}
+    for partition in partitions:
+        order = {**asked, "partition": partition}
+        opener.writer.send(topic, run, "check-request", order, headers, partition=partition)
+    opener.writer.flush()
 
 
 def _is_ended(row: Row, report: Report, told: Collection[str]) -> bool:

@@ -53,6 +53,10 @@ class _Behind:
         """Taken in."""
         self.ordered.append(("release", by, reason))
 
+    async def others_have_counted(self) -> None:
+        """Taken in."""
+        self.ordered.append(("counted", "", ""))
+
 
 def asked(depth: Depth, run: str = "run-1") -> dict[str, Any]:
     """A request of a run, as an owner gets it."""
@@ -115,6 +119,13 @@ async def test_what_was_written_since_it_was_compared_and_did_not_come_through_i
     # Only with the source's row beside it is it known what the unsettled one is.
     assert answer["undecided"] == [b"refused", b"stranger", b"unsettled"]
     assert [(each["key"], each["kind"]) for each in answer["suspected"]] == [(b"gone", "orphan")]
+
+
+async def test_that_a_run_has_counted_reaches_the_owner(agent: Checks) -> None:
+    """It is answered by nobody, and waits for nothing."""
+    owner: Any = _Behind()
+    assert await agent.answer(owner, asked(Depth.counted)) == []
+    assert (owner.ordered, owner.waits) == ([("counted", "", "")], 0)
 
 
 async def test_who_has_a_partition_wait_and_why_reach_its_owner(agent: Checks) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from streams.agents import findings
 from streams.agents.findings import Findings
+from streams.agents.owner import Owner
+from streams.agents.scrub import Scrub
 from streams.drift.flood import FIRST_SECONDS, TELL_SECONDS, flood_records
 from streams.drift.names import Names
 from streams.drift.record import key_record
@@ -148,6 +150,29 @@ async def test_the_number_of_a_run_stands_until_every_key_was_looked_at_since(fl
     assert flooded.topic.total == NAMED
     await flooded.finds(*KEYS, seconds=TELL_SECONDS, whole=True)
     assert flooded.topic.total == 10
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_what_a_run_has_counted_is_named_by_nobody_until_all_is_known(flooded: Partition, restarts: bool) -> None:
+    """The run was there before the pass, and before it was killed; its keys would be in both."""
+    run(flooded, KEYS[:2], 8)
+    await others_have_counted(flooded)
+    if restarts:
+        flooded.restarted()
+    for keys in (KEYS[4:6], KEYS[3:], KEYS):
+        await flooded.finds(*keys, seconds=10)
+        assert flooded.topic.total == 10
+    await flooded.finds(*KEYS, seconds=WINDOW, whole=True)
+    assert (len(flooded.topic.named), flooded.topic.total) == (2, 10)
+    await flooded.finds(*KEYS, seconds=TELL_SECONDS, whole=True)
+    await flooded.finds(*KEYS, seconds=TELL_SECONDS, whole=True)
+    assert (len(flooded.topic.named), flooded.topic.total) == (NAMED, 10)
+
+
+async def others_have_counted(partition: Partition) -> None:
+    """As the owner is told."""
+    partition.owner.scrub = Scrub(partition.owner, partition.worker, WINDOW / 2)
+    await Owner.others_have_counted(partition.owner)
 
 
 async def test_whoever_finds_little_hears_nothing(flooded: Partition) -> None:

@@ -26,13 +26,18 @@ class Opening:
 
     writer: Any
     by = "ada"
-    plan = SimpleNamespace(sha256="ab", owner="shop-team", approver="data-governance")
+    plan: Any = SimpleNamespace(
+        sha256="ab", owner="shop-team", approver="data-governance", own_topic=lambda name: f"holdtrue.{name}"
+    )
+    source = "/test"
 
     def __init__(self, flood_above: int = 1000, secret: bytes | None = None) -> None:
         self.writer = self
         self.flushed = False
         self._flood_above = flood_above
         self._secret = secret
+        # Requests to the owners of partitions: (topic, record).
+        self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def names(self, pair: Pair) -> Names:
         """How drift is named."""
@@ -45,6 +50,11 @@ class Opening:
     def partitioner(self, pair: Pair) -> Any:
         """Even keys are in partition 0, odd ones in 1."""
         return SimpleNamespace(partition=lambda key: int(key) % 2)
+
+    def send(self, topic: str, key: str, schema: str, record: dict[str, Any], headers: Any, partition: int) -> None:
+        """A request."""
+        assert (schema, record["partition"]) == ("check-request", partition)
+        self.asked.append((topic, record))
 
     def flush(self) -> None:
         """Kafka has everything."""
@@ -139,9 +149,13 @@ def published(
 
 
 def test_a_run_tells_the_first_keys_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it told before stays open; what it counted before it counts anew."""
+    """What it told before stays open; what it counted before it counts anew, and owners know that it did."""
     found = [Drifted(b"%d" % number, "missing", cause="gone") for number in range(5)]
-    first = published(monkeypatch, Opening(2), [], found)
+    opening = Opening(2)
+    first = published(monkeypatch, opening, [], found)
+    assert [(topic, each["depth"], each["partition"]) for topic, each in opening.asked] == [
+        ("holdtrue.checks.cache.public.t", "counted", 0), ("holdtrue.checks.cache.public.t", "counted", 1),
+    ]  # fmt: skip
     assert [event["key_bytes"] for event in first if event.get("key_bytes")] == [b"0", b"1"]
     counted = {event["id"]: (event["keys"], event["causes"]) for event in first if not event.get("key_bytes")}
     assert counted == {
