@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from streams.drift.names import Names
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import Bank
+from tests.support.drift_topic import DriftTopic
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -107,6 +109,38 @@ def test_very_many_keys_are_named_in_part_and_counted_as_a_whole(town: Bank) -> 
         town.done("repair", "apply", "repair.json", "--reason", "test")
     assert found(town)["outcome"] == "correct"
     assert listed(town, "--state", "open-all") == []
+
+
+def test_a_flood_counts_each_key_once_across_a_kill_and_beside_a_run(make_bank: MakeBank) -> None:
+    """At every moment; the next worker names again what is named, and ends what is over."""
+    bank = make_bank("cache", partitions=2)
+    checks = {"depths": ["counts"], "every": "1h", "scrub_period": "5s"}
+    bank.document["replicas"]["cache"]["tables"][PERSON]["validation"] = checks
+    plan(bank, flood_above=4)
+    bank.apply()
+    first = bank.worker("cache")
+    bank.control()
+    bank.wait_equal("cache")
+    gone = kept(bank)[:30]
+    lose(bank, *gone)
+    wait_until(lambda: told(bank) == (4, 30), lambda: str(told(bank)), 120)
+    first.stop(signal.SIGKILL)
+    before = len(bank.events("drift"))
+    bank.worker("cache")
+    while len(bank.events("drift")) < before + 8:  # each that is named is told twice
+        assert told(bank) == (4, 30)
+    (run,) = bank.validate()
+    assert (run["drift_found"], told(bank)) == (30, (4, 30))
+    bank.change(f"UPDATE person SET name = name || '.' WHERE id = ANY(ARRAY{gone})")
+    wait_until(lambda: told(bank) == (0, 0), lambda: str(told(bank)), 180)
+
+
+def told(bank: Bank) -> tuple[int, int]:
+    """How many keys the drift topic names, and how many are in drift as it says."""
+    topic = DriftTopic("cache")
+    for event in bank.events("drift"):
+        topic.send("drift", event["id"], "drift", event)
+    return len(topic.named), topic.total
 
 
 def test_accepted_drift_does_not_count_until_its_date(town: Bank) -> None:
