@@ -224,7 +224,7 @@ def end(opener: Opener, target: Target, order: Order, progress: Progress, settle
         if row["state"] == State.repairing:
             _step(opener, order, row, State.repaired)
     opener.writer.flush()
-    keys = None if order.is_whole else _keys_in(target, order.between)
+    keys = None if order.is_whole else _keys_in(target, order.between, [bytes(row["key_bytes"]) for row in rows])
     if keys is None:
         settled()  # the run resolves what it finds repaired
         report = validate(target, RunDepth.full)
@@ -266,9 +266,13 @@ def _drift_in(opener: Opener, target: Target, order: Order) -> list[Row]:
     return [keys[key] for key in target.sot.within([*keys], order.between)]
 
 
-def _keys_in(target: Target, between: Between) -> list[bytes] | None:
-    """Keys that the source or the replica has in the range; None where they are too many to be looked at one by one."""
-    keys = dict.fromkeys(islice(_in_sot(target, between), RANGE_KEYS_MAX + 1))
+def _keys_in(target: Target, between: Between, drifted: Sequence[bytes]) -> list[bytes] | None:
+    """Keys of the range, those in drift first; None where they are too many to be looked at one by one.
+
+    Source and replica name those that they have. What was removed is in neither, and its drift is to end, too.
+    """
+    keys = dict.fromkeys(drifted)
+    keys |= dict.fromkeys(islice(_in_sot(target, between), RANGE_KEYS_MAX + 1))
     if len(keys) > RANGE_KEYS_MAX:
         return None
     for listed in target.store.keys(_LISTED_KEYS):
