@@ -58,7 +58,8 @@ _NEXT: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
     {
         # One read is a suspicion; a second one that agrees opens it, one that does not ends it.
         State.suspected: frozenset({State.open, State.resolved, State.superseded}),
-        State.open: frozenset({State.repairing, State.resolved, State.superseded, State.accepted}),
+        # Repaired: it was seen once more after its repair was ordered, before that was carried out.
+        State.open: frozenset({State.repairing, State.repaired, State.resolved, State.superseded, State.accepted}),
         # Back to open: the repair was refused or failed.
         State.repairing: frozenset({State.repaired, State.open, State.resolved, State.superseded}),
         # Back to open: the check after the repair still found a difference.

@@ -104,11 +104,11 @@ def test_taking_everything_in_again_changes_nothing(materialiser: Materialiser, 
 
 
 def test_a_step_that_does_not_follow_is_kept_and_never_applied(materialiser: Materialiser, database: Database) -> None:
-    """An open drift cannot be repaired without a repair: the event is history, and in the trail."""
-    materialiser.apply(DRIFT, 0, [drift(0, "open"), drift(1, "repaired", reason="odd")])
-    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "open"
-    assert database.rows("drift_history", {"id": "d1"})[1]["verdict"] == "refused"
-    assert audited(database) == [("drift.open", "d1"), ("drift.refused", "d1")]
+    """What has ended cannot be repaired before it is seen again: the event is history, and in the trail."""
+    materialiser.apply(DRIFT, 0, [drift(0, "open"), drift(1, "resolved"), drift(2, "repaired", reason="odd")])
+    assert database.rows("show_drift", {"id": "d1"})[0]["state"] == "resolved"
+    assert database.rows("drift_history", {"id": "d1"})[2]["verdict"] == "refused"
+    assert audited(database) == [("drift.open", "d1"), ("drift.resolved", "d1"), ("drift.refused", "d1")]
 
 
 @pytest.mark.parametrize("of", [{}, {"kind": "continuity", "key": None, "key_bytes": None}], ids=["a key", "a table"])

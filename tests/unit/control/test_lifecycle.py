@@ -12,7 +12,7 @@ from streams.drift.lifecycle import BEGINNINGS, ENDED, OPEN, Seen, State, Verdic
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEGAL = {
     ("suspected", "open"), ("suspected", "resolved"), ("suspected", "superseded"),
-    ("open", "repairing"), ("open", "resolved"), ("open", "superseded"), ("open", "accepted"),
+    ("open", "repairing"), ("open", "repaired"), ("open", "resolved"), ("open", "superseded"), ("open", "accepted"),
     ("repairing", "repaired"), ("repairing", "open"), ("repairing", "resolved"), ("repairing", "superseded"),
     ("repaired", "resolved"), ("repaired", "open"), ("repaired", "superseded"),
     ("accepted", "open"), ("accepted", "resolved"), ("accepted", "superseded"),
@@ -82,6 +82,17 @@ def test_steps_that_see_nothing_keep_the_count() -> None:
         assert step.seen is not None
         current = step.seen
     assert current == seen("resolved", 1, times=2)
+
+
+def test_what_is_seen_once_more_before_its_ordered_repair_is_carried_out_is_repaired_all_the_same() -> None:
+    """Who looks all the time need not know of the order yet; it is a sighting, and no step of the repair is refused."""
+    current = seen("open", 1)
+    for state, minute in (("repairing", 2), ("open", 3), ("repaired", 4), ("resolved", 5)):
+        step = follow(current, seen(state, minute))
+        assert step.verdict is Verdict.moved
+        assert step.seen is not None
+        current = step.seen
+    assert current == seen("resolved", 3, times=2)
 
 
 def test_a_sender_that_counted_more_is_believed() -> None:
