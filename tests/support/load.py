@@ -14,11 +14,15 @@ REST_SECONDS = 0.004
 
 
 class Load:
-    """Inserts, updates, deletes and moves keys 1 to KEYS of a table (id int, note text) until stopped."""
+    """Inserts, updates, deletes and moves keys 1 to KEYS of a table (id int, note text) until stopped.
 
-    def __init__(self, dsn: str, table: str, seed: int = 1) -> None:
+    rest: seconds after each change.
+    """
+
+    def __init__(self, dsn: str, table: str, seed: int = 1, rest: float = REST_SECONDS) -> None:
         self._dsn = dsn
         self._table = table
+        self._rest = rest
         self._random = random.Random(seed)
         self._stopped = threading.Event()
         self._turn = threading.Lock()
@@ -43,7 +47,7 @@ class Load:
     def _run(self) -> None:
         try:
             with psycopg.connect(self._dsn, autocommit=True) as sot:
-                while not self._stopped.wait(REST_SECONDS):
+                while not self._stopped.wait(self._rest):
                     with self._turn:
                         self._change(sot)
                     self.changes += 1
