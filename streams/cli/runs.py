@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +22,11 @@ COLUMNS: Final = (
 )  # fmt: skip
 FIELDS: Final = ("field", "value")
 INTERRUPTED: Final = "interrupted"
+RUNNING: Final = "running"
+# Both.
+UNFINISHED: Final = "unfinished"
+# Of `end`.
+ENDED: Final = ("table", "replica", "depth", "outcome", "verified", "drift_found", "failed", "reason")
 
 
 class Written(StrEnum):
@@ -36,6 +42,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("report")(report)
+    group.command("end")(end)
     app.add_typer(group, name="runs")
 
 
@@ -44,23 +51,26 @@ def list_(
     table: Annotated[str | None, typer.Option("--table", help="Only this table, schema.table.")] = None,
     replica: Annotated[str | None, typer.Option("--replica", help="Only this replica.")] = None,
     outcome: Annotated[
-        str | None, typer.Option("--outcome", help="correct, drifted, incomplete or interrupted.")
+        str | None, typer.Option("--outcome", help="correct, drifted, incomplete, interrupted or unfinished.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The newest so many.")] = 100,
 ) -> None:
-    """List runs, newest first; before them those that were interrupted on this machine, and may be gone on with."""
+    """List runs, newest first; before them those that are kept on this machine: interrupted, or still running."""
     from streams.control.run import OUTCOMES
     from streams.control.view import opened_with_schema, plain
     from streams.plan.check import load_plan, require_known
 
-    if outcome not in (None, INTERRUPTED, *OUTCOMES):
-        known = ", ".join(sorted((INTERRUPTED, *OUTCOMES)))
+    here = (INTERRUPTED, UNFINISHED)
+    if outcome not in (None, *here, *OUTCOMES):
+        known = ", ".join(sorted((*here, *OUTCOMES)))
         raise UsageError(f"There is no outcome {outcome}.", f"There are: {known}.")
     call = context(ctx)
     plan = load_plan(call.plan_path)
     filters = {"table": table, "replica": replica, "outcome": outcome, "limit": limit}
-    rows = _interrupted(plan, table, replica) if outcome in (None, INTERRUPTED) else []
-    if outcome != INTERRUPTED:
+    rows = _unfinished(plan, table, replica) if outcome in (None, *here) else []
+    if outcome == INTERRUPTED:
+        rows = [row for row in rows if row["outcome"] == INTERRUPTED]
+    if outcome not in here:
         with opened_with_schema(plan) as database:
             rows += database.rows("list_runs", filters)
     if not rows:
@@ -71,15 +81,17 @@ def list_(
         call.out.note(f"only the newest {limit} are shown; see --limit")
 
 
-def _interrupted(plan: Plan, table: str | None, replica: str | None) -> list[dict[str, Any]]:
-    from streams.validation.kept import interrupted
+def _unfinished(plan: Plan, table: str | None, replica: str | None) -> list[dict[str, Any]]:
+    from streams.validation.kept import unfinished
 
-    found = [kept.report for kept in interrupted(plan)]
     return [
-        {**report.document(), "outcome": INTERRUPTED, "started": report.began, "finished": None}
-        for report in sorted(found, key=lambda report: report.began, reverse=True)
-        if table in (None, report.table) and replica in (None, report.replica)
-    ]
+        {
+            **kept.report.document(), "outcome": RUNNING if alive else INTERRUPTED, "started": kept.report.began,
+            "finished": None, "who": kept.by or None, "plan_hash": kept.plan, "resumed": kept.report.part,
+        }
+        for kept, alive in sorted(unfinished(plan), key=lambda found: found[0].report.began, reverse=True)
+        if table in (None, kept.report.table) and replica in (None, kept.report.replica)
+    ]  # fmt: skip
 
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
@@ -121,6 +133,25 @@ def report(
         return
     _write(file, text)
     call.out.note(f"written to {file}")
+
+
+def end(
+    ctx: typer.Context,
+    run: Run,
+    by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who ends it.")] = "",
+) -> None:
+    """Have an interrupted run over: what it had found is told, and that it is incomplete. Exit 0 when that is done."""
+    from streams.plan.check import load_plan
+    from streams.validation.open import Opener
+    from streams.validation.session import end as end_run
+
+    call = context(ctx)
+    opener = Opener(load_plan(call.plan_path), call.out.note, by or getpass.getuser())
+    try:
+        report = end_run(opener, run, call.out.note)
+    finally:
+        opener.close()
+    call.out.rows("results", [report.document()], ENDED)
 
 
 def _found(plan: Plan, run: str) -> Dossier:

@@ -40,6 +40,9 @@ def validate(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the run from its first moment on, so that --resume knows it.")
+    ] = False,
     by: Annotated[str, typer.Option("--by", envvar="HOLDTRUE_BY", show_envvar=True, help="Who asks for it.")] = "",
 ) -> None:
     """Prove replicas right, or name every key in drift. Exit 0 when all is correct, 3 when not."""
@@ -50,7 +53,7 @@ def validate(
     from streams.validation.session import resume as gone_on
     from streams.validation.session import run_all
 
-    if resume is not None and (table, replica, depth, keys, seed) != (None, None, None, None, None):
+    if resume is not None and (table, replica, depth, keys, seed, keep) != (*[None] * 5, False):
         raise UsageError("A run that is gone on with is what it was begun as.", "Give --resume without what it is of.")
     depth = depth or RunDepth.checksums
     if depth not in tuple(RunDepth):
@@ -69,7 +72,8 @@ def validate(
             if resume is not None:
                 reports = [gone_on(opener, resume, here.out.note)]
             else:
-                reports = run_all(opener, wanted, RunDepth(depth), here.out.note, Sampling(keys, seed), keeping=True)
+                chosen, said = Sampling(keys, seed), here.out.note
+                reports = run_all(opener, wanted, RunDepth(depth), said, chosen, keeping=True, from_begin=keep)
         finally:
             opener.close()
     here.out.rows("results", [report.document() for report in reports], _COLUMNS)

@@ -54,7 +54,8 @@ def _run(connection: Connection, event: Event) -> Fact:
     connection.execute(query("put_run"), msgspec.structs.asdict(run))
     counted = ("depth", "outcome", "verified", "superseded", "skipped", "failed", "drift_found")
     detail = {name: getattr(run, name) for name in counted}
-    return _fact(event, "run", run.error or "", {**detail, "run": run.run, "verified_through": run.verified_through})
+    told = _fact(event, "run", run.error or "", {**detail, "run": run.run, "verified_through": run.verified_through})
+    return told._replace(source=_once(event))
 
 
 def _held(connection: Connection, event: Event) -> list[Fact]:
@@ -80,7 +81,12 @@ def _in_sync(event: Event) -> Fact:
     """One entry, however often control had to send it."""
     record = event.record
     detail = {**record["detail"], "applied_through": record["position"]}
-    return _fact(event, "sync", "", detail)._replace(source=f"signal:{record['id']}")
+    return _fact(event, "sync", "", detail)._replace(source=_once(event))
+
+
+def _once(event: Event) -> str:
+    """Of an entry that is made once, however often the signal had to be sent."""
+    return f"signal:{event.record['id']}"
 
 
 def _unreadable(connection: Connection, event: Event) -> Fact:

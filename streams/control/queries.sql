@@ -279,6 +279,17 @@ HAVING last.drift_found > coalesce(sum(e.keys), 0)
 -- name: last_runs
 SELECT table_name AS table, replica, depth, max(finished) AS finished FROM holdtrue.runs GROUP BY 1, 2, 3
 
+-- name: runs_found
+-- Of the newest run of each kind that this one asked for lately, where it has found drift: the kinds of what was open
+-- when it ended, and still is.
+SELECT r.*, ARRAY(SELECT DISTINCT d.kind FROM holdtrue.drift d
+                   WHERE d.replica = r.replica AND d.table_name = r.table AND d.state IN ('open', 'repairing')
+                     AND d.first_seen <= r.finished) AS kinds
+  FROM (SELECT DISTINCT ON (replica, table_name, depth) run, replica, table_name AS table, depth, drift_found, finished
+          FROM holdtrue.runs WHERE who = %(who)s AND finished > now() - interval '1 day'
+         ORDER BY replica, table_name, depth, finished DESC) r
+ WHERE r.drift_found > 0
+
 -- name: verified_through
 SELECT DISTINCT ON (table_name, replica) table_name AS table, replica, verified_through AS position,
        coalesce(verified_through_at, finished) AS at

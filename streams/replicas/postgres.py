@@ -19,7 +19,7 @@ from streams.replicas.postgres_log import Logged
 from streams.replicas.postgres_prepare import check, prepare
 from streams.replicas.postgres_session import Session, Sessions
 from streams.replicas.postgres_sql import Statements
-from streams.rows.canonical import Row, decode
+from streams.rows.canonical import decode
 from streams.rows.hashes import SETTINGS, Asked, replica_side
 from streams.rows.types import identifier
 from streams.versions.entry import Token
@@ -92,12 +92,24 @@ class PostgresTable:
                 return Result(Outcome.refused, reason=refused.reason)
 
     def stamp(self, writes: Sequence[Write]) -> list[Result]:
-        """Version rows for rows that are these. Where one is changed meanwhile, it is done again without that one."""
+        """Version rows for rows that are these. Where one is changed meanwhile, it is done again without that one.
+
+        What has its token is only read: an adoption that is made again costs what a run costs.
+        """
         assert not self._watched, "it is only looked at"
         results = [Result(Outcome.conflict)] * len(writes)
         held = self.read([write.key for write in writes])
-        same = [place for place, write in enumerate(writes) if write.row is not None and _row(held, write) == write.row]
-        left = sorted(same, key=lambda place: writes[place].key)
+        left: list[int] = []
+        for place in sorted(range(len(writes)), key=[write.key for write in writes].__getitem__):
+            write, there = writes[place], held.get(writes[place].key, _ABSENT)
+            if write.row is None or there.row != write.row:
+                continue
+            if there.token is not None and there.token >= write.token:
+                results[place] = _lost(write, there)
+            else:
+                left.append(place)
+        if not left:
+            return results
         with self._sessions.session() as session:
             while left:
                 answers, changed = self._stamp(session, [writes[place] for place in left])
@@ -323,10 +335,6 @@ class _DeadCells:
         for index, cell in zip(self._index, key.split(b"\t"), strict=True):
             cells[index] = cell
         return b"\t".join(cells)
-
-
-def _row(held: dict[bytes, Held], write: Write) -> Row | None:
-    return held.get(write.key, _ABSENT).row
 
 
 def _run(cursor: Cursor, statement: Composed, *params: object) -> Cursor:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid5
 
 from streams.checks.request import ORDER_WITHIN, Depth, request
 from streams.control.database import ControlUnavailable
@@ -164,7 +164,8 @@ def _signal(opener: Opener, pair: Pair, report: Report) -> dict[str, Any]:
     """The run as a signal; `Consistency validated` only when every key was looked at, and is right."""
     validated = report.outcome == "correct" and report.covers_all
     return {
-        "id": str(uuid4()),
+        # One id, however often a run that was killed as it ended tells of its end.
+        "id": str(uuid5(NAMESPACE_URL, report.run)),
         "type": "consistency-validated" if validated else "run-finished",
         "replica": pair.replica,
         "table": pair.table,

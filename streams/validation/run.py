@@ -11,7 +11,7 @@ from streams.errors import HoldtrueError
 from streams.validation.counts import counts
 from streams.validation.depth import RunDepth
 from streams.validation.pushed import checksums
-from streams.validation.report import Report
+from streams.validation.report import Report, Sampled
 from streams.validation.rounds import Rounds
 from streams.validation.sample import BY_PLAN, Sampling, sample
 from streams.validation.target import Target
@@ -19,35 +19,43 @@ from streams.validation.target import Target
 
 def validate(target: Target, depth: RunDepth, sampling: Sampling = BY_PLAN) -> Report:
     """Run to this depth. What keeps the run from finishing is in the report: it is `incomplete`."""
-    match depth:
-        case RunDepth.sample:
-            chosen = sampling.of(target.sample_keys)
-            return _run(target, depth, lambda report: sample(target, report, chosen))
-        case RunDepth.counts:
-            return _run(target, depth, lambda report: counts(target, report))
-        case RunDepth.checksums:
-            return _run(target, depth, lambda report: _every_key(target, report, checksums))
-    return _run(target, depth, lambda report: _every_key(target, report, _full))
+    report = _empty(target.replica, target.table, str(depth))
+    if depth is RunDepth.sample:
+        report.sampled = Sampled(*sampling.of(target.sample_keys))
+    _finish(target, report, lambda report: _begin(target, report))
+    return report
 
 
 def go_on(target: Target, report: Report) -> Report:
-    """Go on with a run of every key that was interrupted, from where all is decided; its time is since it began."""
+    """Go on with a run that was interrupted, from where all is decided; its time is since it began.
+
+    One that had decided nothing begins anew, under its name and with the keys of its sample.
+    """
     report.part += 1
     target.keep(report)
     target.progress(report.sot_rows or 0)
-    _finish(target, report, lambda report: _full(target, report))
+    _finish(target, report, lambda report: _look(target, report))
     report.seconds = (datetime.now(UTC) - report.began).total_seconds()
     return report
 
 
-def _every_key(target: Target, report: Report, look: Callable[[Target, Report], None]) -> None:
-    # Only a run of every key ends drift that was open before it.
+def _begin(target: Target, report: Report) -> None:
+    # What was told of later is not ended by it; and what it has told itself, should it be gone on with, is behind it.
     report.drift_before = target.drift_ends()
-    look(target, report)
+    target.begun(report)
+    _look(target, report)
 
 
-def _full(target: Target, report: Report) -> None:
-    Rounds(target, report).full()
+def _look(target: Target, report: Report) -> None:
+    match report.depth:
+        case RunDepth.sample:
+            sample(target, report)
+        case RunDepth.counts:
+            counts(target, report)
+        case RunDepth.checksums if not report.after:
+            checksums(target, report)
+        case _:
+            Rounds(target, report).full()
 
 
 def validate_keys(target: Target, keys: list[bytes]) -> Report:

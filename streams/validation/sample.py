@@ -28,20 +28,19 @@ class Sampling(NamedTuple):
     keys: int | None = None
     seed: int | None = None
 
-    def of(self, planned: int | None) -> Sampling:
-        """With what is not given."""
+    def of(self, planned: int | None) -> tuple[int, int]:
+        """Keys and seed, with what is not given."""
         keys = min(self.keys or planned or KEYS, SUSPECTS_MAX)
-        return Sampling(keys, secrets.randbits(SEED_BITS) if self.seed is None else self.seed)
+        return keys, secrets.randbits(SEED_BITS) if self.seed is None else self.seed
 
 
 BY_PLAN = Sampling()
 
 
-def sample(target: Target, report: Report, sampling: Sampling) -> None:
-    """Fill the report. It is of these keys alone: no run of some keys moves a mark or ends other drift."""
-    assert sampling.keys is not None
-    assert sampling.seed is not None
-    said = report.sampled = Sampled(sampling.keys, sampling.seed)
+def sample(target: Target, report: Report) -> None:
+    """Fill the report of the keys that its seed chooses: no run of some keys moves a mark or ends other drift."""
+    said = report.sampled
+    assert said is not None
     with target.sot.hashing() as source:
         keys = _chosen(source.asked, said)
     try:

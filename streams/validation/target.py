@@ -59,6 +59,8 @@ class Target:
     sample_keys: int | None = None
     # Called with the rows that were read since the last call: one tells of them, one returns when more may be read.
     progress: Callable[[int], None] = lambda _: None
+    # Called when the run begins.
+    begun: Callable[[Report], None] = lambda _: None
     # Called when all that a run has read so far is decided: should it be killed from now on, it is gone on with here.
     keep: Callable[[Report], None] = lambda _: None
     # Rows that are read under one snapshot of the SOT, about; more of a very large table.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from streams.replicas.base import Held, Outcome, ReplicaTable, Result
+from tests.contract.fix_postgres import PostgresHarness
 from tests.contract.harness import Harness, MakeTable
 from tests.support.shapes import make_shape
 from tests.support.writes import bury, put, token
@@ -47,6 +49,21 @@ def test_a_larger_token_stays_and_a_smaller_one_is_replaced(harness: Harness, ta
         Result(Outcome.stale, token(9)), Outcome.applied, Outcome.conflict,
     )  # fmt: skip
     assert table.read([b"2", b"3"]) == {b"2": Held(token(5), BOB), b"3": Held(token(2), ("3", "Cy", None))}
+
+
+def test_what_has_its_token_is_only_read(postgres_harness: PostgresHarness) -> None:
+    """An adoption that is made again, as after a kill, writes what the first one had not."""
+    table = postgres_harness.make_table(SHAPE)
+    for row in (ANN, BOB):
+        postgres_harness.plant(table, row[0].encode(), row)
+    stamps = [put(SHAPE, ANN, token(5)), put(SHAPE, BOB, token(6))]
+    assert [each.outcome for each in table.stamp(stamps[:1])] == [Outcome.applied]
+    with postgres_harness.admin.transaction():
+        versions = SQL("SELECT 1 FROM {} WHERE id = 1 FOR UPDATE").format(
+            Identifier(table._sql.token_schema, table.target)
+        )
+        postgres_harness.admin.execute(versions)
+        assert [each.outcome for each in table.stamp(stamps)] == [Outcome.duplicate, Outcome.applied]
 
 
 def test_nothing_to_stamp_is_no_question(table: ReplicaTable) -> None:

@@ -111,9 +111,9 @@ class Bank:
         """Start a worker; it is stopped with the bank if not before."""
         return self._start(f"{replica}-{instance}", "--replica", replica, "--instance", instance, **env)
 
-    def control(self, *, instance: str = "0") -> Worker:
+    def control(self, *, instance: str = "0", **env: str) -> Worker:
         """Start the control worker."""
-        return self._start("control", "--control", "--instance", instance)
+        return self._start("control", "--control", "--instance", instance, **env)
 
     def _start(self, name: str, *words: str, **env: str) -> Worker:
         log = self.folder / f"{name}-{len(self.workers)}.log"

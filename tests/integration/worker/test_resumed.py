@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from threading import Thread
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.integration.worker.conftest import MakeBank
 from tests.support.bank import PROGRAM, Bank
+from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -133,6 +135,54 @@ def test_a_run_reads_nothing_while_the_source_is_busy(bank: Bank) -> None:
     (result,) = json.loads(out)["results"]
     assert result["verified"] + result["drift_found"] == result["sot_rows"] + 1
     assert (result["failed"], result["reason"]) == (0, None)
+
+
+def unfinished(bank: Bank) -> dict[str, str]:
+    """Runs that are not over, each with how it stands."""
+    listed = json.loads(bank.done("--format", "json", "runs", "list", "--outcome", "unfinished"))["runs"]
+    return {run["run"]: run["outcome"] for run in listed}
+
+
+def killed(bank: Bank, control: Worker) -> None:
+    """No handler, no flush."""
+    assert control.stop(signal.SIGKILL) == -signal.SIGKILL, control.said
+    bank.workers.remove(control)
+
+
+def test_control_goes_on_with_a_run_in_which_it_was_killed(bank: Bank) -> None:
+    """Under its name, to its end, also where that was told already; told once, and what it found is repaired."""
+    every = {"validation": {"depths": ["full"], "every": "10s"}, "repair": {"automatic": ["mismatch", "orphan"]}}
+    bank.document["replicas"]["reports"]["tables"]["public.account"] = every
+    bank.write_plan()
+    earlier = set(unfinished(bank))
+    with psycopg.connect(bank.env["HOLDTRUE_SOT_DSN"]) as other:
+        other.execute("LOCK TABLE account IN ACCESS EXCLUSIVE MODE")  # it stands in the middle of its run
+        control = bank.control()
+        wait_until(lambda: unfinished(bank).keys() - earlier, lambda: control.said, 90)
+        (run,) = unfinished(bank).keys() - earlier
+        killed(bank, control)
+        wait_until(lambda: unfinished(bank)[run] == "interrupted", "its run to end with it")
+    # The next one goes on with it, and is killed when its run has been killed just after it told of its end.
+    control = bank.control(HOLDTRUE_CRASH_AT="run-told")
+    wait_until(lambda: f"going on with the run {run}" in control.said and ended(bank, run), lambda: control.said, 90)
+    killed(bank, control)
+    wait_until(lambda: unfinished(bank).get(run) == "interrupted", "its run to end with it")
+    control = bank.control()
+    wait_until(lambda: run not in unfinished(bank), lambda: control.said, 90)
+    once = {str(key): 1 for key in [*WRONG, 99999]}
+    assert told(bank, run) == once
+    signals = ended(bank, run)
+    assert len({event["id"] for event in signals}) == 1
+    assert {event["detail"]["who"] for event in signals} == {"control (schedule)"}
+    assert (signals[0]["detail"]["outcome"], signals[0]["detail"]["drift_found"]) == ("drifted", str(len(once)))
+    bank.wait_equal("reports")
+    listed = json.loads(bank.done("--format", "json", "runs", "list"))["runs"]
+    assert [each["outcome"] for each in listed if each["run"] == run] == ["drifted"]
+
+
+def ended(bank: Bank, run: str) -> list[dict[str, Any]]:
+    """What was told of its end."""
+    return [event for event in bank.events("signals") if event["run"] == run]
 
 
 def _busy(other: psycopg.Connection[tuple[object, ...]]) -> None:

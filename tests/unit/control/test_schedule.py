@@ -5,8 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from streams.control.schedule import RECHECK_AFTER, Due, due, is_mended, rechecks
+import pytest
+
+from streams.control.schedule import (
+    AGAIN_AFTER,
+    RECHECK_AFTER,
+    RESUMED_MAX,
+    RESUMED_WITHIN,
+    Due,
+    Found,
+    Step,
+    Tried,
+    Unfinished,
+    due,
+    is_mended,
+    rechecks,
+    step_of,
+    unmended,
+)
 from streams.plan.check import load_plan
+from streams.validation import kept
 
 PLAN = load_plan(Path("docs/examples/bank/consistency.yaml"))
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,3 +83,60 @@ def test_what_a_run_has_found_is_repaired_without_being_asked_as_the_plan_says()
     )
     assert [is_mended(asked, found) for found in (0, 1, 10, 11)] == [False] * 4
     assert [is_mended(silent, found) for found in (0, 1, 10, 11)] == [False, True, True, False]
+
+
+RUN = Unfinished("run-1", Due("cache", "public.pgbench_tellers", "counts"), STARTED, 0, False, "one")
+NOW = STARTED + HOUR
+A_SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "tried", "step"),
+    [
+        (RUN, None, Step.resume),
+        (RUN._replace(resumed=RESUMED_MAX - 1), None, Step.resume),
+        (RUN._replace(started=NOW - RESUMED_WITHIN), None, Step.resume),
+        (RUN, Tried(1, NOW - AGAIN_AFTER), Step.resume),
+        # It ends with the control that was killed; or it was tried a moment ago.
+        (RUN._replace(alive=True, plan_hash="another"), None, Step.wait),
+        (RUN, Tried(1, NOW - AGAIN_AFTER + A_SECOND), Step.wait),
+        (RUN._replace(plan_hash="another"), Tried(1, NOW - AGAIN_AFTER + A_SECOND), Step.wait),
+        # What it has looked at says nothing any more.
+        (RUN._replace(plan_hash="another"), None, Step.anew),
+        (RUN._replace(started=NOW - RESUMED_WITHIN - A_SECOND), None, Step.anew),
+        # It may be what ends control again and again; or what it needs stays away.
+        (RUN._replace(resumed=RESUMED_MAX), None, Step.end),
+        (RUN, Tried(RESUMED_MAX, NOW - AGAIN_AFTER), Step.end),
+    ],
+)
+def test_what_becomes_of_a_run_that_is_not_over(found: Unfinished, tried: Tried | None, step: Step) -> None:
+    """It is gone on with, so often, within so long, under the plan that it was begun under; else it is told as over."""
+    assert step_of(found, "one", tried, None, NOW) is step
+
+
+def test_a_run_that_began_before_its_store_may_have_lost_writes_is_made_anew() -> None:
+    """What it found right may be gone."""
+    assert step_of(RUN, "one", None, RUN.started + A_SECOND, NOW) is Step.anew
+    assert step_of(RUN, "one", None, RUN.started - A_SECOND, NOW) is Step.resume
+
+
+def test_runs_are_gone_on_with_for_as_long_as_the_command_takes_them() -> None:
+    """Else control would order what is refused."""
+    assert kept.GONE_ON_WITHIN == RESUMED_WITHIN
+
+
+def test_what_was_found_and_not_repaired_is_known() -> None:
+    """As is_mended, of the plan's kinds, and not where it was done."""
+    place = Due("reports", next(iter(PLAN.replicas["reports"].tables)), "full")
+    tables = dict(PLAN.replicas["reports"].tables)
+    repair = tables[place.table].repair.model_copy(update={"automatic": ("stale",), "stop_above": 10})
+    tables[place.table] = tables[place.table].model_copy(update={"repair": repair})
+    reports = PLAN.replicas["reports"].model_copy(update={"tables": tables})
+    plan = PLAN.model_copy(update={"replicas": {**PLAN.replicas, "reports": reports}})
+    left = Found("run-1", place, 10, ["orphan", "stale"])
+    assert list(unmended(plan, [left], ())) == [left]
+    assert list(unmended(plan, [left], {"run-1"})) == []
+    others = [left._replace(drift_found=11), left._replace(kinds=["orphan"]), left._replace(kinds=[])]
+    gone = [left._replace(due=place._replace(table="public.gone")), left._replace(due=place._replace(replica="gone"))]
+    assert list(unmended(plan, [*others, *gone], ())) == []
+    assert list(unmended(PLAN, [left], ())) == [], "it leaves all repair to a person"

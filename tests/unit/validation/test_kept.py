@@ -15,7 +15,7 @@ from streams.errors import HoldtrueError, NotReady, UsageError
 from streams.settings import settings
 from streams.validation import kept
 from streams.validation.depth import RunDepth
-from streams.validation.kept import RunFile, interrupted
+from streams.validation.kept import RunFile, unfinished
 from streams.validation.report import Drifted, Report
 
 RUN = "run-00000000-0000-4000-8000-000000000001"
@@ -69,18 +69,28 @@ def test_a_run_that_is_not_there_or_over_is_refused(name: str) -> None:
     file.forget()
     with pytest.raises(UsageError, match="There is no interrupted run"):
         RunFile(plan()).take(name)
-    assert [*interrupted(plan())] == []
+    assert [*unfinished(plan())] == []
 
 
 def test_a_run_that_is_still_going_on_is_not_taken() -> None:
-    """Nor listed as interrupted."""
-    running = RunFile(plan())
+    """And listed as such: whoever looks for what is to be gone on with knows that it is not over."""
+    running = RunFile(plan(), "control")
     running.keep(report(), "m1")
     with pytest.raises(NotReady, match="still going on"):
         RunFile(plan()).take(RUN)
-    assert [*interrupted(plan())] == []
+    assert [(found.report.run, found.by, alive) for found, alive in unfinished(plan())] == [(RUN, "control", True)]
     running.close()
-    assert [found.report.run for found in interrupted(plan())] == [RUN]
+    assert [(found.report.run, alive) for found, alive in unfinished(plan())] == [(RUN, False)]
+
+
+def test_it_stays_the_run_of_whoever_asked_for_it() -> None:
+    """Whoever goes on with it."""
+    first = RunFile(plan(), "control")
+    first.keep(report(), "m1")
+    first.close()
+    second = RunFile(plan(), "somebody")
+    second.keep(second.take(RUN).report, "m1")
+    assert [found.by for found, _ in unfinished(plan())] == ["control"]
 
 
 def test_a_run_under_another_plan_is_refused() -> None:
@@ -90,14 +100,17 @@ def test_a_run_under_another_plan_is_refused() -> None:
         RunFile(plan("two")).take(RUN)
 
 
-def test_a_run_of_long_ago_is_refused_and_forgotten(folder: Path) -> None:
-    """Its first keys were looked at too long ago; nobody has to clear up."""
+def test_a_run_of_long_ago_is_refused_and_later_forgotten(folder: Path) -> None:
+    """Its first keys were looked at too long ago; it can be told as over for a day yet, and nobody has to clear up."""
     left_behind(report(began=datetime.now(UTC) - timedelta(hours=25)))
     file = RunFile(plan())
     with pytest.raises(UsageError, match="more than a day ago"):
         file.take(RUN)
+    assert file.last(RUN) is not None
     file.close()
-    assert [*interrupted(plan())] == []
+    assert len([*unfinished(plan())]) == 1
+    left_behind(report(began=datetime.now(UTC) - timedelta(hours=49)))
+    assert [*unfinished(plan())] == []
     assert [*folder.iterdir()] == []
 
 
@@ -124,7 +137,7 @@ def test_a_disk_that_takes_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_next_run_clears_up_behind_those_of_long_ago(folder: Path) -> None:
     """Their keys do not lie there for good."""
-    left_behind(report(began=datetime.now(UTC) - timedelta(hours=25)))
+    left_behind(report(began=datetime.now(UTC) - timedelta(hours=49)))
     other = report()
     other.run = RUN[:-1] + "2"
     left_behind(other)

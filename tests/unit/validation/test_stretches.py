@@ -10,6 +10,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from streams.checks.request import Depth
 from streams.plan.policy import Drift
 from streams.rows.digest import Digester
 from streams.sot.reader import SotRead, SotRow
+from streams.validation import run
 from streams.validation.depth import RunDepth
 from streams.validation.report import Report
 from streams.validation.rounds import Rounds
@@ -54,6 +56,7 @@ class World:
             stamp=False, drift=Drift(), silence_seconds=1.0, on_silence=lambda: None, deadline=lambda: 0.0,
             ends=lambda: [0] * PARTITIONS, drift_ends=self.drift_ends, partitioner=self, sot=self, store=None,
             fence=self, pace=lambda rows: None, progress=lambda rows: None, keep=self.keep, snapshot_rows=1,
+            begun=self.keep, sample_keys=None,
         )  # fmt: skip
 
     def keep(self, report: Report) -> None:
@@ -144,20 +147,15 @@ def test_every_key_is_counted_once_however_often_the_run_is_killed(
     assert (report.verified_through is not None) == (report.drift == [])
 
 
-def _to_its_end(world: World, kills: list[int]) -> Report:
+def _to_its_end(world: World, kills: list[int], depth: RunDepth = RunDepth.full) -> Report:
     """Killed when it has kept so many stretches, one time after the other, then left alone."""
     target = world.target()
     target.store = SimpleNamespace(read=lambda keys: {}, keys=lambda chunk: iter([sorted(world.keys | world.extra)]))
-    begun = False
     for at in [*kills, None]:
         world.kill_at = None if at is None else len(world.kept) + at
         world.asked.clear()
         try:
-            if not begun or not world.kept:
-                begun = True
-                report = validate(target, RunDepth.full)
-            else:
-                report = go_on(target, deepcopy(world.kept[-1]))
+            report = go_on(target, deepcopy(world.kept[-1])) if world.kept else validate(target, depth)
         except Killed:
             continue
         return report
@@ -177,6 +175,28 @@ def test_the_bounds_of_all_stretches_leave_no_gap() -> None:
         assert (asked[0][0], asked[-1][1], len(asked)) == (b"", None, 3)
         assert all(before[1] == behind[0] for before, behind in pairwise(asked))
     assert [kept.after for kept in world.kept] == [b"07", b"19"]
+
+
+def test_a_run_that_had_decided_nothing_begins_anew_under_its_name() -> None:
+    """Between Postgres servers, too, which hash the whole table at once; here it goes on as a full run."""
+    world = World({b"%02d" % number for number in range(30)}, {b"11"}, set(), [])
+    report = _to_its_end(world, [1, 1], RunDepth.checksums)
+    assert [(kept.run, kept.after, kept.part) for kept in world.kept] == [(report.run, b"", part) for part in range(3)]
+    assert (report.depth, report.sot_rows, report.verified, len(report.drift)) == ("checksums", 30, 29, 1)
+    assert list(report.drift_before) == [1], "what it may have told of is behind it"
+
+
+@pytest.mark.parametrize("depth", [RunDepth.counts, RunDepth.sample])
+def test_runs_of_other_depths_begin_anew_as_they_were(depth: RunDepth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample is of the same keys."""
+    asked: list[Report] = []
+    monkeypatch.setattr(run, depth, lambda target, report: asked.append(deepcopy(report)))
+    world = World(set(), set(), set(), [])
+    report = _to_its_end(world, [1], depth)
+    (once,) = asked
+    assert (once.run, once.depth, once.part) == (report.run, depth, 1)
+    assert once.sampled == world.kept[0].sampled
+    assert (once.sampled is None) == (depth is RunDepth.counts)
 
 
 def test_keys_are_read_once_where_nothing_interrupts() -> None:
