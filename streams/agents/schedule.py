@@ -147,6 +147,8 @@ class Schedule:
         mapping = self._plan.replicas[run.replica].tables[run.table]
         found = sum(result["drift_found"] or 0 for result in results)
         self._followed.update(result["run"] for result in results)
+        if any(result["outcome"] == "incomplete" for result in results):
+            self._look_for_unfinished = True  # it may not have been told, as where Kafka was away by then
         if is_mended(mapping, found):
             await self._mend(run)
         elif found and mapping.repair.automatic:

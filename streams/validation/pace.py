@@ -10,6 +10,8 @@ from streams.errors import NotReady
 # How often it is asked how late the replica is, and how often while it is too late.
 LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
+# How long a pause may hold the SOT's vacuum back.
+HELD_SECONDS_MAX = 30.0
 # A replica that is too late, or a source that is busy, for so long has another trouble than this run.
 PAUSE_SECONDS_MAX = 600.0
 
@@ -51,9 +53,15 @@ class Pace:
         self._begun: float | None = None
         self._rows = 0
         self._look_at = 0.0
+        # The reasons for which nothing is read, of which was told.
+        self._told: list[Callable[[], str | None]] = []
 
-    def __call__(self, rows: int) -> None:
-        """As of the class. Raises NotReady when replica or SOT do not come back within their bounds."""
+    def __call__(self, rows: int, *, holding: bool = False) -> bool:
+        """As of the class. Raises NotReady when replica or SOT do not come back within their bounds.
+
+        holding: a snapshot is held; False where it is to be given back, since it would be held for too long. What was
+        waited for then is waited for at the next call.
+        """
         now = self._clock()
         if self._begun is None:
             self._begun, self._look_at = now, now + LOOK_SECONDS
@@ -61,8 +69,14 @@ class Pace:
         if self._rows_per_second is not None:
             self._rest_until(self._begun + self._rows / self._rows_per_second)
         if self._clock() >= self._look_at:
-            self._begun += self._wait_while(self._late, _LATE) + self._wait_while(self._busy, _BUSY)
+            begun = self._clock()
+            most = HELD_SECONDS_MAX if holding else None
+            over = self._waited(self._late, _LATE, most) and self._waited(self._busy, _BUSY, most)
+            self._begun += self._clock() - begun
+            if not over:
+                return False
             self._look_at = self._clock() + LOOK_SECONDS
+        return True
 
     def _rest_until(self, moment: float) -> None:
         if (seconds := moment - self._clock()) > 0:
@@ -73,14 +87,19 @@ class Pace:
             return None
         return f"reading nothing while the replica is {late:.0f} s late: the plan allows {self._lag_max:.0f} s"
 
-    def _wait_while(self, why: Callable[[], str | None], given_up: NotReady) -> float:
-        """How long it took until there was no reason any more."""
-        begun, told = self._clock(), False
+    def _waited(self, why: Callable[[], str | None], given_up: NotReady, most: float | None) -> bool:
+        """Wait until there is no reason any more; False where there still is one after so many seconds."""
+        begun = self._clock()
         while (reason := why()) is not None:
-            if not told:
+            if why not in self._told:
                 self._note(reason)
-                told = True
-            if self._clock() - begun > PAUSE_SECONDS_MAX:
+                self._told.append(why)
+            waited = self._clock() - begun
+            if most is not None and waited >= most:
+                return False
+            if waited > PAUSE_SECONDS_MAX:
                 raise given_up
             self._sleep(AGAIN_SECONDS)
-        return self._clock() - begun
+        if why in self._told:
+            self._told.remove(why)
+        return True

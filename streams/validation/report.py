@@ -86,6 +86,8 @@ class Report:
     # gone on with after it was interrupted.
     after: bytes = b""
     part: int = 0
+    # Of the keys up to that one, those that are looked at again at the end: somebody else may write them yet.
+    open: set[bytes] = field(default_factory=set)
 
     @property
     def asked_as(self) -> str:

@@ -98,34 +98,38 @@ class Rounds:
         self._chunk = 0
         # Characters of rows that are kept to be told.
         self._shown = 0
+        # Rows that were read since the last pause could be made.
+        self._unpaced = 0
 
     def full(self) -> None:
         """SOT ↔ version table ↔ replica content, every key that is not decided yet.
 
         Stretch by stretch of the keys, each under a snapshot and between fences of its own, and decided before the next
-        one is read.
+        one is read. Where somebody else's lag is waited for, it is waited for once: what is open is decided at the end.
         """
-        for stretch in self._stretches():
-            found = self._opened()
-            self._first_round(stretch, found)
-            if stretch.upto is None:
+        target, report = self._target, self._report
+        bounds = target.sot.bounds(target.snapshot_rows, SNAPSHOTS_MAX)
+        left: list[bytes | None] = [*(bound for bound in bounds if bound > report.after), None]
+        found = self._opened()
+        while left:
+            reached = self._first_round(Stretch(report.after, left[0]), found)
+            if reached == left[0]:
+                left.pop(0)
+            if not left:
                 self._sweep(found)
-            self._again(found)
-            if stretch.upto is not None:
-                self._report.after = stretch.upto
-                self._target.keep(self._report)
-
-    def _stretches(self) -> Iterator[Stretch]:
-        target, after = self._target, self._report.after
-        # Where the other writer's lag is waited for, it is waited for once.
-        bounds = [] if target.others_lag_seconds else target.sot.bounds(target.snapshot_rows, SNAPSHOTS_MAX)
-        for upto in (*(bound for bound in bounds if bound > after), None):
-            yield Stretch(after, upto)
-            after = upto or after
+            if not (left and target.others_lag_seconds):
+                self._again(found)
+                found = self._opened()
+            if reached is not None:
+                report.after, report.open = reached, set(found.keys)
+                self._leave_out(found)
+                target.keep(report)
 
     def _opened(self) -> Open:
-        """What a round may leave open beside what is decided."""
-        return Open(decided=frozenset(self._report.moving).union(drifted.key for drifted in self._report.drift))
+        """What a round may leave open beside what is decided; with what an interrupted run has left so."""
+        report = self._report
+        decided = frozenset(report.moving).union(drifted.key for drifted in report.drift)
+        return Open(undecided=report.open - decided, decided=decided)
 
     def passed(self, ends: Sequence[int]) -> None:
         """Wait until every owner has applied what is before these ends of the change topic."""
@@ -149,8 +153,10 @@ class Rounds:
         self._report.sot_rows = len(keys)
         self._again(Open(undecided=set(keys)))
 
-    def _first_round(self, stretch: Stretch, found: Open) -> None:
+    def _first_round(self, stretch: Stretch, found: Open) -> bytes | None:
+        """How far it has come: to the stretch's end, unless a pause was so long that its snapshot was given back."""
         target, report = self._target, self._report
+        upper = stretch.upper
         before = target.ends()
         with target.sot.scanning(*stretch) as rows:
             fence = target.fence.passed(target.deadline())
@@ -159,8 +165,12 @@ class Rounds:
             after = target.ends()
             for partition, chunk in self._chunks(rows, stretch):
                 self._ask(partition, 1, before, after, **chunk)
-                target.pace(len(chunk["keys"]))
+                upper = chunk["upper"]
+        self._pace(holding=False)
         self._collect(found=found)
+        if upper is None or upper == stretch.upper:
+            return stretch.upto
+        return upper.removesuffix(b"\x00")
 
     def _chunks(self, rows: Iterable[SotRow], stretch: Stretch) -> Iterator[tuple[int, dict[str, Any]]]:
         """Per partition, chunks of consecutive keys; together their bounds leave no gap within the stretch."""
@@ -178,6 +188,9 @@ class Rounds:
                 upper = row.key + b"\x00"
                 yield partition, self._packed(keys[partition], digests[partition], lower[partition], upper)
                 keys[partition], digests[partition], lower[partition], sizes[partition] = [], [], upper, 0
+                if not self._pace(holding=True):
+                    stretch = Stretch(stretch.after, row.key)
+                    break
         end = stretch.upper
         for partition in range(target.partitions):
             left = (keys[partition], digests[partition], lower[partition])
@@ -188,7 +201,12 @@ class Rounds:
     ) -> dict[str, Any]:
         self._report.sot_rows = (self._report.sot_rows or 0) + len(keys)
         self._target.progress(len(keys))
+        self._unpaced += len(keys)
         return {"keys": keys, "digests": digests, "lower": lower, "upper": upper, "last": last}
+
+    def _pace(self, *, holding: bool) -> bool:
+        rows, self._unpaced = self._unpaced, 0
+        return self._target.pace(rows, holding=holding)
 
     def _sweep(self, found: Open) -> None:
         """The other direction: keys the replica lists that it must not hold."""
@@ -212,10 +230,15 @@ class Rounds:
         """Look again at what is open, keys under watch, until it is decided or the rounds are used up."""
         for keys in portions(found.keys, WATCHED_KEYS if self._target.others_lag_seconds else AGAIN_KEYS):
             self._settle(keys, found.suspected)
+        self._leave_out(found)
+
+    def _leave_out(self, found: Open) -> None:
+        """Those for which there was no room."""
         if found.beyond:
             # No drift without a second look: a TRUNCATE may be on its way.
             self._report.failed += found.beyond
-            told = f"{found.beyond} keys differ or moved beyond the {SUSPECTS_MAX} that one run looks at twice"
+            found.beyond = 0
+            told = f"{self._report.failed} keys differ or moved beyond the {SUSPECTS_MAX} that one run looks at twice"
             self._report.reason = f"{told}: repair what it found, and run it again"
 
     def _settle(self, keys: list[bytes], suspected: dict[bytes, Drifted]) -> None:

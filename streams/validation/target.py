@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from streams.kafka.partitions import Partitioner
 from streams.kafka.topics import DRIFT_PARTITIONS
@@ -16,6 +17,23 @@ from streams.sot.reader import SotReader
 from streams.validation.exchange import Exchange
 from streams.validation.report import Report
 from streams.validation.waiting import Fences
+
+
+class Paced(Protocol):
+    """How fast a run reads, as of `streams.validation.pace.Pace`."""
+
+    def __call__(self, rows: int, *, holding: bool = False) -> bool:
+        """Called with the rows that were read since the last call; returns when more may be read.
+
+        holding: under a snapshot that is held meanwhile. Then False after a while in which none could be: the run gives
+        it back, and asks again.
+        """
+
+
+def unhurried(rows: int, *, holding: bool = False) -> bool:
+    """As fast as it goes."""
+    return True
+
 
 # Some ten seconds of reading, for which the SOT's vacuum is held back.
 SNAPSHOT_ROWS = 200_000
@@ -65,7 +83,7 @@ class Target:
     keep: Callable[[Report], None] = lambda _: None
     # Rows that are read under one snapshot of the SOT, about; more of a very large table.
     snapshot_rows: int = SNAPSHOT_ROWS
-    pace: Callable[[int], None] = lambda _: None
+    pace: Paced = unhurried
 
     def ends(self) -> list[int]:
         """End offsets of the change topic, by partition."""

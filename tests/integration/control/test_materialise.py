@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from streams.control.database import ControlRefused, ControlUnavailable, Databas
 from streams.control.gauges import ratio
 from streams.control.materialise import HANDLERS, Materialiser, taken_topics
 from streams.control.queries import migrations
+from streams.control.run import now
 from streams.control.view import drift_row
 from streams.drift.lifecycle import OPEN
 from streams.drift.names import Names
@@ -263,6 +266,44 @@ def test_runs_are_kept_with_their_mark(materialiser: Materialiser, database: Dat
     (mark,) = database.rows("verified_through")
     assert (mark["position"], mark["at"]) == ("0/16B3748", REACHED)
     assert [what for what, _ in audited(database)] == ["run", "run.refused"]
+
+
+def test_the_end_of_a_run_that_is_told_twice_is_one(materialiser: Materialiser, database: Database) -> None:
+    """It was killed between telling of it and knowing that it had."""
+    detail = signal_of(Report("r1", TABLE, "cache", "full"))["detail"]
+    ends = [signal(number, "run-finished", detail, run="r1", id="s1") for number in range(2)]
+    materialiser.apply(SIGNALS, 0, ends)
+    assert len(database.rows("newest_runs")) == 1
+    assert audited(database) == [("run", f"cache/{TABLE}")]
+
+
+def test_what_control_has_found_and_not_repaired_is_known(materialiser: Materialiser, database: Database) -> None:
+    """Of its newest run of a depth, within a day; what was told of later is not of that run."""
+    ended, who = now(), {"who": "control (schedule)"}
+
+    def finds(number: int, found: int, ago: timedelta, **more: Any) -> Record:
+        detail = signal_of(Report(f"r{number}", TABLE, "cache", "full", count_differs=found, sot_rows=9))["detail"]
+        return signal(number, "run-finished", detail | who | more, run=f"r{number}", at=ended - ago)
+
+    def tells(number: int, kind: str, state: str, seconds: int) -> Record:
+        seen = ended + timedelta(seconds=seconds)
+        about: dict[str, Any] = {"drift": f"d{number}", "kind": kind, "key_bytes": b"%d" % number, "repair": "r"}
+        return drift(number, state, first_seen=seen, last_seen=seen, at=seen, **about)
+
+    def found() -> list[tuple[str, int, list[str]]]:
+        rows = database.rows("runs_found", who)
+        return [(row["run"], row["drift_found"], sorted(row["kinds"])) for row in rows]
+
+    materialiser.apply(SIGNALS, 0, [finds(0, 5, timedelta(hours=25)), finds(1, 2, timedelta(0), who="somebody")])
+    assert found() == []
+    materialiser.apply(SIGNALS, 0, [finds(2, 2, timedelta(minutes=1)), finds(3, 3, timedelta(0))])
+    assert found() == [("r3", 3, [])]
+    told = [tells(0, "stale", "open", -1), tells(1, "orphan", "open", -1), tells(1, "orphan", "repairing", -1)]
+    told += [tells(2, "missing", "open", -1), tells(2, "missing", "superseded", -1), tells(3, "mismatch", "open", 1)]
+    materialiser.apply(DRIFT, 1, [replace(record, offset=number) for number, record in enumerate(told)])
+    assert found() == [("r3", 3, ["orphan", "stale"])]
+    materialiser.apply(SIGNALS, 0, [finds(4, 0, timedelta(seconds=-1))])
+    assert found() == []
 
 
 def test_what_a_run_did_not_count_is_null(materialiser: Materialiser, database: Database) -> None:

@@ -59,6 +59,8 @@ class Said(Schedule):
         self._ends = resumed
         self.ran: list[list[str]] = []
 
+    outcome = "drifted"
+
     async def _command(self, about: str, words: Sequence[str]) -> Ended:
         once(["--format", "json", *words])
         self.ran.append([word for word in words if not word.endswith(".json")])
@@ -73,7 +75,7 @@ class Said(Schedule):
         if self._found is None:
             return Ended(1, "")
         self._listed = []
-        return Ended(0, json.dumps({"results": [{"drift_found": self._found, "run": NAME}]}))
+        return Ended(0, json.dumps({"results": [{"drift_found": self._found, "run": NAME, "outcome": self.outcome}]}))
 
 
 def interrupted() -> dict[str, Any]:
@@ -150,6 +152,15 @@ async def test_a_run_that_ended_badly_is_looked_for() -> None:
     schedule = Said(found=None)
     assert await ran(schedule) == [VALIDATE]
     schedule._listed, schedule._found, schedule._look_for_unfinished = [interrupted()], 0, True
+    assert await ran(schedule) == [RESUME]
+
+
+async def test_a_run_that_was_not_told_is_looked_for() -> None:
+    """It is kept until it was told, and ends as incomplete where nobody could be told."""
+    schedule = Said()
+    schedule.outcome = "incomplete"
+    assert await ran(schedule) == [VALIDATE]
+    schedule._listed = [interrupted()]
     assert await ran(schedule) == [RESUME]
 
 

@@ -111,6 +111,30 @@ def test_nothing_is_read_while_the_source_is_busy() -> None:
     assert clock.slept[2:] == [pytest.approx(1.0)]
 
 
+def test_a_snapshot_is_given_back_where_a_pause_is_long() -> None:
+    """It is told of once; what was waited for then is waited for at the next call, at once, and not made up for."""
+    clock = Clock()
+    pace, said = paced(clock, 1_000, busy=[*["waiting: busy"] * 60, None])
+    assert pace(0, holding=True)
+    clock.now += module.LOOK_SECONDS
+    assert not pace(5_000, holding=True)
+    assert sum(clock.slept) == module.HELD_SECONDS_MAX
+    assert pace(0)
+    assert (sum(clock.slept), said) == (59, ["waiting: busy"])
+    clock.slept.clear()
+    assert pace(1_000, holding=True)
+    assert clock.slept == [pytest.approx(1.0)]
+
+
+def test_a_short_pause_holds_it() -> None:
+    """Giving it back costs a pass over the keys."""
+    clock = Clock()
+    pace, _ = paced(clock, busy=["waiting: busy", None])
+    pace(0)
+    clock.now += module.LOOK_SECONDS
+    assert pace(1, holding=True)
+
+
 def test_a_source_that_stays_busy_is_not_waited_for_for_ever() -> None:
     """The run is incomplete, and says what would help."""
     clock = Clock()

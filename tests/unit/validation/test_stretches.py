@@ -9,6 +9,7 @@ from copy import deepcopy
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from streams.checks.request import Depth
 from streams.plan.policy import Drift
 from streams.rows.digest import Digester
 from streams.sot.reader import SotRead, SotRow
-from streams.validation import run
+from streams.validation import rounds, run
 from streams.validation.depth import RunDepth
 from streams.validation.report import Report
 from streams.validation.rounds import Rounds
@@ -39,8 +40,14 @@ class World:
     An owner counts every key that is named, and all of its own between the bounds.
     """
 
-    def __init__(self, keys: set[bytes], wrong: set[bytes], extra: set[bytes], bounds: list[bytes]) -> None:
-        self.keys, self.wrong, self.extra, self.bounds_ = keys, wrong, extra, bounds
+    def __init__(
+        self, keys: set[bytes], wrong: set[bytes], extra: set[bytes], bounds: list[bytes], lag: float = 0.0
+    ) -> None:
+        self.keys, self.wrong, self.extra, self.bounds_, self.lag = keys, wrong, extra, bounds, lag
+        self.slept: list[float] = []
+        # Whether a snapshot is held; and after how many looks, one after the other, it is to be given back.
+        self.held = False
+        self.pauses: list[int] = []
         self.fences = 0
         self.asked: list[dict[str, Any]] = []
         self.firsts: list[dict[str, Any]] = []
@@ -52,10 +59,11 @@ class World:
     def target(self) -> Any:
         return SimpleNamespace(
             replica="reports", table="public.t", partitions=PARTITIONS, shape=SHAPE, kind="postgres", exchange=self,
-            digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=0.0, sleep=float,
+            digester=Digester(SHAPE.mapping_version), others_write=False, others_lag_seconds=self.lag,
+            sleep=self.slept.append,
             stamp=False, drift=Drift(), silence_seconds=1.0, on_silence=lambda: None, deadline=lambda: 0.0,
             ends=lambda: [0] * PARTITIONS, drift_ends=self.drift_ends, partitioner=self, sot=self, store=None,
-            fence=self, pace=lambda rows: None, progress=lambda rows: None, keep=self.keep, snapshot_rows=1,
+            fence=self, pace=self.pace, progress=lambda rows: None, keep=self.keep, snapshot_rows=1,
             begun=self.keep, sample_keys=None,
         )  # fmt: skip
 
@@ -64,6 +72,16 @@ class World:
         self.kept.append(deepcopy(report))
         if self.kill_at is not None and len(self.kept) >= self.kill_at:
             raise Killed
+
+    def pace(self, rows: int, *, holding: bool = False) -> bool:
+        """Now and then too long a pause for who holds a snapshot."""
+        assert holding == self.held
+        if holding and self.pauses:
+            self.pauses[0] -= 1
+            if self.pauses[0] <= 0:
+                self.pauses.pop(0)
+                return False
+        return True
 
     def drift_ends(self) -> list[int]:
         """Further each time."""
@@ -87,7 +105,9 @@ class World:
     def scanning(self, after: bytes, upto: bytes | None) -> Iterator[Iterator[SotRow]]:
         """In the order of the keys."""
         found = sorted(key for key in self.keys if key > after and (upto is None or key <= upto))
+        self.held = True
         yield iter([SotRow(key, key) for key in found])
+        self.held = False
 
     def read(self, keys: Any) -> Any:
         """What the source has of them makes no difference here: their owner says whether they differ."""
@@ -132,13 +152,27 @@ class World:
 texts = st.sets(st.binary(min_size=1, max_size=3).map(lambda raw: raw.hex().encode()), max_size=25)
 
 
-@given(texts, texts, texts, texts, st.lists(st.integers(1, 3), max_size=4))
+times = st.lists(st.integers(1, 3), max_size=4)
+
+
+@given(texts, texts, texts, texts, times, times, st.sampled_from([0.0, 60.0]))
 def test_every_key_is_counted_once_however_often_the_run_is_killed(
-    keys: set[bytes], wrong: set[bytes], extra: set[bytes], bounds: set[bytes], kills: list[int]
+    keys: set[bytes],
+    wrong: set[bytes],
+    extra: set[bytes],
+    bounds: set[bytes],
+    kills: list[int],
+    pauses: list[int],
+    lag: float,
 ) -> None:
-    """What was read and not kept is read again, what was kept is not; keys the source lacks are in one stretch each."""
-    world = World(keys, wrong & keys, extra - keys, sorted(bounds))
-    report = _to_its_end(world, kills)
+    """What was read and not kept is read again, what was kept is not; keys the source lacks are in one stretch each.
+
+    Also where a pause cuts a stretch, and where somebody else's lag is waited for once, in the end.
+    """
+    world = World(keys, wrong & keys, extra - keys, sorted(bounds), lag)
+    world.pauses = pauses
+    with patch.object(rounds, "CHUNK_KEYS", 2):
+        report = _to_its_end(world, kills)
     assert (report.sot_rows, report.failed, report.superseded, report.skipped) == (len(keys), 0, 0, 0)
     assert Counter(drifted.key for drifted in report.drift) == Counter([*world.wrong, *world.extra])
     assert report.verified == len(keys - world.wrong)
@@ -155,6 +189,7 @@ def _to_its_end(world: World, kills: list[int], depth: RunDepth = RunDepth.full)
         world.kill_at = None if at is None else len(world.kept) + at
         world.asked.clear()
         try:
+            world.held = False
             report = go_on(target, deepcopy(world.kept[-1])) if world.kept else validate(target, depth)
         except Killed:
             continue
@@ -162,19 +197,40 @@ def _to_its_end(world: World, kills: list[int], depth: RunDepth = RunDepth.full)
     raise AssertionError("the last one is left alone")
 
 
-def test_the_bounds_of_all_stretches_leave_no_gap() -> None:
-    """In each partition: an owner looks for keys the source lacks between them."""
+@pytest.mark.parametrize(
+    ("pauses", "cuts"), [([], [b"07", b"19"]), ([1, 3], [b"02", b"07", b"10", b"19"]), ([3], [b"06", b"07", b"19"])]
+)
+def test_the_bounds_of_all_stretches_leave_no_gap(
+    pauses: list[int], cuts: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each partition: an owner looks for keys the source lacks between them. Also where a pause has cut them."""
+    monkeypatch.setattr(rounds, "CHUNK_KEYS", 2)
+    monkeypatch.setattr(World, "partition", lambda world, key: key[-1] % PARTITIONS)
     keys = {b"%02d" % number for number in range(30)}
     world = World(keys, set(), set(), [b"07", b"19"])
+    world.pauses = pauses
     target = world.target()
     target.store = SimpleNamespace(read=lambda keys: {}, keys=lambda chunk: iter([]))
     report = Report("run", "public.t", "reports", RunDepth.full)
     Rounds(target, report).full()
     for partition in range(PARTITIONS):
         asked = [(each["lower"], each["upper"]) for each in world.firsts if each["partition"] == partition]
-        assert (asked[0][0], asked[-1][1], len(asked)) == (b"", None, 3)
+        assert (asked[0][0], asked[-1][1]) == (b"", None)
         assert all(before[1] == behind[0] for before, behind in pairwise(asked))
-    assert [kept.after for kept in world.kept] == [b"07", b"19"]
+    assert [kept.after for kept in world.kept] == cuts
+    assert world.looked == Counter(keys)
+
+
+def test_a_lag_is_waited_for_once_however_many_stretches_there_are() -> None:
+    """And what was open when the run was killed is looked at as often as anything else, at its end."""
+    keys = {b"%02d" % number for number in range(30)}
+    world = World(keys, {b"03", b"11", b"29"}, set(), [b"07", b"19"], lag=60.0)
+    report = _to_its_end(world, [])
+    assert ([kept.open for kept in world.kept][1:], world.slept) == ([{b"03"}, {b"03", b"11"}], [60.0])
+    assert (len(report.drift), report.verified) == (3, 27)
+    killed = World(keys, world.wrong, set(), world.bounds_, lag=60.0)
+    report = _to_its_end(killed, [3])
+    assert (len(report.drift), report.verified, killed.slept) == (3, 27, [60.0])
 
 
 def test_a_run_that_had_decided_nothing_begins_anew_under_its_name() -> None:
