@@ -29,6 +29,7 @@ from streams.control.schedule import (
     is_mended,
     is_planned,
     rechecks,
+    scheduled,
     step_of,
     unmended,
 )
@@ -61,7 +62,7 @@ class Schedule:
     def __init__(self, plan: Plan, database: Database) -> None:
         self._plan = plan
         self._database = database
-        self._started = datetime.now(UTC)
+        self._first_wanted: dict[tuple[str, str, str], datetime] | None = None
         self._tried: dict[Due, datetime] = {}
         self._rechecked: dict[tuple[str, str], datetime] = {}
         # Whether runs may be there that are not over: those of a control that was ended, or one that was killed.
@@ -77,12 +78,21 @@ class Schedule:
         rows = await asyncio.to_thread(self._database.rows, "last_runs")
         finished: dict[tuple[str, str, str], datetime] = {_due(row): row["finished"] for row in rows}
         finished |= {key: max(finished.get(key, moment), moment) for key, moment in self._tried.items()}
-        wanted = due(self._plan, finished, self._started, datetime.now(UTC), lost)
+        wanted = due(self._plan, finished, await self._since(), datetime.now(UTC), lost)
         for run in dict.fromkeys([*anew, *wanted]):
             if run not in waiting:
                 await self._run(run)
         await self._mend_what_was_left()
         await self._look_again()
+
+    async def _since(self) -> dict[tuple[str, str, str], datetime]:
+        """When each run was first wanted."""
+        if self._first_wanted is None:
+            wanted = scheduled(self._plan)
+            place = {f"{name}s": [getattr(run, name) for run in wanted] for name in Due._fields}
+            rows = await asyncio.to_thread(self._database.rows, "scheduled", place)
+            self._first_wanted = {_due(row): row["since"] for row in rows}
+        return self._first_wanted
 
     async def _go_on(self, lost: Mapping[str, datetime]) -> tuple[set[Due], list[Due]]:
         """Go on with runs of ours that were interrupted. Those of which none is to be begun now, and those that are."""

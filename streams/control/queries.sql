@@ -279,6 +279,17 @@ HAVING last.drift_found > coalesce(sum(e.keys), 0)
 -- name: last_runs
 SELECT table_name AS table, replica, depth, max(finished) AS finished FROM holdtrue.runs GROUP BY 1, 2, 3
 
+-- name: scheduled
+-- Since when runs of these kinds are wanted; of those that are new, since now.
+WITH wanted AS (
+    SELECT * FROM unnest(%(replicas)s::text[], %(tables)s::text[], %(depths)s::text[]) w (replica, table_name, depth)
+), added AS (
+    INSERT INTO holdtrue.scheduled SELECT replica, table_name, depth, now() FROM wanted
+    ON CONFLICT DO NOTHING RETURNING *
+)
+SELECT replica, table_name AS table, depth, since FROM holdtrue.scheduled NATURAL JOIN wanted
+UNION ALL SELECT replica, table_name AS table, depth, since FROM added
+
 -- name: runs_found
 -- Of the newest run of each kind that this one asked for lately, where it has found drift: the kinds of what was open
 -- when it ended, and still is.

@@ -135,22 +135,30 @@ def _mapping(plan: Plan, run: Due) -> TableMapping | None:
     return None if declared is None else declared.tables.get(run.table)
 
 
+def scheduled(plan: Plan) -> list[Due]:
+    """All runs that the plan has made again and again."""
+    return [
+        Due(replica, table, depth)
+        for replica, declared in plan.replicas.items()
+        for table, mapping in declared.tables.items()
+        for depth in mapping.validation.depths
+    ]
+
+
 def due(
     plan: Plan,
     finished: Mapping[tuple[str, str, str], datetime],
-    started: datetime,
+    since: Mapping[tuple[str, str, str], datetime],
     now: datetime,
     lost: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Iterator[Due]:
     """Runs whose last one (by replica, table, depth) is longer ago than the plan's `validation.every`.
 
-    started: when control began to keep the schedule; a run that was never made is due one period after it. lost: when a
-    replica's store last may have lost writes; what was found before says nothing then, and a run is due at once.
+    since: when each was first wanted; one that was never made is due one period after it. lost: when a replica's store
+    last may have lost writes; what was found before says nothing then, and a run is due at once.
     """
-    for replica, declared in plan.replicas.items():
-        for table, mapping in declared.tables.items():
-            every = mapping.validation.every
-            for depth in mapping.validation.depths:
-                last = finished.get((replica, table, depth), started)
-                if now - last >= every or last < lost.get(replica, last):
-                    yield Due(replica, table, depth)
+    for run in scheduled(plan):
+        every = plan.replicas[run.replica].tables[run.table].validation.every
+        last = finished.get(run, since.get(run, now))
+        if now - last >= every or last < lost.get(run.replica, last):
+            yield run

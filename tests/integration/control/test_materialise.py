@@ -277,6 +277,19 @@ def test_the_end_of_a_run_that_is_told_twice_is_one(materialiser: Materialiser, 
     assert audited(database) == [("run", f"cache/{TABLE}")]
 
 
+def test_a_run_is_wanted_since_it_was_first(database: Database) -> None:
+    """However often control begins anew; one that is new, since now."""
+
+    def since(*depths: str) -> dict[str, Any]:
+        place = {"replicas": ["cache"] * len(depths), "tables": [TABLE] * len(depths), "depths": list(depths)}
+        return {row["depth"]: row["since"] for row in database.rows("scheduled", place)}
+
+    first = since("full")
+    both = since("counts", "full")
+    assert both["full"] == first["full"] < both["counts"]
+    assert since("counts") == {"counts": both["counts"]}
+
+
 def test_what_control_has_found_and_not_repaired_is_known(materialiser: Materialiser, database: Database) -> None:
     """Of its newest run of a depth, within a day; what was told of later is not of that run."""
     ended, who = now(), {"who": "control (schedule)"}

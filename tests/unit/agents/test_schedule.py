@@ -50,6 +50,7 @@ class Said(Schedule):
         plan: Any = SimpleNamespace(replicas={"cache": SimpleNamespace(tables={"public.t": mapping})}, sha256=PLAN_HASH)
         lost: list[dict[str, Any]] = []
         rows = {"last_runs": [], "lost_stores": lost, "open_since": [], "runs_found": left}
+        rows["scheduled"] = [{**RUN._asdict(), "since": datetime.now(UTC)}]
         database: Any = SimpleNamespace(rows=lambda name, values=None: rows[name])
         super().__init__(plan, database)
         if is_due:

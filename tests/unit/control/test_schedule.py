@@ -20,6 +20,7 @@ from streams.control.schedule import (
     due,
     is_mended,
     rechecks,
+    scheduled,
     step_of,
     unmended,
 )
@@ -29,22 +30,25 @@ from streams.validation import kept
 PLAN = load_plan(Path("docs/examples/bank/consistency.yaml"))
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-EVERYTHING = {
-    Due(replica, table, depth)
-    for replica, declared in PLAN.replicas.items()
-    for table, mapping in declared.tables.items()
-    for depth in mapping.validation.depths
-}
+EVERYTHING = set(scheduled(PLAN))
+SINCE = dict.fromkeys(EVERYTHING, STARTED)
 
 
 def test_nothing_is_due_within_the_first_period() -> None:
     """A control worker that starts does not validate everything at once."""
-    assert list(due(PLAN, {}, STARTED, STARTED + HOUR - timedelta(seconds=1))) == []
+    assert list(due(PLAN, {}, SINCE, STARTED + HOUR - timedelta(seconds=1))) == []
+
+
+def test_what_is_wanted_since_a_moment_ago_is_not_due() -> None:
+    """As a table that has just come into the plan, whose first copy is under way."""
+    new = next(iter(EVERYTHING))
+    now = STARTED + HOUR
+    assert set(due(PLAN, {}, {**SINCE, new: now}, now)) == EVERYTHING - {new}
 
 
 def test_every_depth_of_every_pair_is_due_after_one_period() -> None:
     """Each depth the plan names has its own run."""
-    assert set(due(PLAN, {}, STARTED, STARTED + HOUR)) == EVERYTHING
+    assert set(due(PLAN, {}, SINCE, STARTED + HOUR)) == EVERYTHING
 
 
 def test_what_a_store_may_have_lost_is_looked_for_at_once() -> None:
@@ -52,15 +56,15 @@ def test_what_a_store_may_have_lost_is_looked_for_at_once() -> None:
     of_cache = {each for each in EVERYTHING if each.replica == "cache"}
     lost = {"cache": STARTED + timedelta(minutes=10)}
     now = STARTED + timedelta(minutes=11)
-    assert set(due(PLAN, {}, STARTED, now, lost)) == of_cache
-    assert set(due(PLAN, dict.fromkeys(of_cache, now), STARTED, now, lost)) == set()
+    assert set(due(PLAN, {}, SINCE, now, lost)) == of_cache
+    assert set(due(PLAN, dict.fromkeys(of_cache, now), SINCE, now, lost)) == set()
 
 
 def test_a_run_made_meanwhile_is_not_due_again() -> None:
     """Also one that somebody else made, by hand."""
     made = Due("cache", "public.pgbench_tellers", "counts")
     now = STARTED + HOUR
-    assert set(due(PLAN, {made: now - timedelta(minutes=5)}, STARTED, now)) == EVERYTHING - {made}
+    assert set(due(PLAN, {made: now - timedelta(minutes=5)}, SINCE, now)) == EVERYTHING - {made}
 
 
 def test_open_drift_is_looked_at_again_some_time_after_it_was_seen() -> None:
