@@ -172,7 +172,7 @@ class Findings:
         cause, evidence = explain(sides)
         if self._is_not_told(key, kind, cause, now):
             return
-        self._count_no_more(key)
+        self._counted.named(self._work.names.id(key))
         self._known[key] = known = Known(kind, cause, now, None, before.repairs if before else 0)
         self._tell(
             key,

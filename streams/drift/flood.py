@@ -161,6 +161,11 @@ class Counted:
         """Count it no more; whether it was counted."""
         return self._keys.pop(drift, None) is not None
 
+    def named(self, drift: str) -> None:
+        """It has a record of its own now: a number in which it was counted is told anew at once."""
+        if self.discard(drift):
+            self._told_at = float("-inf")
+
     def heard(self, told: Beyond, named: Container[str], now: float) -> None:
         """What is told of this partition by now, by whomever, and which drift has records of its own: not counted."""
         if told != self._told:
@@ -175,7 +180,7 @@ class Counted:
     def is_due(self, now: float, since: float) -> bool:
         """Whether it is time to hear what is told, and to tell. since: as of `is_whole`.
 
-        Not more often than TELL_SECONDS, but that none is left of what was told from here is told at once.
+        Not more often than TELL_SECONDS; but at once that none is left of what was told from here, or one is named.
         """
         if not self._keys and (self._is_ours or not self._told):
             return bool(self._told) if self._is_ours else self._is_sure(now, since)

@@ -23,6 +23,8 @@ HOLDS_FROM = 4_000_000
 # From here on owners check all the time, beside a store that others write to; seeds that two, three, five or seven
 # divide have TRUNCATEs, numbers that begin anew, losses, or holds, besides.
 SCRUBS_FROM = 5_000_000
+# From here on the store loses every row in them, too, of which one key of each partition may be named, and no other.
+FLOODS_FROM = 5_500_000
 # From here on backfills are ordered; seeds that two, three, five, seven or eleven divide have TRUNCATEs, numbers
 # that begin anew, losses, holds, or checks all the time, besides.
 BACKFILLS_FROM = 6_000_000
@@ -113,7 +115,7 @@ class History:
 
 def has_floods(seed: int) -> bool:
     """Whether the store loses everything in it, and nothing is repaired without being asked."""
-    return has_scrubs(seed) and seed % 4 == 3
+    return FLOODS_FROM <= seed < BACKFILLS_FROM
 
 
 def has_truncates(seed: int) -> bool:

@@ -31,6 +31,7 @@ MARKS = "tests/unit/versions/test_marks.py::test_"
 ORDER = "tests/unit/changes/test_order.py::test_"
 SETTLE = "tests/unit/replicas/test_settle.py::test_"
 FOUND = "tests/unit/agents/test_interleavings.py::test_"
+FLOOD = "tests/unit/agents/test_findings_restart.py::test_{}"
 GUARD = "tests/contract/test_guard.py::test_"
 OVERRULE = "tests/contract/test_overrule.py::test_"
 

@@ -11,6 +11,7 @@ import pytest
 from tests.simulation.history import (
     BACKFILLS_FROM,
     BREAKS_FROM,
+    FLOODS_FROM,
     HOLDS_FROM,
     LOSSES_FROM,
     SCRUBS_FROM,
@@ -21,7 +22,7 @@ from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 SEEDS, AT_ONCE = 500, 50
 # More of those that are checked all the time, for the mutants that only they kill.
 TAUGHT = (50, 200, 250)
-TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS = 150, 150, 50, 100
+TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS, FLOOD_SEEDS = 150, 150, 50, 100, 25
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
@@ -72,6 +73,13 @@ def test_histories_that_are_checked_all_the_time_keep_every_promise(first: int) 
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert counts["drift told"] >= AT_ONCE
+
+
+def test_histories_with_floods_keep_every_promise() -> None:
+    """Each key that is wrong is named or counted, and none twice, at every moment; across a kill of who has told it."""
+    counts, failing = run_seeds(range(FLOODS_FROM, FLOODS_FROM + FLOOD_SEEDS))
+    assert failing is None, explain(failing).story
+    assert min(counts["number told"], counts["keys only counted"]) >= FLOOD_SEEDS
 
 
 @pytest.mark.parametrize("first", [BACKFILLS_FROM, pytest.param(BACKFILLS_FROM + AT_ONCE, marks=pytest.mark.long)])

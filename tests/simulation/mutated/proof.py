@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import FOUND, SCRUBS, SEEDS, Mutant, mutant
+from tests.simulation.mutants import FLOOD, FOUND, SCRUBS, SEEDS, Mutant, mutant
 
 PROOF: tuple[Mutant, ...] = (
     # Repair.
@@ -298,5 +298,39 @@ PROOF: tuple[Mutant, ...] = (
         "        async with self._owner.lock:",
         "        if True:",
         killer=SCRUBS.format(5000000),
+    ),
+    # Of very many keys.
+    mutant(
+        "flood-named-anew",
+        "who goes on with a flood names keys that are counted already (decision 19)",
+        "agents.findings",
+        " and self._counted.is_ours\n",
+        "\n",
+        killer=FLOOD.format("who_goes_on_with_a_flood_counts_no_key_twice"),
+        quick=True,
+    ),
+    mutant(
+        "flood-named-unheard",
+        "what others have named is counted, too (decision 19)",
+        "drift.flood",
+        "        for drift in [drift for drift in self._keys if drift in named]:\n            del self._keys[drift]\n",
+        "",
+        killer="tests/unit/drift/test_flood.py::test_what_others_have_named_is_not_counted",
+    ),
+    mutant(
+        "flood-made-smaller",
+        "who has not looked at every key makes a number smaller (decision 19)",
+        "drift.flood",
+        "            numbers = larger(numbers, self._told)",
+        "            pass",
+        killer=FLOOD.format("who_goes_on_tells_less_only_when_it_has_looked_at_every_key"),
+    ),
+    mutant(
+        "flood-forgotten",
+        "the state does not say that keys are only counted (decision 19)",
+        "versions.state",
+        "        if self.flood:\n            yield _FLOOD, NUMBER.pack(self.flood)\n",
+        "",
+        killer="tests/simulation/test_seeds.py::test_histories_with_floods_keep_every_promise",
     ),
 )

@@ -85,8 +85,9 @@ async def test_who_goes_on_tells_less_only_when_it_has_looked_at_every_key(flood
     await flooded.finds(*KEYS, whole=True)
     left = [key for key in KEYS if flooded.names.shown(key) in flooded.topic.named][:1] + KEYS[-2:]
     flooded.restarted()
+    await flooded.finds(*left)
     await flooded.finds(*left, seconds=FIRST_SECONDS)
-    await flooded.finds(*left, seconds=TELL_SECONDS)
+    assert flooded.worker._counted
     assert flooded.topic.total == 10
     await flooded.finds(*left, seconds=TELL_SECONDS, whole=True)
     assert len(flooded.topic.open) == NAMED + 1, "named ones that came right are ended by a look at open drift"
@@ -173,6 +174,16 @@ async def others_have_counted(partition: Partition) -> None:
     """As the owner is told."""
     partition.owner.scrub = Scrub(partition.owner, partition.worker, WINDOW / 2)
     await Owner.others_have_counted(partition.owner)
+
+
+async def test_who_takes_the_place_of_a_named_one_is_counted_no_more(flooded: Partition) -> None:
+    """With the same telling: not a minute later."""
+    await flooded.finds(*KEYS, whole=True)
+    named = [key for key in KEYS if flooded.names.shown(key) in flooded.topic.named]
+    await flooded.worker.right(named, flooded.now)
+    assert flooded.topic.total == 7
+    await flooded.finds(*(key for key in KEYS if key not in named), seconds=1, whole=True)
+    assert (len(flooded.topic.named), flooded.topic.total) == (NAMED, 7)
 
 
 async def test_whoever_finds_little_hears_nothing(flooded: Partition) -> None:

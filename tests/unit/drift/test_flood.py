@@ -202,6 +202,19 @@ def test_what_others_have_named_is_not_counted() -> None:
     assert news(counted, TELL_SECONDS) == ({}, {})
 
 
+def test_a_key_that_is_named_is_in_no_number_for_long() -> None:
+    """Told at once; only that it is right can wait."""
+    counted = Counted(WINDOW, 0)
+    for drift in ("1", "2", "3"):
+        counted.add(drift, *MISSING, 0)
+    news(counted, 0)
+    counted.discard("1")
+    counted.named("4")
+    assert news(counted, 1) is None
+    counted.named("2")
+    assert news(counted, 1) == ({MISSING: 1}, {})
+
+
 def test_of_each_kind_the_larger_numbers_count() -> None:
     """With the causes of whom has more."""
     one, other = Counter({MISSING: 2, STALE: 1}), Counter({MISSING: 1, LOST: 3, ("orphan", "x"): 1})
