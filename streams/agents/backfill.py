@@ -194,8 +194,8 @@ class Filling:
         for key, entry in zip(keys, entries, strict=True):
             there, row = held.get(key), read.rows.get(key)
             content = self._digest(key, there.row if there else None)
-            if there is None and work.mapping.readers_fill:
-                continue  # that it is absent is right, whatever the source has
+            if content is None and work.mapping.readers_fill:
+                content = expected_of(entry)  # that it is absent is right, whatever that is
             if content != expected_of(entry) or is_foreign(entry, there.token if there else None):
                 doubts[key] = Doubt(token_of(entry or state.unknown), behind=False)
             elif content != self._digest(key, row):

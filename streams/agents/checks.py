@@ -320,7 +320,7 @@ async def _no_backfill(owner: Owner, request: Mapping[str, Any]) -> str | None:
         return refusal
     if owner.held is not None:
         return f"held: {owner.held.reason}"
-    if owner.work.mapping.others_write:
+    if owner.work.mapping.mode == "verify":
         return "somebody else writes the table: have keys repaired that a run finds (holdtrue repair plan)"
     if await owner.is_unread():
         return "nothing of a partition is read yet"
@@ -349,11 +349,13 @@ def _is_behind(owner: Owner) -> str:
 def _without_open_questions(owner: Owner, seen: Sequence[Seen], findings: list[Finding]) -> list[Finding]:
     """The findings without keys whose store has what the SOT has, under a token the owner has not settled yet.
 
-    Only the owner is behind: with a state that was lost, its own earlier token is a stranger's (Ordering 12).
+    Only the owner is behind: with a state that was lost, its own earlier token is a stranger's (Ordering 12). The same
+    is so of a row that may be absent, and is.
     """
     if not owner.state.suspected:
         return findings
-    ahead = {s.key for s in seen if s.key in owner.state.suspected and s.content.digest == s.sot}
+    right = [s for s in seen if s.content.digest == s.sot or (s.content.digest is None and owner.work.absent_allowed)]
+    ahead = {s.key for s in right if s.key in owner.state.suspected}
     return [UNDECIDED if s.key in ahead else finding for s, finding in zip(seen, findings, strict=True)]
 
 

@@ -42,11 +42,13 @@ class Others:
         judged = watch.judge(RUN, key, content.digest, self.lag, absent_allowed=self._allowed)
         if self._allowed and content.digest is None:
             return VERIFIED if expected is None else ABSENT
+        if content.digest == expected:
+            return VERIFIED
         match judged:
             case Judgement.right:
                 return VERIFIED
             case Judgement.open:
-                return VERIFIED if content.digest == expected else UNDECIDED
+                return UNDECIDED
             case Judgement.wrong:
                 kind = kind_of_others(expected, content, watch.known(RUN, key))
                 return Finding(Verdict.suspected, kind, proven=True)

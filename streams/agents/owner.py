@@ -23,7 +23,7 @@ from streams.agents.observe import observe_all
 from streams.agents.rebuild import Rebuild
 from streams.agents.table import BEFORE_THE_NEXT, Held, TableWork
 from streams.changes.record import Record
-from streams.checks.watch import Watch
+from streams.checks.watch import NO_RECORD, Watch
 from streams.metrics import APPLY_SECONDS, BATCH_ROWS, CHANGE_LAG_SECONDS, HELD
 from streams.replicas.base import Refused
 from streams.sot.connection import SotChanged
@@ -427,6 +427,7 @@ class Owner:
                 if self.state.hold.pending:
                     return
                 await self._applier.sweep(self.state, [key for key, entry in found if entry.digest is not None])
+                self.settled(key for key, _ in found)
             reached(Step.rows_swept)
             lower = found[-1][0] + b"\x00"
         async with self.lock:
@@ -440,6 +441,14 @@ class Owner:
         for key in self.watch.keys & keyed.keys():
             for record in keyed[key]:
                 self.watch.note(key, record.offset, None if record.row is None else digest(key, record.line))
+        self.settled(keyed)
+
+    def settled(self, keys: Iterable[bytes]) -> None:
+        """Remember what those of these keys have now that are watched: a read of the SOT has told it, and no record."""
+        watched = [*self.watch.keys.intersection(keys)]
+        entries = self.state.entries(watched) if watched else []
+        for key, entry in zip(watched, entries, strict=True):
+            self.watch.note(key, NO_RECORD, entry.digest if entry is not None else None)
 
     def _measure(self, started: float, count: int, committed_ms: Sequence[int]) -> None:
         labels = self.work.labels

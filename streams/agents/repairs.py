@@ -16,6 +16,7 @@ from streams.agents.owner import OTHER_MAPPING, REBUILT, Owner
 from streams.agents.requests import Requests
 from streams.agents.retry import until_available
 from streams.changes.visibility import Looks
+from streams.checks.compare import expected_of
 from streams.drift.cause import FOREIGN
 from streams.drift.record import key_record
 from streams.errors import HoldtrueError, NotReady
@@ -285,6 +286,7 @@ class Repairs(Requests):
         versions = owner.work.versions
         offset = await until_available("changelog", lambda: versions.append(state.partition, records))
         state.commit(moves, state.input_offset, offset, records=records)
+        owner.settled(move.key for move in moves)
 
 
 def _is_fenced(entry: Entry | None, stored: Token | None, key: bytes, fence: Fence) -> bool:
@@ -309,6 +311,8 @@ def _due(
     for key in keys:
         there = held.get(key)
         content, wanted = digest(key, there.row if there else None), digest(key, rows.get(key))
+        if content is None and owner.work.mapping.readers_fill:
+            content = expected_of(entries[key])  # that it is absent is right, whatever that is
         if is_due(entries[key], _token(there), content, wanted, before[key]):
             due.append(key)
     return due

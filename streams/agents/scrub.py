@@ -345,9 +345,8 @@ class Scrub:
 
     def _suspect(self, key: bytes, doubt: Doubt) -> None:
         if key in self._doubts:
-            if doubt.content is None:
-                return  # it is looked at soon in any case
-        elif len(self._doubts) >= DOUBTS_MAX:
+            return  # it is looked at when that is due: what a glance sees meanwhile must not put it off
+        if len(self._doubts) >= DOUBTS_MAX:
             self._count("left_to_scrub", 1)
             return
         if self._others is not None:

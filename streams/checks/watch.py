@@ -28,7 +28,7 @@ SECONDS_MAX = 900.0
 
 
 class Noted(NamedTuple):
-    """A digest that a key had from the record at `offset` on; BEFORE is any offset before the watch began.
+    """A digest that a key had from the record at `offset` on. BEFORE is any before the watch, or NO_RECORD.
 
     at: when that was applied here, or the watch began.
     """
@@ -39,6 +39,9 @@ class Noted(NamedTuple):
 
 
 BEFORE = -1
+# Of what no record says: the source was asked for it. It explains what somebody else has written, and proves nothing of
+# what the stream has delivered.
+NO_RECORD = 1 << 63
 
 
 class _Run:
@@ -88,9 +91,11 @@ class Watch:
         return left_out
 
     def note(self, key: bytes, offset: int, digest: bytes | None) -> None:
-        """A key has this digest from the record at `offset` on; keys that are not watched are passed over."""
+        """A key has this digest from the record at `offset` on, or of NO_RECORD; what is not watched is passed over."""
         for run in self._runs.values():
             if (noted := run.keys.get(key)) is not None:
+                if offset == NO_RECORD and noted[-1].digest == digest:
+                    continue
                 noted.append(Noted(offset, digest, self._clock()))
                 if self._noted >= DIGESTS_MAX:
                     noted.popleft()

@@ -36,6 +36,7 @@ class Auditor:
         self._world = world
         self._repairs = 0
         self.busy = False
+        self.ordered: set[bytes] = set()  # keys whose repair somebody has ordered
 
     def validate(self) -> Report:
         """One full run, held to what it promises."""
@@ -46,6 +47,8 @@ class Auditor:
         target = Target(
             REPLICA, TABLE, CHANGES, "drift", len(world.changelogs), world.shape, world.digester, source, world.store,  # type: ignore[arg-type]
             source, _Exchange(world), source, lambda: None, SILENCE_SECONDS,  # type: ignore[arg-type]
+            absent_allowed=world.mapping.readers_fill, others_write=world.mapping.others_write,
+            others_lag_seconds=world.settings.lag, sleep=world.go_on,
         )  # fmt: skip
         report = validate(target, RunDepth.full)
         self.busy = False
@@ -61,6 +64,7 @@ class Auditor:
         world = self._world
         self._repairs += 1
         name = f"repair {self._repairs}"
+        self.ordered.update(keys)
         for partition, mine in _by_partition(world, keys).items():
             items = [{"key": key, "drift": drift_id(REPLICA, TABLE, key), "kind": ""} for key in mine]
             world.ask(REPAIRS, partition, {"repair": name, "items": items}, REPAIR_SECONDS)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+
+from streams.checks.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,4 +85,5 @@ def virtual_time(loop: VirtualLoop, rng: Random) -> Iterator[None]:
         for module in dated:
             stack.enter_context(patch(f"streams.agents.{module}.datetime", Datetime))
         stack.enter_context(patch("streams.agents.retry.random", rng))
+        stack.enter_context(patch("streams.agents.owner.Watch", partial(Watch, loop.time)))
         yield

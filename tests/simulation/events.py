@@ -36,6 +36,11 @@ LOSSES = ("retention", "all is lost")
 BACKFILLS = ("backfill",)
 # What has the table wait, and go on.
 HOLDS = ("release", "hold")
+# What else befalls a replica that somebody else writes (`mode: verify`), and what readers do to a cache (`invalidate`).
+OF_OTHERS = {
+    "verify": ("writer loses", "writer changes", "writer is late", "writer invents"),
+    "invalidate": ("fill", "guarded fill", "expiry", "slow fill"),
+}
 
 
 def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happening], Happening]:
@@ -49,9 +54,16 @@ def event(name: str, weight: float, *, fault: bool = False) -> Callable[[Happeni
 
 
 def weights(
-    *, truncates: bool, breaks: bool, losses: bool, holds: bool, backfills: bool
+    *, truncates: bool, breaks: bool, losses: bool, holds: bool, backfills: bool, mode: str
 ) -> dict[str, tuple[float, bool]]:
     """What a history is made from."""
-    rare = ((truncates, (TRUNCATE,)), (breaks, BREAKS), (losses, LOSSES), (holds, HOLDS), (backfills, BACKFILLS))
+    rare = (
+        *((mode == each, names) for each, names in OF_OTHERS.items()),
+        (truncates, (TRUNCATE,)),
+        (breaks, BREAKS),
+        (losses, LOSSES),
+        (holds, HOLDS),
+        (backfills, BACKFILLS),
+    )
     left_out = {name for there, names in rare if not there for name in names}
     return {name: (kind.weight, kind.fault) for name, kind in EVENTS.items() if name not in left_out}

@@ -15,6 +15,7 @@ from streams.checks.request import Depth
 from streams.steps import Step
 from streams.versions.entry import Token
 from tests.simulation.events import EVENTS, Happening, event, weights
+from tests.simulation.others import WHO
 from tests.simulation.sot import Transaction, key_bytes
 from tests.simulation.work import OPEN_MAX, commit
 from tests.simulation.worker import CHANGES
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tests.simulation.worker import Process
     from tests.simulation.world import World
 
-__all__ = ["EVENTS", "weights"]
+__all__ = ["EVENTS", "WHO", "weights"]
 
 # Steps of a batch, a check and a repair at which a worker can be hit.
 STEPS = [
@@ -396,7 +397,7 @@ def _refuses(world: World, rng: Random) -> str:
 @event("eviction", 2, fault=True)
 def _eviction(world: World, rng: Random) -> str:
     key, token_too = key_bytes(rng.choice(world.keys)), rng.random() < 0.5
-    world.invariants.excuse(world.store.evict(key, token_too=token_too))
+    world.others.spoiled(world.store.evict(key, token_too=token_too))
     return f"{key!r}{' with its token' * token_too}"
 
 
@@ -407,7 +408,7 @@ def _copy(world: World, rng: Random) -> str:
         world.store.keep_copy()
         return "kept"
     lost = world.store.roll_back()
-    world.invariants.excuse(lost)
+    world.others.spoiled(lost)
     return f"rolled back to: {sorted(lost)}" * bool(lost)
 
 
@@ -418,7 +419,7 @@ def _rogue(world: World, rng: Random) -> str:
     row = rng.choice([None, (str(key), "rogue"), (str(key), f"rogue{rng.randint(1, 9)}")])
     if world.store.row(name) == row:
         return ""
-    world.invariants.excuse(world.store.plant(name, row))
+    world.others.spoiled(world.store.plant(name, row))
     return f"{name!r} is {row}"
 
 
@@ -430,7 +431,7 @@ def _rogue_token(world: World, rng: Random) -> str:
     ends = max(partition.end for partition in world.topic.partitions)
     token = rng.choice([Token(1, ends + rng.randint(0, 5), 0), Token(1, 10**6, 3), Token(7, 0, 0)])
     row = rng.choice([None, (str(key), "rogue"), world.store.row(name)])
-    world.invariants.excuse(world.store.plant(name, row, token))
+    world.others.spoiled(world.store.plant(name, row, token))
     return f"{name!r} is {row} under {tuple(token)}"
 
 

@@ -28,6 +28,12 @@ FLOODS_FROM = 5_500_000
 # From here on backfills are ordered; seeds that two, three, five, seven or eleven divide have TRUNCATEs, numbers
 # that begin anew, losses, holds, or checks all the time, besides.
 BACKFILLS_FROM = 6_000_000
+# From here on somebody else writes the replica (`mode: verify`), owners check all the time, and write on an order only;
+# from the next on readers fill a cache, from which owners delete (`mode: invalidate`). Seeds that two, three, five or
+# seven divide have TRUNCATEs, numbers that begin anew, losses, or holds, besides, and of caches those that eleven
+# divides backfills.
+VERIFY_FROM = 7_000_000
+INVALIDATE_FROM = 8_000_000
 
 
 class Event(NamedTuple):
@@ -53,6 +59,7 @@ class Settings:
     filtered: float
     constants: dict[str, Any] = field(default_factory=dict)
     repair: Any = None
+    lag: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,11 @@ class History:
         return has_backfills(self.seed)
 
     @property
+    def mode(self) -> str:
+        """Who writes the replica: `replicate`, `verify` or `invalidate`."""
+        return mode_of(self.seed)
+
+    @property
     def events(self) -> list[Event]:
         """All events, in order."""
         return [event for chapter in self.chapters for event in chapter]
@@ -140,12 +152,20 @@ def has_holds(seed: int) -> bool:
 
 def has_scrubs(seed: int) -> bool:
     """Whether owners check all the time in it."""
-    return SCRUBS_FROM <= seed < BACKFILLS_FROM or (has_backfills(seed) and seed % 11 == 0)
+    rarely = has_backfills(seed) and seed % 11 == 0
+    return SCRUBS_FROM <= seed < BACKFILLS_FROM or rarely or seed >= VERIFY_FROM
 
 
 def has_backfills(seed: int) -> bool:
     """Whether backfills are ordered in it."""
-    return seed >= BACKFILLS_FROM
+    return BACKFILLS_FROM <= seed < VERIFY_FROM or (seed >= INVALIDATE_FROM and seed % 11 == 0)
+
+
+def mode_of(seed: int) -> str:
+    """The mode of the table in the history of a seed."""
+    if seed < VERIFY_FROM:
+        return "replicate"
+    return "verify" if seed < INVALIDATE_FROM else "invalidate"
 
 
 def history(
@@ -175,6 +195,8 @@ def history(
         settings = replace(settings, repair=_repair(rng), constants={**settings.constants, **_scrub(rng)})
     if has_floods(seed):
         settings.repair.automatic = ()
+    if (mode := mode_of(seed)) != "replicate":
+        settings = _of_others(settings, mode, rng)
     faulty = [kind for kind, (_, is_fault) in weights.items() if is_fault]
     chosen = {kind for kind in faulty if rng.random() < 0.35} or {rng.choice(faulty)}
     chosen |= set(always)
@@ -182,7 +204,8 @@ def history(
     drawn = rng.choices(kinds, [weights[kind][0] for kind in kinds], k=events)
     # A fault that no draw has chosen would make a history without any.
     drawn[events // 3] = rng.choice(sorted(chosen))
-    made = [Event(number, kind, rng.getrandbits(32), rng.choice(_PAUSES)) for number, kind in enumerate(drawn)]
+    pauses = _PAUSES if mode == "replicate" else _LONG_PAUSES
+    made = [Event(number, kind, rng.getrandbits(32), rng.choice(pauses)) for number, kind in enumerate(drawn)]
     chapters = rng.choice([1, 2, 2])
     size = len(made) // chapters + 1
     parts = tuple(tuple(made[at : at + size]) for at in range(0, len(made), size))
@@ -197,6 +220,14 @@ def _repair(rng: Random) -> Any:
     """What is repaired without being asked: everything, some, or nothing."""
     automatic = rng.choice([("missing", "stale", "mismatch", "orphan", "unapplied"), ("missing", "mismatch"), ()])
     return SimpleNamespace(automatic=automatic, stop_above=1_000)
+
+
+def _of_others(settings: Settings, mode: str, rng: Random) -> Settings:
+    """How late the other writer may be; nothing that is no drift in this mode is repaired without being asked."""
+    allowed = ("stale", "mismatch", "orphan") if mode == "invalidate" else ()
+    automatic = tuple(kind for kind in settings.repair.automatic if kind in allowed)
+    repair = SimpleNamespace(automatic=automatic, stop_above=settings.repair.stop_above)
+    return replace(settings, repair=repair, lag=rng.choice([0.3, 2.0]) if mode == "verify" else 0.0)
 
 
 def _scrub(rng: Random) -> dict[str, Any]:
@@ -220,6 +251,8 @@ def _near_the_end(part: tuple[Event, ...], one: Event, rng: Random) -> tuple[Eve
 
 # Most things happen close together; now and then there is time for everything to be applied.
 _PAUSES = (0.0, 0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15)
+# What others write is looked at twice, a lag apart: some keys have to stand still for so long.
+_LONG_PAUSES = (*_PAUSES, 0.5, 1.0)
 
 
 def shrunk(failing: History, fails: Callable[[History], bool], tries: int) -> History:

@@ -16,6 +16,7 @@ from streams.validation.report import Report
 from streams.versions.entry import NO_TOKEN, Entry, Token
 from streams.versions.state import ChangelogRecord, PartitionState
 from tests.simulation.disk import Machine
+from tests.simulation.others import ALARM_SECONDS, LOOK_SECONDS
 from tests.simulation.sot import key_bytes
 
 if TYPE_CHECKING:
@@ -70,8 +71,13 @@ class Invariants:
             say("the token of %s went back from %s to %s", key, old, new)
         if old is not None and new == old and before and after and before.row != after.row:
             say("%s changed from %s to %s under the token %s", key, before.row, after.row, old)
-        if new != old and write.token.refresh and key not in self.excused:
+        if self._world.others.mode == "verify":
+            if not write.token.refresh or key not in self._world.auditor.ordered:
+                say("%s is written, and nobody has ordered its repair", key)
+        elif new != old and write.token.refresh and key not in self.excused:
             self._not_older(key, before, after)
+        if self._world.others.mode == "invalidate" and write.row is not None:
+            say("%s is written into a cache", key)
 
     def wait(self, owners: Mapping[int, Owner]) -> None:
         """An owner that is to wait applies nothing."""
@@ -99,7 +105,7 @@ class Invariants:
             return  # who comes next reads all of the topic again
         if next_offset - 1 > (at := state.input_offset):
             self._world.violated("offset %d of %d is committed, the changelog is at %d", next_offset, partition, at)
-        for key, entry in state.scan():
+        for key, entry in state.scan() if self._world.others.mode == "replicate" else ():
             if key in self.excused or entry.token <= self._unguarded.get(key, NO_TOKEN):
                 continue
             stored = self._world.store.token(key)
@@ -119,8 +125,22 @@ class Invariants:
             self.found.add(key)
             self._world.count("drift told")
             forgiven = self._forgiven.get(key, -FORGIVEN_SECONDS) + FORGIVEN_SECONDS > self._world.loop.time()
-            if key not in self.excused and not forgiven:
+            if key not in self.excused and not forgiven and not self._is_others(key, record):
                 self._world.violated("%s is told to be %s, and nothing had befallen it", key, record["kind"])
+            if record["kind"] == "missing" and self._world.others.mode == "invalidate":
+                self._world.violated("%s is told to be missing in a cache", key)
+
+    def _is_others(self, key: bytes, record: Mapping[str, Any]) -> bool:
+        """Whether others have made wrong what is told to be; a later step of what was told has no digests."""
+        others = self._world.others
+        if others.mode == "replicate" or "replica_digest" not in record:
+            return others.mode != "replicate"
+        told, now = record["replica_digest"], self._world.loop.time()
+        if told == record["entry_digest"]:
+            return False  # it is what the SOT has
+        # What is there at the second look may be right, and ahead of the stream: it is told of what the first has seen.
+        looks = 2 * (others.lag + LOOK_SECONDS)
+        return others.was_wrong(key, now - ALARM_SECONDS, told) or others.was_wrong(key, now - looks)
 
         if self.flooded:
             self._not_twice()
@@ -141,12 +161,12 @@ class Invariants:
         for owner in owners.values():
             if owner.state.is_blank:
                 continue  # nothing is known, so that nothing is checked
+            told = self.found | self._counted(owner)
             for key, entry in owner.state.scan():
                 row = world.store.row(key)
-                content = None if row is None else world.digest(key, row)
                 right = world.sot.row(int(key))
                 wanted = None if right is None else world.digest(key, right)
-                if content != entry.digest and entry.digest == wanted and key not in self.found | self._counted(owner):
+                if world.others.differs(key) and entry.digest == wanted and key not in told:
                     world.violated("%s is %s, and continuous checking has not told of it", key, row)
             if world.history.floods:
                 self._numbers(owner)
@@ -172,10 +192,10 @@ class Invariants:
     def at_rest(self, owners: dict[int, Owner]) -> None:
         """Replica = SOT, digests are right, and what would be recovered is what the owners have."""
         world = self._world
-        for key in world.keys:
-            name = key_bytes(key)
-            if name not in self.excused and world.store.row(name) != world.sot.row(key):
-                world.violated("at rest %s is %s, the SOT has %s", name, world.store.row(name), world.sot.row(key))
+        for name in world.all_keys():
+            if name not in self.excused and world.others.differs(name) and not world.others.has_left(name):
+                row = world.store.row(name)
+                world.violated("at rest %s is %s, the SOT has %s", name, row, world.sot.row(int(name)))
         for partition, owner in owners.items():
             self._digests(owner.state)
             self._entries(partition, owner.state)
@@ -217,6 +237,12 @@ class Invariants:
             # A zombie may have read the SOT once more: a larger token over the same content.
             if a is None or b is None or a.digest != b.digest:
                 world.violated("the owner knows %s of %s, the changelog %s", _brief(a), key, _brief(b))
+            if world.others.mode != "replicate":
+                row = world.sot.row(int(key))
+                content = None if row is None else world.digest(key, row)
+                if (a.digest if a else None) != content:
+                    world.violated("the entry of %s (%s) is not of its row in the SOT, %s", key, _brief(a), row)
+                continue
             row = world.store.row(key)
             content = None if row is None else world.digest(key, row)
             if a is not None and a.digest != content:
@@ -230,10 +256,13 @@ class Invariants:
         # Two faults that cancel out: the replica is right, and not what its owner left there. It may be told.
         told = {d.key for d in report.drift if d.key in self.excused and d.entry_digest != d.other_digest}
         found = {drifted.key for drifted in report.drift}
+        for each in report.drift if world.others.mode != "replicate" else ():
+            if each.key not in told and not world.others.was_wrong(each.key, before.at):
+                world.violated("drift of %s is reported, and it was right all the time", each.key)
         for key in world.all_keys():
             if before.moves(key) != after.moves(key):
                 continue  # something was written while the run looked: both answers can be right
-            differs = world.store.row(key) != world.sot.row(int(key))
+            differs = world.others.differs(key)
             # What is committed and not visible yet is right as well (seed 29655).
             ahead = world.store.row(key) == world.sot.committed_row(int(key))
             # Of a key whose change was lost, the owner can not know that another one is on its way.
@@ -252,6 +281,7 @@ class Looked:
     """What had been written on both sides when a run began or ended."""
 
     def __init__(self, world: World) -> None:
+        self.at = world.loop.time()
         self._sot = dict(world.sot.changed)
         self._store = dict(world.store.changed)
         self._unseen = {key for each in world.sot.open if each.committed for key in each.rows}

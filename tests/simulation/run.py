@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.simulation import faults
-from tests.simulation.events import BACKFILLS, HOLDS, LOSSES
+from tests.simulation.events import BACKFILLS, HOLDS, LOSSES, OF_OTHERS
 from tests.simulation.history import (
     EVENTS_MIN,
     History,
@@ -19,6 +19,7 @@ from tests.simulation.history import (
     has_losses,
     has_truncates,
     history,
+    mode_of,
     shrunk,
 )
 from tests.simulation.invariants import Violation
@@ -64,8 +65,14 @@ def of_seed(seed: int) -> History:
     """The history of a seed."""
     truncates, breaks, losses, holds = (has(seed) for has in (has_truncates, has_breaks, has_losses, has_holds))
     backfills = has_backfills(seed)
-    weights = faults.weights(truncates=truncates, breaks=breaks, losses=losses, holds=holds, backfills=backfills)
-    always = (*(LOSSES if losses else ()), *(HOLDS if holds else ()), *(BACKFILLS if backfills else ()))
+    mode = mode_of(seed)
+    weights = faults.weights(
+        truncates=truncates, breaks=breaks, losses=losses, holds=holds, backfills=backfills, mode=mode
+    )
+    always = (
+        *(LOSSES if losses else ()), *(HOLDS if holds else ()), *(BACKFILLS if backfills else ()),
+        *OF_OTHERS.get(mode, ()),
+    )  # fmt: skip
     return history(seed, weights, always)
 
 

@@ -8,7 +8,7 @@ before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,11 +34,12 @@ class Change(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A committed transaction in the log, with what its keys were before it (to undo it at a failover)."""
+    """A committed transaction in the log, with what its keys were before it (to undo it at a failover), and after."""
 
     txid: int
     changes: tuple[Change, ...]
     before: dict[int, str | None]
+    after: dict[int, str | None]
 
 
 @dataclass
@@ -76,6 +77,8 @@ class Sot:
         self.open: list[Transaction] = []  # in progress, and committed ones that are not visible yet
         self.unavailable = False
         self.changed: dict[int, int] = {}  # key → how often what is seen of it has changed
+        # Called when other rows are committed than before.
+        self.on_commit: Callable[[], None] = lambda: None
         self._locks: dict[int, Transaction] = {}
         self.lives = 1  # how often its log has begun anew
         self._began = 0  # what the log of now has in `wal` begins here
@@ -158,7 +161,9 @@ class Sot:
         """Into the log; `show` makes it visible."""
         transaction.committed = True
         before = {key: self.rows.get(key) for key in transaction.rows}
-        self.wal.append(Commit(transaction.txid, tuple(sorted(transaction.changes, key=_position)), before))
+        changes = tuple(sorted(transaction.changes, key=_position))
+        self.wal.append(Commit(transaction.txid, changes, before, dict(transaction.rows)))
+        self.on_commit()
 
     def show(self, transaction: Transaction) -> None:
         """Other sessions see a committed transaction, and its locks are gone."""
@@ -173,7 +178,7 @@ class Sot:
     def fence(self) -> int:
         """A logical message in a transaction of its own; the log's length with it."""
         self._next_txid += 1
-        self.wal.append(Commit(self._next_txid - 1, (), {}))
+        self.wal.append(Commit(self._next_txid - 1, (), {}, {}))
         return len(self.wal)
 
     def others(self, count: int) -> None:
@@ -214,6 +219,7 @@ class Sot:
             for key, value in commit.before.items():
                 self._set(key, value)
                 gone.add(key)
+        self.on_commit()
         return gone
 
     # What others read.

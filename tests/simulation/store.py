@@ -28,6 +28,8 @@ class Store:
         self.halves = 0  # so many batches to come fail half-way
         self.refusing: set[bytes] = set()  # keys whose rows this store cannot hold
         self.changed: dict[bytes, int] = {}  # key → how often its content has changed
+        # Called when content has changed.
+        self.on_moved: Callable[[], None] = lambda: None
         self.table = MemoryTable(shape)
         self._rng = rng
         self._watcher = watcher
@@ -100,7 +102,7 @@ class Store:
         self.table.plant(key, row)
         if token is not None:
             self.table._tokens[key] = token
-        self.changed[key] = self.changed.get(key, 0) + 1
+        self._moved(key)
         return {key}
 
     def evict(self, key: bytes, *, token_too: bool) -> set[bytes]:
@@ -108,7 +110,7 @@ class Store:
         self.table.plant(key, None)
         if token_too:
             self.table._tokens.pop(key, None)
-        self.changed[key] = self.changed.get(key, 0) + 1
+        self._moved(key)
         return {key}
 
     def keep_copy(self) -> None:
@@ -125,7 +127,7 @@ class Store:
         lost = {k for k in keys if tokens.get(k) != old_tokens.get(k) or rows.get(k) != old_rows.get(k)}
         self.table._tokens, self.table._rows = old_tokens.copy(), old_rows.copy()
         for key in lost:
-            self.changed[key] = self.changed.get(key, 0) + 1
+            self._moved(key)
         return lost
 
     def heal(self) -> None:
@@ -155,11 +157,15 @@ class Store:
         self._on_refused(write.key for write, no in zip(writes, refused, strict=True) if no)
         return [Result(Outcome.refused, None, "it does not fit") if no else next(answers) for no in refused]
 
+    def _moved(self, key: bytes) -> None:
+        self.changed[key] = self.changed.get(key, 0) + 1
+        self.on_moved()
+
     def _held(self, key: bytes) -> Held | None:
         return self.table.read([key]).get(key)
 
     def _changed(self, key: bytes, before: Held | None, write: Write, *, overruled: bool) -> None:
         after = self._held(key)
         if (before.row if before else None) != (after.row if after else None):
-            self.changed[key] = self.changed.get(key, 0) + 1
+            self._moved(key)
         self._watcher(key, before, after, write, overruled)

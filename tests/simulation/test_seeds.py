@@ -13,9 +13,11 @@ from tests.simulation.history import (
     BREAKS_FROM,
     FLOODS_FROM,
     HOLDS_FROM,
+    INVALIDATE_FROM,
     LOSSES_FROM,
     SCRUBS_FROM,
     TRUNCATES_FROM,
+    VERIFY_FROM,
 )
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
@@ -23,6 +25,8 @@ SEEDS, AT_ONCE = 500, 50
 # More of those that are checked all the time, for the mutants that only they kill.
 TAUGHT = (50, 200, 250)
 TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS, FLOOD_SEEDS = 150, 150, 50, 100, 25
+# Of replicas that others write: longer histories, so fewer of them.
+FEW = 30
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
@@ -88,6 +92,26 @@ def test_histories_with_backfills_keep_every_promise(first: int) -> None:
     counts, failing = run_seeds(range(first, first + AT_ONCE))
     assert failing is None, explain(failing).story
     assert min(counts["backfill"], counts["backfill-done"]) >= AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "first", [VERIFY_FROM, *(pytest.param(VERIFY_FROM + n * FEW, marks=pytest.mark.long) for n in (1, 2))]
+)
+def test_histories_of_a_replica_that_somebody_else_writes_keep_every_promise(first: int) -> None:
+    """What was right within the lag is not told, what differs at rest is; nothing is written without an order."""
+    counts, failing = run_seeds(range(first, first + FEW))
+    assert failing is None, explain(failing).story
+    assert min(counts["writer is late"], counts["writer invents"], counts["drift told"]) >= FEW
+
+
+@pytest.mark.parametrize(
+    "first", [INVALIDATE_FROM, *(pytest.param(INVALIDATE_FROM + n * FEW, marks=pytest.mark.long) for n in (1, 2))]
+)
+def test_histories_of_a_cache_that_readers_fill_keep_every_promise(first: int) -> None:
+    """Only a row that was old when it was filled in is left there, until it is told; absence never is."""
+    counts, failing = run_seeds(range(first, first + FEW))
+    assert failing is None, explain(failing).story
+    assert min(counts["slow fill"], counts["guarded fill"], counts["expiry"], counts["drift told"]) >= FEW
 
 
 def test_a_seed_is_one_history() -> None:

@@ -99,6 +99,7 @@ class Process:
             world.store, _SCHEMAS, _SotReader(world), _Fence(world), world.settings.partitions,  # type: ignore[arg-type]
             self.versions, threads, Budget(2_000), Budget(2_000), lambda: partitioner(world.settings.partitions),  # type: ignore[arg-type]
             decoders={2: world.topic},  # type: ignore[dict-item]
+            absent_allowed=world.mapping.readers_fill,
         )  # fmt: skip
         events = Events(_Writer(world), threads, "/simulation", "holdtrue")  # type: ignore[arg-type]
         applier = Applier(self.work, Failures(events, self.work.names, CHANGES))

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from itertools import chain
 from random import Random
 from types import SimpleNamespace
@@ -70,8 +71,8 @@ class World:
         on_continuity = "hold" if history.holds else "continue"
         self.mapping = SimpleNamespace(
             on_failure="dead-letter", on_continuity=on_continuity, lag_max=None, repair=self.settings.repair,
-            drift=Drift(flood_above=1) if history.floods else Drift(),
-            mode="replicate", others_write=False, readers_fill=False,
+            drift=Drift(flood_above=1) if history.floods else Drift(), others_lag=timedelta(seconds=self.settings.lag),
+            mode=history.mode, others_write=history.mode != "replicate", readers_fill=history.mode == "invalidate",
         )  # fmt: skip
         self.drift = DriftTopic("copy")
         self.slow = 1.0
@@ -93,6 +94,8 @@ class World:
         self.group = Group(self.loop, self.rng, partitions)
         self.auditor = Auditor(self)
         self.control = Control(self)
+        self.others = faults.WHO[history.mode](self)
+        self.sot.on_commit = self.store.on_moved = self.others.look
         self.machines = [Machine() for _ in range(self.settings.workers)]
         self.processes: list[Process | None] = [None] * self.settings.workers
         self.lives: list[Process] = []
@@ -132,6 +135,7 @@ class World:
         self.sot.show(first)
         self.connector.take_snapshot()
         self.connector.start()
+        self.others.start()
         for number in range(len(self.processes)):
             self.start(number)
 
@@ -158,6 +162,10 @@ class World:
             self.step()
         return True
 
+    def go_on(self, seconds: float) -> None:
+        """Let the history go on for so long."""
+        self.wait(lambda: False, seconds)
+
     def advance(self, seconds: float) -> None:
         """Let time go by."""
         self.loop.run_for(seconds)
@@ -174,6 +182,7 @@ class World:
         """
         self.say("faults end")
         self.store.heal()
+        self.others.heal()
         self.sot.unavailable, self.changelog_away, self.slow = False, False, 1.0
         self.connector.undecodable = 0
         self._end_transactions()
@@ -223,6 +232,8 @@ class World:
     def _restless(self) -> str | None:
         if not self.connector.done:
             return "the connector has not sent everything"
+        if self.others.restless:
+            return self.others.restless
         if not self.group.settled:
             return "the group is rebalancing"
         if any(self._is_on_its_way(process) for process in self.lives):
@@ -273,7 +284,7 @@ class World:
         if report.reason or report.superseded or report.failed or report.skipped:
             self.violated("a run at rest says %s: %s", report.outcome, report)
         found = [drifted.key for drifted in report.drift]
-        strange = [key for key in found if key not in self.invariants.excused]
+        strange = [key for key in found if key not in self.invariants.excused and not self.others.may_be_told(key)]
         if strange:
             self.violated("%s drifted at rest, and nothing had befallen them", strange)
         if found:

@@ -229,7 +229,7 @@ PROOF: tuple[Mutant, ...] = (
         "open-question-drift",
         "a key whose store is right under a token that is not settled yet is told as drift",
         "agents.checks",
-        "    ahead = {s.key for s in seen if s.key in owner.state.suspected and s.content.digest == s.sot}",
+        "    ahead = {s.key for s in right if s.key in owner.state.suspected}",
         "    ahead: set[bytes] = set()",
         killer=FOUND + "a_key_whose_store_is_right_under_an_unsettled_token_is_not_drift",
     ),

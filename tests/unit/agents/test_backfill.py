@@ -63,6 +63,7 @@ class Owning:
         self.fences = self.appended = 0
         self.said: list[dict[str, Any]] = []
         self.asked: list[bytes] = []
+        self.settled = lambda keys: None
         self.work: Any = work_of(self.store, self._run, self._read, self)
         for name, value in (
             ("partitions", 2), ("partitioner", lambda: self), ("filling", asyncio.Lock()), ("sot_keys", self._keys),
@@ -262,10 +263,22 @@ async def test_what_readers_fill_in_is_only_deleted_where_it_is_wrong(owner: Own
     for key in (4, 6, 8):
         owner.store.evict(b"%d" % key)
     owner.store.plant(b"2", ("2", "rogue"))
-    owner.sot[b"8"] = ("8", "not applied yet")
+    owner.sot[b"8"], owner.comes[b"8"] = ("8", "not applied yet"), "not applied yet"
     assert counts(await owner.filled()) == (5, 0, 1, 0)
     assert owner.store.written == 1
     assert owner.store.read([b"2"]).get(b"2", Held(None, None)).row is None
+
+
+async def test_what_is_absent_beside_the_token_of_its_delete_is_right_in_a_cache(owner: Owning) -> None:
+    """Each change leaves such a token: a backfill deleted the row once more, and counted it (seed 8000091)."""
+    owner.work.mapping = SimpleNamespace(**{**vars(owner.work.mapping), "readers_fill": True})
+    owner.work.write = lambda key, row, line, token: Write(key, None, b"", token)
+    for key in (2, 4):
+        owner.store.plant(b"%d" % key, None)
+        assert owner.store.read([b"%d" % key])[b"%d" % key].token is not None
+    owner.sot[b"4"] = ("4", "a change that was lost")
+    assert counts(await owner.filled()) == (5, 0, 1, 0)
+    assert owner.store.written == 1
 
 
 async def test_who_has_lost_the_partition_notes_nothing(owner: Owning) -> None:

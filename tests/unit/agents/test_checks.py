@@ -211,3 +211,14 @@ async def test_nor_one_that_is_taken_over_while_its_lock_is_waited_for(agent: Ch
     owner.lock.release()
     ((_, _, _, answer),) = await answering
     assert answer["incomplete"] == checks.REBUILT
+
+
+@pytest.mark.parametrize(("mode", "refused"), [("verify", True), ("invalidate", False), ("replicate", False)])
+async def test_a_backfill_is_refused_where_somebody_else_brings_the_rows(mode: str, refused: bool) -> None:
+    """Not of a cache: what readers have filled in, and is wrong, is deleted. It was refused as under verify."""
+    owner: Any = _Behind()
+    owner.work.mapping = SimpleNamespace(mode=mode, others_write=mode != "replicate")
+    owner.is_unread = AsyncMock(return_value=False)
+    owner.state.backfills = SimpleNamespace(waiting=())
+    refusal = await checks._no_backfill(owner, {"mapping": "1"})
+    assert (refusal or "").startswith("somebody else") is refused

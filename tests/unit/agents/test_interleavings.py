@@ -59,6 +59,7 @@ class _Owner:
         self.meanwhile: Callable[[], object] = lambda: None
         self.proven = True
         self.unread = False
+        self.settled = lambda keys: None
         self.held: HeldHere | None = None
         self.work = work_of(self.store, self._run, self._read, _Changelog())
 
@@ -267,6 +268,16 @@ def test_a_key_whose_store_is_right_under_an_unsettled_token_is_not_drift() -> N
     assert _without_open_questions(owner, [right, wrong], found) == [UNDECIDED, found[1]]
     owner.state.suspected = {}
     assert _without_open_questions(owner, [right, wrong], found) == found
+
+
+def test_a_row_that_a_cache_does_not_have_is_not_drift_under_an_unsettled_token() -> None:
+    """Somebody's token keeps our deletes away, and the owner behind: absent is right meanwhile."""
+    seen = Seen(b"1", b"s" * 16, Entry(TOKEN, None, 0, (), b"d" * 16), Content(Token(7, 0, 0), None))
+    found = [Finding(Verdict.suspected, "missing")]
+    for allowed, told in ((True, [UNDECIDED]), (False, found)):
+        work = SimpleNamespace(absent_allowed=allowed)
+        owner: Any = SimpleNamespace(state=SimpleNamespace(suspected={b"1": b"t"}), work=work)
+        assert _without_open_questions(owner, [seen], found) == told
 
 
 def test_what_others_wrote_to_the_changelog_meanwhile_is_read_at_the_next_recovery(tmp_path: Path) -> None:

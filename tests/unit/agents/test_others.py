@@ -122,6 +122,28 @@ async def test_what_stays_wrong_is_told_by_the_second_closer_look(tmp_path: Path
         assert not made.watch.keys
 
 
+async def test_a_doubt_is_not_put_off_by_the_glances_that_follow(tmp_path: Path) -> None:
+    """Of a pass that comes round sooner than the lag: what was wrong was never told."""
+    with town(tmp_path, "verify") as made:
+        await made.looks(ROGUE)
+        due = made.scrub._doubts[KEY].due
+        await made.looks(ROGUE)
+        assert made.scrub._doubts[KEY].due == due
+
+
+async def test_what_the_source_has_is_right_whatever_was_there_before(tmp_path: Path) -> None:
+    """Also where only a read of the source has told it, and no record: it was told as a mismatch (seed 7000006)."""
+    with town(tmp_path, "verify") as made:
+        assert await made.looks(ROGUE, ROGUE) == []
+        watch, made.watch = made.watch, Watch(lambda: made.now)
+        made.applies(NEW, 2)
+        made.watch = watch
+        made.store.plant(KEY, NEW)
+        await made.scrub._judge([KEY])
+        assert made.told == []
+        assert not made.scrub._doubts
+
+
 async def test_who_is_late_or_ahead_is_not_told(tmp_path: Path) -> None:
     """Within the lag the row of before is right, and one that is there before its change."""
     with town(tmp_path, "verify") as made:

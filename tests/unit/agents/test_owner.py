@@ -17,7 +17,9 @@ from streams.agents.inbox import BATCH_RECORDS_MAX, WAITING_RECORDS_MAX
 from streams.agents.owner import Owner
 from streams.agents.table import BEFORE_THE_NEXT, Held
 from streams.changes.decode import TableLevel
+from streams.changes.record import Op, Record
 from streams.changes.visibility import Snapshot
+from streams.checks.watch import Watch
 from streams.errors import HoldtrueError
 from streams.transport.batches import Batch
 from streams.versions.entry import Entry, Position, Token
@@ -134,6 +136,25 @@ def table() -> Any:
         table="public.t", replica="reports", held=None, unprepared="", labels=("public.t", "reports"),
         snapshot=snapshot, hold_ordered=False,
     )  # fmt: skip
+
+
+def test_what_a_read_of_the_source_has_told_is_known_of_a_watched_key(tmp_path: Path) -> None:
+    """A record that lacks values does not say what its row is by now: who had written it was told of.
+
+    It explains what somebody else writes, and proves nothing of what the stream has delivered.
+    """
+    owner: Any = object.__new__(Owner)
+    owner.state, owner.watch = PartitionState(tmp_path / "0", 0), Watch(lambda: 5.0)
+    owner.work = SimpleNamespace(digester=SimpleNamespace(digest=lambda key, line: line))
+    owner.watch.begin("run", [(KEY, b"before")])
+    entry = Entry(Token(1, 7, 0), Position(1, 7), 1, (), b"r" * 16)
+    owner.state.commit([Move(KEY, None, entry)], 7, 7)
+    for _ in range(2):
+        owner._note({KEY: [Record(7, Op.upsert, ("1", "unavailable"), b"partial", 7, 1, True)]})
+    owner.settled([KEY, b"not watched"])
+    assert [*owner.watch.known("run", KEY)] == [b"before", b"partial", entry.digest, b"partial", entry.digest]
+    assert entry.digest not in owner.watch.seen("run", KEY, 0, 1_000)
+    owner.state.close()
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ class Owning:
 
     def __init__(self, folder: Path) -> None:
         self.tp = "changes[0]"
-        self.ordered = lambda keys: None
+        self.ordered = self.settled = lambda keys: None
         self.state = PartitionState(folder / "0", 0)
         self.lock = self.state.lock
         self.store = Refusing(SHAPE)
