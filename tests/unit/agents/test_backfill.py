@@ -279,6 +279,22 @@ async def test_what_is_absent_beside_the_token_of_its_delete_is_right_in_a_cache
     owner.sot[b"4"] = ("4", "a change that was lost")
     assert counts(await owner.filled()) == (5, 0, 1, 0)
     assert owner.store.written == 1
+    assert (owner.asked.count(b"2"), owner.asked.count(b"4")) == (1, 2)
+
+
+async def test_a_change_on_its_way_to_a_row_that_a_cache_does_not_have_is_left_to_the_stream(owner: Owning) -> None:
+    """It comes with the fence, and deletes the row; nothing is left to do."""
+    owner.work.mapping = SimpleNamespace(**{**vars(owner.work.mapping), "readers_fill": True})
+    owner.store.plant(b"6", None)
+    owner.sot[b"6"] = ("6", "new")
+
+    async def comes() -> None:
+        owner.change(6, "new", 100)
+        owner.store.plant(b"6", None)
+
+    owner.work.pass_fence = comes
+    assert counts(await owner.filled()) == (5, 0, 0, 0)
+    assert owner.store.written == 0
 
 
 async def test_who_has_lost_the_partition_notes_nothing(owner: Owning) -> None:
