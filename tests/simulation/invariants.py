@@ -42,6 +42,7 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self._world = world
         self.excused: set[bytes] = set()
+        self._ever_excused: set[bytes] = set()
         # Tokens that the store has lost or refused, of keys that are right all the same.
         self._unguarded: dict[bytes, Token] = {}
         # Owners that wait, and where.
@@ -56,7 +57,9 @@ class Invariants:
 
     def excuse(self, keys: Iterable[int | bytes]) -> None:
         """Until the next repair these keys may differ."""
-        self.excused |= {key if isinstance(key, bytes) else key_bytes(key) for key in keys}
+        befallen = {key if isinstance(key, bytes) else key_bytes(key) for key in keys}
+        self.excused |= befallen
+        self._ever_excused |= befallen
 
     # At every moment.
 
@@ -125,10 +128,17 @@ class Invariants:
             self.found.add(key)
             self._world.count("drift told")
             forgiven = self._forgiven.get(key, -FORGIVEN_SECONDS) + FORGIVEN_SECONDS > self._world.loop.time()
-            if key not in self.excused and not forgiven and not self._is_others(key, record):
+            excused = key in self.excused or forgiven or self._is_read_again(key, record)
+            if not excused and not self._is_others(key, record):
                 self._world.violated("%s is told to be %s, and nothing had befallen it", key, record["kind"])
             if record["kind"] == "missing" and self._world.others.mode == "invalidate":
                 self._world.violated("%s is told to be missing in a cache", key)
+        if self.flooded:
+            self._not_twice()
+
+    def _is_read_again(self, key: bytes, record: Mapping[str, Any]) -> bool:
+        """Whether a record that could not be applied is read once more: that is told again, and ended by a look."""
+        return record["kind"] == "unapplied" and key in self._ever_excused
 
     def _is_others(self, key: bytes, record: Mapping[str, Any]) -> bool:
         """Whether others have made wrong what is told to be; a later step of what was told has no digests."""
@@ -141,9 +151,6 @@ class Invariants:
         # What is there at the second look may be right, and ahead of the stream: it is told of what the first has seen.
         looks = 2 * (others.lag + LOOK_SECONDS)
         return others.was_wrong(key, now - ALARM_SECONDS, told) or others.was_wrong(key, now - looks)
-
-        if self.flooded:
-            self._not_twice()
 
     def _not_twice(self) -> None:
         """No more keys are told, by name and by number, than are wrong."""
