@@ -24,7 +24,6 @@ ROOT = Path(__file__).parents[2]
 SECONDS_MAX = 240
 
 SEEDS = "tests/simulation/test_seeds.py::test_histories_keep_every_promise[{}]"
-SCRUBS = "tests/simulation/test_seeds.py::test_histories_that_are_checked_all_the_time_keep_every_promise[{}]"
 VERIFY = "tests/simulation/test_seeds.py::test_histories_of_a_replica_that_somebody_else_writes_keep_every_promise[{}]"
 INVALIDATE = "tests/simulation/test_seeds.py::test_histories_of_a_cache_that_readers_fill_keep_every_promise[{}]"
 BREAKS = "tests/simulation/test_seeds.py::test_histories_whose_numbers_begin_anew_keep_every_promise[{}]"

@@ -22,7 +22,7 @@ from tests.simulation.history import (
 from tests.simulation.run import explain, of_seed, run_seeds, simulate, story
 
 SEEDS, AT_ONCE = 500, 50
-# More of those that are checked all the time, for the mutants that only they kill.
+# More of those that are checked all the time.
 TAUGHT = (50, 200, 250)
 TRUNCATE_SEEDS, BREAK_SEEDS, LOSS_SEEDS, HOLD_SEEDS, FLOOD_SEEDS = 150, 150, 50, 100, 25
 # Of replicas that others write: longer histories, so fewer of them.

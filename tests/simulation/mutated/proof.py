@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import FLOOD, FOUND, SCRUBS, SEEDS, Mutant, mutant
+from tests.simulation.mutants import FLOOD, FOUND, SEEDS, Mutant, mutant
 
 PROOF: tuple[Mutant, ...] = (
     # Repair.
@@ -281,7 +281,7 @@ PROOF: tuple[Mutant, ...] = (
         "agents.scrub",
         " and (doubt.token, doubt.content) == seen",
         "",
-        killer=SCRUBS.format(5000200),
+        killer=FOUND + "what_two_looks_have_not_seen_alike_is_not_drift_yet",
     ),
     mutant(
         "scrub-unproven",
@@ -289,7 +289,7 @@ PROOF: tuple[Mutant, ...] = (
         "agents.scrub",
         "if not await self._owner.prove_ownership():",
         "if False:",
-        killer=SCRUBS.format(5000250),
+        killer=FOUND + "what_a_zombie_sees_is_not_told",
     ),
     mutant(
         "scrub-unlocked",
@@ -297,7 +297,7 @@ PROOF: tuple[Mutant, ...] = (
         "agents.scrub",
         "        async with self._owner.lock:",
         "        if True:",
-        killer=SCRUBS.format(5000000),
+        killer=FOUND + "the_second_look_waits_while_changes_are_written",
     ),
     # Of very many keys.
     mutant(

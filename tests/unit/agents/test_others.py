@@ -30,7 +30,7 @@ class Town:
     """A partition that is checked all the time, and whose content somebody else may write; its clock is set by hand."""
 
     def __init__(self, folder: Path, mode: str) -> None:
-        self.now, self.fences, self.end = 100.0, 0, 0
+        self.now, self.fences, self.end, self.is_owner = 100.0, 0, 0, True
         self.state = PartitionState(folder / "0", 0)
         self.lock = self.state.lock
         self.watch = Watch(lambda: self.now)
@@ -62,7 +62,7 @@ class Town:
         return True
 
     async def prove_ownership(self) -> bool:
-        return True
+        return self.is_owner
 
     def applies(self, row: tuple[str, str] | None, offset: int) -> None:
         """A change comes."""
