@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LISTED_KEYS = 2_000
 NAMELESS = "rows under keys that no row of the table can have"
+# How often it is looked whether an owner has room for more doubts.
+FULL_SECONDS = 0.25
 
 
 class ReverseSweep:
@@ -75,6 +77,8 @@ class ReverseSweep:
         scrubs = self._scrubs()
         for partition, mine in grouped.items():
             if (scrub := scrubs.get(partition)) is not None:
+                while scrub.is_full:  # noqa: ASYNC110 - what is decided wakes nobody
+                    await asyncio.sleep(FULL_SECONDS)
                 scrub.listed(mine)
         return len(keys) - len(named) + len(grouped.get(NOBODYS, ()))
 

@@ -44,8 +44,10 @@ JUDGE_KEYS = 200
 AGAIN_SECONDS = 1.0
 # How often a key is looked at again whose entry does not agree with the SOT: then a validation decides.
 LOOKS_MAX = 30
-# Per partition; what is in doubt beyond them is found again by the next pass.
+# Per partition; what is in doubt beyond them, of what was just written, is found again by the pass.
 DOUBTS_MAX = 20_000
+# So many looks have room for what they make doubtful; where they have not, the pass waits.
+ROOM = 2
 # Per partition, of keys that others were seen to change; where more are named, every key is visited at once.
 HINTS_MAX = 10_000
 # How long whoever has named keys waits until what was seen of them is told: what is asked next waits behind.
@@ -55,11 +57,15 @@ FAILED_SECONDS = 10.0
 
 
 class Doubt(NamedTuple):
-    """What a look at a key has shown. due: when to look again. looks: how many there were."""
+    """What a look at a key has shown. due: when to look again. looks: how many there were.
+
+    decided: before this doubt it was last decided after this moment.
+    """
 
     token: Token | None
     content: Content | None
     due: float
+    decided: float
     looks: int = 0
 
 
@@ -104,9 +110,9 @@ class Scrub:
 
     def doubt(self, keys: Iterable[bytes]) -> None:
         """Look at these keys soon: there is a reason to think that they are wrong, or were."""
-        now = time.monotonic()
+        now, decided = time.monotonic(), self._pace.complete_since
         for key in keys:
-            self._suspect(key, Doubt(None, None, now))
+            self._suspect(key, Doubt(None, None, now, decided))
 
     def listed(self, keys: Sequence[bytes]) -> None:
         """The replica was seen to hold these keys: which of them must it not?"""
@@ -184,9 +190,19 @@ class Scrub:
 
     async def _settle(self) -> None:
         """What is due to be told of keys that are only counted, also where none of them was looked at just now."""
-        since = self._pace.complete_since
+        since = self._decided_since
         if self._findings.is_due(since) and await self._owner.prove_ownership():
             await self._findings.settle(since)
+
+    @property
+    def _decided_since(self) -> float:
+        """Every key was found right or wrong after this moment: what a glance has only made doubtful was before it."""
+        return min((doubt.decided for doubt in self._doubts.values()), default=self._pace.complete_since)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for more doubts until some are decided."""
+        return len(self._doubts) > DOUBTS_MAX - ROOM * LOOK_KEYS and self._may_look()
 
     def _may_look(self) -> bool:
         """Whether it is known what the replica must hold, and holds it as far as its owner can tell."""
@@ -211,7 +227,8 @@ class Scrub:
         hinted = list(islice(self._hints, LOOK_KEYS // 2))
         fresh = [*hinted, *self._fresh.due(now, LOOK_KEYS // 2 - len(hinted))]
         room = LOOK_KEYS - len(fresh)
-        wanted = self._pace.wanted(now, self._owner.state.live, room)
+        # Not what could not be looked at again: it would have been visited, and be known by nobody.
+        wanted = 0 if self.is_full else self._pace.wanted(now, self._owner.state.live, room)
         keys, last = self._next_of_the_pass(wanted)
         stretch = self._pace.stretch(len(keys), last)
         if looked := list(dict.fromkeys([*fresh, *keys])):
@@ -237,7 +254,7 @@ class Scrub:
         state = self._owner.state
         entries = state.entries(keys)
         found = await self._read(keys)
-        now = time.monotonic()
+        now, decided = time.monotonic(), self._pace.complete_since
         verdicts = Counter[str]()
         for key, entry, (_, content) in zip(keys, entries, found, strict=True):
             if key in state.suspected:
@@ -245,9 +262,9 @@ class Scrub:
             finding = compare_store(entry, content, absent_allowed=self._work.absent_allowed)
             verdicts[finding.verdict] += 1
             if finding.verdict is Verdict.suspected:
-                self._suspect(key, Doubt(_token(entry), content, now + AGAIN_SECONDS))
+                self._suspect(key, Doubt(_token(entry), content, now + AGAIN_SECONDS, decided))
             elif key in self._findings:
-                self._suspect(key, Doubt(None, None, now))
+                self._suspect(key, Doubt(None, None, now, decided))
         for verdict, count in verdicts.items():
             self._count(verdict, count)
         reached(Step.keys_scrubbed)
@@ -263,7 +280,7 @@ class Scrub:
             looked = await self._look_closely(keys)
             ahead = self._ahead(looked)
         coming = await self._coming(ahead)
-        now = time.monotonic()
+        now, since = time.monotonic(), self._decided_since
         wrong = [each for each in looked if self._is_confirmed(each, self._doubts.pop(each.key), coming, now)]
         right = [each.key for each in looked if each.agrees and each.finding.verdict in _RIGHT]
         self._end_watch(looked)
@@ -274,7 +291,6 @@ class Scrub:
             self._doubts.clear()  # the replica is another one's, who knows more of it
             return
         reached(Step.drift_found)
-        since = self._pace.complete_since
         await self._findings.right(ended, since)
         self._again(await self._findings.wrong(wrong, since))
 
@@ -332,16 +348,16 @@ class Scrub:
         if known and (doubt.token, doubt.content) == seen and self._others is None:
             return True
         if doubt.looks < LOOKS_MAX:
-            self._suspect(judged.key, Doubt(*seen, now + AGAIN_SECONDS, doubt.looks + 1))
+            self._suspect(judged.key, Doubt(*seen, now + AGAIN_SECONDS, doubt.decided, doubt.looks + 1))
         else:
             self._count(Verdict.undecided, 1)
         return False
 
     def _again(self, repaired: Iterable[bytes]) -> None:
         """Look at what was repaired."""
-        now = time.monotonic()
+        now, decided = time.monotonic(), self._pace.complete_since
         for key in repaired:
-            self._suspect(key, Doubt(None, None, now + AGAIN_SECONDS))
+            self._suspect(key, Doubt(None, None, now + AGAIN_SECONDS, decided))
 
     def _suspect(self, key: bytes, doubt: Doubt) -> None:
         if key in self._doubts:

@@ -80,7 +80,8 @@ def _next(report: Report) -> str:
     if report.drift_found:
         return (
             f"{place}: {report.drift_found} keys differ and are drift now: holdtrue repair plan --replica "
-            f"{report.replica} --table {report.table}, read it, apply it, then adopt again"
+            f"{report.replica} --table {report.table}, read it, apply it (what is accepted is left out of it: holdtrue "
+            "drift list --state accepted), then adopt again"
         )
     if report.superseded and not report.reason:
         return f"{place}: {report.superseded} keys have moved at every look and have no token yet: adopt again"

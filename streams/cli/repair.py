@@ -68,7 +68,8 @@ def plan(
         rows = [row for row in database.rows("list_drift", filters) if not kind or row["kind"] in kind]
     there = set(pairs(loaded, None, None))
     copied = [row for row in rows if (row["replica"], row["table"]) in there]
-    repairs = planned(loaded.name, copied)
+    filled = {pair for pair in there if loaded.replicas[pair.replica].tables[pair.table].readers_fill}
+    repairs = planned(loaded.name, copied, filled)
     repairs.write(file)
     here.out.rows("items", [asdict(item) for item in repairs.items], _PLANNED, file=str(file), hash=repairs.hash)
     if len(copied) < len(rows):

@@ -484,8 +484,9 @@ SELECT at, who, what, why, detail FROM holdtrue.audit
  ORDER BY at DESC, sequence DESC LIMIT %(limit)s
 
 -- name: audit_of_run
+-- By the signal's id; entries from before that was so are by where the signal was.
 SELECT a.sequence, a.at, a.who, a.hash FROM holdtrue.signals s
-  JOIN holdtrue.audit a ON a.source = s.topic || '/' || s.partition || '/' || s."offset"
+  JOIN holdtrue.audit a ON a.source IN ('signal:' || s.id, s.topic || '/' || s.partition || '/' || s."offset")
  WHERE s.run = %(run)s AND a.what = 'run'
  ORDER BY a.sequence LIMIT 1
 
@@ -509,9 +510,11 @@ ON CONFLICT (backfill, partition) DO UPDATE
 UPDATE holdtrue.backfills SET outcome = %(outcome)s, run = %(run)s, ended_at = %(at)s WHERE backfill = %(backfill)s
 
 -- name: open_backfill
--- The newest of this range that is not done. What has not been done for a day is ordered anew.
+-- The newest of this range that is not done, or whose end nobody has validated. What has not been done for a day, or
+-- was given up, is ordered anew.
 SELECT b.backfill FROM holdtrue.backfills b
  WHERE b.replica = %(replica)s AND b.table_name = %(table)s AND b.scope = %(scope)s AND b.outcome IS NULL
    AND b.ordered_at > now() - interval '1 day'
-   AND (SELECT count(*) FROM holdtrue.backfill_parts p WHERE p.backfill = b.backfill) < b.partitions
+   AND (SELECT count(*) < b.partitions OR count(p.reason) = 0 FROM holdtrue.backfill_parts p
+         WHERE p.backfill = b.backfill)
  ORDER BY b.ordered_at DESC LIMIT 1

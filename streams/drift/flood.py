@@ -127,6 +127,8 @@ class Counted:
         self._told_at = float("-inf")
         self._begun = now
         self._is_ours = not goes_on
+        # Whoever counted before has told what it had to tell before this began.
+        self._is_heard = not goes_on
 
     def __contains__(self, drift: str) -> bool:
         return drift in self._keys
@@ -168,7 +170,9 @@ class Counted:
 
     def heard(self, told: Beyond, named: Container[str], now: float) -> None:
         """What is told of this partition by now, by whomever, and which drift has records of its own: not counted."""
-        if told != self._told:
+        if not self._is_heard:
+            self._is_heard, self._told = True, told
+        elif told != self._told:
             self._told, self._is_ours, self._begun = told, False, now
         for drift in [drift for drift in self._keys if drift in named]:
             del self._keys[drift]

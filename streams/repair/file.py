@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +26,8 @@ EFFECTS: Mapping[str, str] = {
     "unapplied": "write the row the source of truth has, if the store takes it now",
     "orphan": "delete the row, which the source of truth does not have",
 }
+# Of a table that readers fill: whatever is wrong.
+EMPTIED = "delete the row, which readers fill again"
 
 
 # Bytes as lower-case hex digits.
@@ -114,15 +116,24 @@ def read(path: Path) -> RepairPlan:
     return found
 
 
-def planned(plan: str, rows: Sequence[Mapping[str, Any]]) -> RepairPlan:
-    """The repair plan for rows of the control database's `drift`; those without a key cannot be repaired one by one."""
-    items = [_item(row) for row in rows if row["key_bytes"] is not None and row["kind"] in EFFECTS]
+def planned(
+    plan: str, rows: Sequence[Mapping[str, Any]], filled: Container[tuple[str, str]] = frozenset()
+) -> RepairPlan:
+    """The repair plan for rows of the control database's `drift`; those without a key cannot be repaired one by one.
+
+    filled: replica and table of those that readers fill.
+    """
+    items = [
+        _item(row, EMPTIED if (row["replica"], row["table"]) in filled else EFFECTS[row["kind"]])
+        for row in rows
+        if row["key_bytes"] is not None and row["kind"] in EFFECTS
+    ]
     # One repair makes a key right, however many drifts tell of it.
     by_key = {(item.replica, item.table, item.key): item for item in items}
     return RepairPlan(plan, tuple(by_key[place] for place in sorted(by_key)))
 
 
-def _item(row: Mapping[str, Any]) -> Item:
+def _item(row: Mapping[str, Any], effect: str) -> Item:
     token, key = row["replica_token"], bytes(row["key_bytes"]).hex()
     return Item(
         row["id"],
@@ -132,7 +143,7 @@ def _item(row: Mapping[str, Any]) -> Item:
         {HIDDEN: key} if row["key_hidden"] else dict(row["key"] or {}),
         row["kind"],
         row["cause"],
-        EFFECTS[row["kind"]],
+        effect,
         bytes(token).hex() if token is not None else None,
         row["key_hidden"],
     )

@@ -142,14 +142,15 @@ def test_a_run_asks_for_open_drift_and_where_it_was_told_of_last(
     """By the newest record of each, a refused one too; the drift of other tables, and what has ended, is none of it."""
     ended = [drift(3, "open", drift="d5"), drift(4, "superseded", drift="d5")]
     materialiser.apply(DRIFT, 0, [*LIFE[:3], *ended])
-    materialiser.apply(DRIFT, 1, [drift(4, "open", drift="d2"), drift(5, "repaired", drift="d2", reason="odd")])
+    refused = drift(5, "accepted", drift="d2", reason="odd")
+    materialiser.apply(DRIFT, 1, [drift(3, "open", drift="d2"), drift(4, "repaired", drift="d2"), refused])
     materialiser.apply(DRIFT, 2, [drift(6, "open", drift="d3", table="public.other"),
                                  drift(7, "open", drift="d4"), drift(8, "repairing", drift="d4", repair="r1"),
                                  drift(9, "repaired", drift="d4")])  # fmt: skip
     found = database.rows("open_drift", {"table": TABLE, "replica": "cache", "limit": 10})
     assert [(row["id"], row["state"], row["partition"], row["offset"]) for row in found] == [
         ("d1", "repairing", 0, 2),
-        ("d2", "open", 1, 5),
+        ("d2", "repaired", 1, 5),
         ("d4", "repaired", 2, 9),
     ]
 

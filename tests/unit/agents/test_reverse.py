@@ -41,9 +41,17 @@ class Listed:
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
+        self.full = 0  # so many looks find no room
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room."""
+        self.full -= 1
+        return self.full >= 0
 
     def listed(self, keys: Sequence[bytes]) -> None:
         """The replica holds these."""
+        assert self.full < 0
         self.keys += keys
 
 
@@ -135,3 +143,15 @@ async def test_a_sweep_that_is_ended_with_a_portion_in_hand_ends_and_says_nothin
     assert done == {sweep}
     assert sweep.cancelled()
     assert store.closed == 1
+
+
+async def test_what_is_listed_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was dropped would be found by the next sweep only, and missing in a number that is told as whole."""
+    monkeypatch.setattr(reverse, "FULL_SECONDS", 0.0)
+    owner = Listed()
+    owner.full = 3
+    partitioner = SimpleNamespace(partition=lambda key: 0)
+    work: Any = SimpleNamespace(threads=SimpleNamespace(run=_run), partitioner=lambda: partitioner)
+    nothing: Any = None
+    await ReverseSweep(work, nothing, 0.0, lambda: {0: owner})._look_up([b"1"])  # type: ignore[dict-item]
+    assert owner.keys == [b"1"]

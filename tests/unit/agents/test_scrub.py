@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from streams.agents import scrub
-from streams.agents.scrub import TICK_SECONDS, Scrub
+from streams.agents.scrub import TICK_SECONDS, Doubt, Scrub
+from streams.checks.compare import NOTHING
 from streams.checks.pace import Pace
 from streams.errors import HoldtrueError
 from streams.versions.entry import Entry, Position, Token
@@ -107,3 +108,42 @@ async def test_keys_that_must_not_be_there_hold_up_no_change(checked: Glanced) -
     changes.cancel()
     assert worked >= 10
     assert checked.age < 60.0
+
+
+class Doubtful(Glanced):
+    """Everything that it looks at is wrong, as far as a glance can tell."""
+
+    async def _glance(self, keys: Sequence[bytes]) -> None:
+        await super()._glance(keys)
+        for key in keys:
+            self._suspect(key, Doubt(None, NOTHING, float("inf"), self._pace.complete_since))
+
+
+@pytest.fixture
+def doubtful(checked: Glanced) -> Doubtful:
+    nothing: Any = None
+    return Doubtful(checked._owner, nothing, 1e-9)
+
+
+async def test_what_is_doubtful_is_not_decided(doubtful: Doubtful) -> None:
+    """A number of keys that are wrong is whole only when each was looked at twice."""
+    before = doubtful._decided_since
+    for _ in range(11):
+        await doubtful.turn()
+    assert doubtful._pace.complete_since > before
+    assert doubtful._decided_since == before
+    doubtful._doubts.clear()
+    assert doubtful._decided_since == doubtful._pace.complete_since
+
+
+async def test_the_pass_waits_where_there_is_no_room_for_doubts(
+    doubtful: Doubtful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it passed by would be visited, and known by nobody."""
+    monkeypatch.setattr(doubtful, "_may_look", lambda: True)
+    monkeypatch.setattr(scrub, "DOUBTS_MAX", 30)
+    assert len(await doubtful.turn()) == 10
+    assert len(await doubtful.turn()) == 10
+    assert await doubtful.turn() == []
+    doubtful._doubts.clear()
+    assert await doubtful.turn() == [b"%03d" % n for n in range(20, 30)]

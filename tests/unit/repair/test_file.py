@@ -29,6 +29,14 @@ def test_what_has_no_key_or_no_repair_is_left_out() -> None:
     assert planned("bank", [row("a", None), row("b", b"2", "continuity")]).items == ()
 
 
+def test_what_readers_fill_is_deleted_and_not_written() -> None:
+    """A cache: the file says what is done there, whatever is wrong."""
+    rows = [row("a", b"1", "mismatch", "cache"), row("b", b"1", "mismatch")]
+    repairs = planned("bank", rows, {("cache", "public.t")})
+    effects = [(item.replica, item.effect.split()[0]) for item in repairs.items]
+    assert effects == [("cache", "delete"), ("reports", "write")]
+
+
 def test_a_hidden_key_is_in_the_file_as_it_is_in_its_record() -> None:
     """Who reads the file learns no more of it than who reads the drift; whoever applies it finds the key again."""
     (item,) = planned("bank", [row("a", b"\x07") | {"key": None, "key_hidden": True}]).items
