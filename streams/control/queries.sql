@@ -515,6 +515,6 @@ UPDATE holdtrue.backfills SET outcome = %(outcome)s, run = %(run)s, ended_at = %
 SELECT b.backfill FROM holdtrue.backfills b
  WHERE b.replica = %(replica)s AND b.table_name = %(table)s AND b.scope = %(scope)s AND b.outcome IS NULL
    AND b.ordered_at > now() - interval '1 day'
-   AND (SELECT count(*) < b.partitions OR count(p.reason) = 0 FROM holdtrue.backfill_parts p
-         WHERE p.backfill = b.backfill)
+   AND (SELECT count(*) < b.partitions OR count(*) FILTER (WHERE p.reason <> '') = 0
+          FROM holdtrue.backfill_parts p WHERE p.backfill = b.backfill)
  ORDER BY b.ordered_at DESC LIMIT 1

@@ -522,3 +522,23 @@ def test_a_record_that_the_database_cannot_hold_is_kept_and_stops_nothing(
     done = materialiser.apply(DRIFT, 0, [drift(0, "open"), spoiled, drift(2, "repairing", repair="r1")])
     assert (done.next_offset, done.taken, done.unreadable) == (3, 2, 1)
     assert audited(database) == [("drift.open", "d1"), ("drift.repairing", "d1"), ("record.unreadable", f"{DRIFT}/0/1")]
+
+
+@pytest.mark.parametrize(
+    ("ended", "validated", "followed"),
+    [(["", ""], False, True), (["", ""], True, False), ([""], False, True), (["held", ""], False, False)],
+    ids=["nobody has validated it", "it is over", "a partition is at work", "one has given up"],
+)
+def test_a_backfill_given_again_follows_what_is_not_over(
+    materialiser: Materialiser, database: Database, ended: list[str], validated: bool, followed: bool
+) -> None:
+    """Of the same range; a command that did not wait, or was killed, is followed by the next one to its validation."""
+    order = {"backfill": "b1", "scope": "s", "range": "all", "rows": "5", "partitions": "2"}
+    parts = [("backfill-ended", {"backfill": "b1", "partition": str(n), "reason": why}) for n, why in enumerate(ended)]
+    steps = [("backfill-ordered", order), *parts]
+    if validated:
+        steps.append(("backfill-validated", {"backfill": "b1", "outcome": "correct"}))
+    materialiser.apply(SIGNALS, 0, [signal(n, *step, at=now()) for n, step in enumerate(steps)])
+    place = {"replica": "cache", "table": TABLE, "scope": "s"}
+    assert [row["backfill"] for row in database.rows("open_backfill", place)] == (["b1"] if followed else [])
+    assert database.rows("open_backfill", place | {"scope": "another"}) == []
