@@ -31,7 +31,7 @@ from streams.local.stack import Stack
 from tests.faulttable.faults import Fault, named
 from tests.faulttable.layers import Store
 from tests.faulttable.page import FILE, load, not_as_expected, page
-from tests.faulttable.scene import Asked, Scene, staged
+from tests.faulttable.scene import DYNAMODB_ROWS, Asked, Scene, staged
 from tests.faulttable.table import Round, cold_keys, dead_keys, rounds_of, whole_difference
 
 # Several times what a round takes on a quiet machine.
@@ -74,6 +74,7 @@ def _measure(figures: dict[str, Any], faults: Sequence[Fault], asked: Asked, fil
     figures.update(
         machine=f"{os.cpu_count()} cores, {platform.machine()}", command="python -m tests.faulttable",
         rows=asked.rows, rate=asked.rate, scrub_period=asked.scrub_period, keys=asked.keys,
+        dynamodb_rows=DYNAMODB_ROWS,
     )  # fmt: skip
     rounds, dead = deque(rounds_of(faults).items()), dead_keys(asked.keys)
     with TemporaryDirectory() as folder, _stack(data, Path(folder)) as stack:

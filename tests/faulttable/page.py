@@ -116,7 +116,7 @@ def _measured(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"| command | `{figures['command']}` |"
     yield f"| table | {figures['rows']:,} rows, `scrub_period` {figures['scrub_period']} s |"
     load = f"{figures['rate']:,} changes a second asked, {rates[0]:,} to {rates[-1]:,} made in a round"
-    yield f"| load | {load}; DynamoDB Local has 600 of the rows |"
+    yield f"| load | {load}; DynamoDB Local has {figures['dynamodb_rows']} of the rows |"
     busy = sorted(each["machine_load"] for each in rounds if "machine_load" in each)
     if busy:
         yield f"| load average | {busy[0]} to {busy[-1]}, all of this included: see the rounds |"

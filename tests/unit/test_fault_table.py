@@ -176,7 +176,7 @@ def test_a_layer_of_which_nothing_was_measured_is_empty_on_the_page() -> None:
     each = {"measured": "2026-01-01", "false_positives": 0, "changes_per_second": 990, "seconds": 30, "wrong": []}
     figures = {"faults": {"rogue update": fault}, "rounds": {"store: wrong": each},
                "machine": "m", "command": "c", "rows": 1, "rate": 1_000,
-               "scrub_period": 15, "keys": 3}  # fmt: skip
+               "scrub_period": 15, "keys": 3, "dynamodb_rows": 400}  # fmt: skip
     text = page(figures)
     assert "\n| rogue update | 4.5 → 6.0 s | 2/3: 1.0 s | not seen |\n" in text
     assert "## Redis" not in text
