@@ -108,7 +108,7 @@ def test_a_range_is_filled_across_a_kill_and_followed_again(town: Bank, replica:
     killed = town.worker("reports", HOLDTRUE_CRASH_AT=Step.backfill_noted)
     town.wait_caught_up("reports")
     range_ = ("--replica", "reports", "--table", THING, "--from", "id=-1", "--to", "id=300")
-    code, _ = ordered(town, *range_, "--yes", "--no-wait")
+    code, first = ordered(town, *range_, "--yes", "--no-wait")
     assert code == 0
     assert killed.wait_end() == -signal.SIGKILL
     town.worker("reports")
@@ -116,7 +116,11 @@ def test_a_range_is_filled_across_a_kill_and_followed_again(town: Bank, replica:
     assert sum(int(each["looked"]) for each in ended(town)) == 301
     assert sum(int(each["written"]) + int(each["removed"]) for each in ended(town)) <= 123, "nothing is counted twice"
     code, done = ordered(town, *range_, "--yes")
-    assert (code, done[0]["outcome"], done[0]["done"], done[0]["written"]) == (0, "correct", 2, 0), done
+    told = (code, done[0]["backfill"], done[0]["outcome"], done[0]["done"])
+    assert told == (0, first[0]["backfill"], "correct", 2), done
+    assert done[0]["written"] + done[0]["removed"] <= 123, "it is followed, not done anew"
+    code, anew = ordered(town, *range_, "--yes")
+    assert (code, anew[0]["outcome"], anew[0]["done"], anew[0]["written"]) == (0, "correct", 2, 0), anew
     assert written_by(replica, "id NOT BETWEEN -1 AND 300") == outside
     assert [(i, note) for i, note, _ in written_by(replica, "id BETWEEN -1 AND 300")] == [
         (n, f"note {n}") for n in range(1, 301)
