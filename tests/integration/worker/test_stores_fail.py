@@ -138,7 +138,8 @@ def test_a_primary_of_the_cluster_dies_while_it_is_written_to(town: Bank, server
     town.wait_caught_up("shards")
     assert town.difference("shards") == {}
     # What the dead one had not passed on is looked for without being asked.
-    town.wait_event("drift", replica="shards", kind="continuity", cause="failover rollback", state="superseded", seconds=180)
+    ends = {"replica": "shards", "kind": "continuity", "cause": "failover rollback", "state": "superseded"}
+    town.wait_event("drift", seconds=180, **ends)
     assert found(town, "shards")["outcome"] == "correct"
 
 
