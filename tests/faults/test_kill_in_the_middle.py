@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("repair", "all", "cache", Step.repair_written, long=False),
+    Case("repair", "all", "cache", Step.repair_written),
     Case("scrub", "worker", "cache", Step.drift_found),
     Case("scrub", CONTROL, "lookup"),
     Case("scrub", "all", "lookup"),
