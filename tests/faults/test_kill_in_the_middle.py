@@ -21,7 +21,7 @@ from tests.faults.watched import CONTROL, ITEM, THEIRS, Watched, watched
 from tests.support.processes import Worker
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(900)]
 # So many more records are applied before the state is set back.
 LATER_RECORDS = 3_000
 COMMAND_SECONDS = 240
@@ -35,7 +35,6 @@ class Case(NamedTuple):
     victim: str
     replica: str
     step: str = ""
-    long: bool = True
 
 
 CASES = [
@@ -74,13 +73,12 @@ def world(
     yield from watched(shared_stack, tmp_path_factory.mktemp("watched"), {"reports", "cache", *cases})
 
 
-def marked(case: Case) -> object:
-    """The case as a parameter of the test."""
-    name = "-".join(part for part in case[:4] if part)
-    return pytest.param(case, id=name, marks=[pytest.mark.long] if case.long else [])
+def named(case: Case) -> str:
+    """The case as the name of its test."""
+    return "-".join(part for part in case if part)
 
 
-@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_nothing_is_lost_and_nothing_is_counted_twice(case: Case, world: Watched) -> None:
     """Whoever is killed, and whatever was under way."""
     if case.step:
